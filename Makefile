@@ -1,0 +1,57 @@
+# Every target makes what it needs in .venv. Needs: make, a Python >= 3.11, a package index.
+# Keeps to what GNU make 3.81 knows, which is what macOS has.
+
+PYTHON ?= python3
+export PYTHON
+
+VENV := .venv/bin/python
+UV_COMPILE = $(VENV) -m uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --only-binary :all: --emit-build-options \
+	--no-header --no-emit-index-url --no-emit-find-links $(LOCK_ARGS)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test bench lint wheel lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "PYTHON=python3.12 names another Python (after a make clean); UV= does without uv."
+
+demo: .venv/installed-demo ## what deleting keys costs, and what unstale costs, on a real server
+	$(VENV) -m demo
+
+test: .venv/installed-test ## the whole suite, with branch coverage
+	$(VENV) -m pytest --cov --cov-report=term
+
+bench: .venv/installed-bench ## the figures that the design promises, side by side
+	$(VENV) -m bench
+
+lint: .venv/installed-lint .venv/installed-test ## ruff, mypy, and the layering rule
+	$(VENV) -m ruff check
+	$(VENV) -m ruff format --check
+	$(VENV) -m mypy
+	$(VENV) -m pytest -q tests/test_layering.py
+
+wheel: .venv/installed-build ## dist/*.whl, as it would be published
+	$(VENV) -m hatchling build --target wheel
+
+lock: .venv/installed-lock ## requirements/*.txt anew from pyproject.toml (LOCK_ARGS=--upgrade)
+	$(UV_COMPILE) pyproject.toml --all-extras --group test -o requirements/test.txt
+	$(UV_COMPILE) pyproject.toml --extra demo -c requirements/test.txt -o requirements/demo.txt
+	$(UV_COMPILE) pyproject.toml --extra demo --group bench -c requirements/test.txt -o requirements/bench.txt
+	$(UV_COMPILE) --group lint -c requirements/test.txt -o requirements/lint.txt
+	$(UV_COMPILE) --group build -c requirements/test.txt -c requirements/lint.txt -o requirements/build.txt
+	$(UV_COMPILE) --group lock -o requirements/lock.txt
+
+clean: ## remove .venv and everything else that was made
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* dist
+	find src tests examples demo bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+.venv/pyvenv.cfg:
+	@tools/bootstrap.sh venv
+
+.venv/installed-%: requirements/%.txt .venv/pyvenv.cfg
+	@tools/bootstrap.sh install $*
+	@touch $@

@@ -1,0 +1,104 @@
+"""What a computation has looked at so far: the stamps that its result must carry.
+
+Two memories, each bound to the running context (thread or task):
+
+- *Inheritance.* While a loader runs, every entry it reads from the same cache adds the stamps that the entry *recorded*
+  (never read anew) to what the loader's own result will record. So a value computed from cached values is stale when
+  any of them is. What cannot be inherited (a value whose stamps are not known) keeps the result from being stored.
+- *Remembrance.* A `get` that missed remembers the stamps it saw, so that the `set` that follows stores under what stood
+  there before the value was computed. Bounded; the oldest go first; `invalidate` in the same context forgets its tags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from unstale.core.stamps import Observed
+
+MAX_REMEMBERED = 1024
+"""Most stamps that one context remembers."""
+
+
+class Inheritance:
+    """The stamps that a loader's result takes over from what the loader read."""
+
+    __slots__ = ("broken", "identity", "outer", "owner", "stamps")
+
+    def __init__(self, owner: object, outer: Inheritance | None) -> None:
+        """Begin with nothing, for the keyspace `owner`, inside the loader of `outer`."""
+        self.owner = owner
+        self.outer = outer
+        self.stamps: dict[str, bytes] = {}
+        self.identity: bytes | None = None
+        self.broken = False
+
+    def add(self, recorded: Iterable[tuple[str, bytes]], identity: bytes | None) -> None:
+        """Take over an entry's recorded stamps. Two stamps for one tag, or two identities, break it."""
+        for tag, stamp in recorded:
+            if self.stamps.setdefault(tag, stamp) != stamp:
+                self.broken = True
+        if identity is not None:
+            self.broken |= self.identity not in (None, identity)
+            self.identity = identity
+
+
+_running: ContextVar[Inheritance | None] = ContextVar("unstale_inheritance", default=None)
+
+
+def heir(owner: object) -> Inheritance | None:
+    """The inheritance of the innermost loader of `owner`'s that runs now in this context, if there is one."""
+    running = _running.get()
+    while running is not None and running.owner is not owner:
+        running = running.outer
+    return running
+
+
+@contextmanager
+def inheriting(owner: object) -> Iterator[Inheritance]:
+    """Collect what is read inside, for `owner`."""
+    token = _running.set(inheritance := Inheritance(owner, _running.get()))
+    try:
+        yield inheritance
+    finally:
+        _running.reset(token)
+
+
+_remembered: ContextVar[dict[tuple[int, bytes], tuple[Observed, bytes]] | None] = ContextVar("unstale_seen", default=None)
+
+
+def remember(owner: int, stamps: Iterable[tuple[bytes, Observed]], identity: bytes) -> None:
+    """Remember what stands under these stamp names, as seen by a read that missed; a later look replaces it."""
+    memory = _remembered.get()
+    if memory is None:
+        _remembered.set(memory := {})
+    for name, stamp in stamps:
+        memory.pop((owner, name), None)
+        memory[owner, name] = (stamp, identity)
+    while len(memory) > MAX_REMEMBERED:
+        memory.pop(next(iter(memory)))
+
+
+def recall(owner: int, name: bytes) -> tuple[Observed, bytes] | None:
+    """What was remembered of a stamp, with the identity of the server; None if nothing was."""
+    memory = _remembered.get()
+    return memory.get((owner, name)) if memory else None
+
+
+def forget(owner: int, names: Iterable[bytes]) -> None:
+    """Forget stamps."""
+    memory = _remembered.get()
+    if memory:
+        for name in names:
+            memory.pop((owner, name), None)
+
+
+@contextmanager
+def remembering() -> Iterator[None]:
+    """Begin with an empty memory, and drop it at the end: what a request or a job is wrapped in."""
+    token = _remembered.set({})
+    try:
+        yield
+    finally:
+        _remembered.reset(token)

@@ -1,0 +1,148 @@
+"""The envelope: an entry's bytes. A fixed header, the recorded stamps, the names, then the payload.
+
+     0  2   magic 0xF5 and the format's version       a reader refuses versions that it does not know
+     2  1   n, the number of recorded tags            the key's own root comes on top
+     3  2   length of the tags' names
+     5  1   flags                                     FENCED: the server's identity counts
+     6  1   codec
+     7  1   compression                               0: none
+     8  8   created at, seconds since 1970            for people and for soft staleness; no part of the rule
+    16  4   ttl, seconds                              infinity: until evicted or invalidated
+    20  4   stale ttl, seconds
+    24  4   what the load took, seconds
+    28 16   identity of the server whose stamps these are
+    44 16(n + 1)  the stamps, as they were before the load: of the tags in order, then of the key's root
+     …      the tags' names and the key, each ended by a zero byte
+     …      the payload
+
+44 bytes, 16 for every stamp, and the names. Integers are unsigned and big-endian, seconds are IEEE floats.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from unstale.core.keys import END, TagSet
+from unstale.core.layout import FENCED, HEADER, MAGIC, STAMPS_AT, UNFENCED_IDENTITY, size_of_stamps
+from unstale.core.stamps import STAMP_SIZE
+
+
+class UnreadableError(Exception):
+    """These bytes are not an entry: foreign, cut short, or of a format that this release does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Everything of an entry but its payload.
+
+    Attributes:
+        key: the whole key, as bytes.
+        tags: the recorded tags, in order.
+        stamps: their stamps, then the stamp of the key's root.
+        fenced: whether the server's identity counts.
+        identity: of the server whose stamps these are.
+        codec: number of the payload's codec.
+        compression: number of the payload's compression; 0 for none.
+        created_at: seconds since 1970.
+        ttl: seconds fresh; infinite for no limit.
+        stale_ttl: seconds more that it may be served stale.
+        load_seconds: what the load took.
+        size: where the payload begins.
+    """
+
+    key: bytes
+    tags: tuple[str, ...]
+    stamps: tuple[bytes, ...]
+    fenced: bool
+    identity: bytes
+    codec: int
+    compression: int
+    created_at: float
+    ttl: float
+    stale_ttl: float
+    load_seconds: float
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An entry that is about to be stored: complete but for what is known only when it is sent.
+
+    Attributes:
+        raw_key: the whole key.
+        tagset: its tags.
+        codec: number of the payload's codec.
+        payload: the value's bytes.
+        created_at: seconds since 1970.
+        ttl: seconds; infinite for no limit.
+        load_seconds: what the load took.
+        fenced: whether the server's identity counts.
+    """
+
+    raw_key: bytes
+    tagset: TagSet
+    codec: int
+    payload: bytes
+    created_at: float
+    ttl: float
+    load_seconds: float
+    fenced: bool
+
+    def seal(self, identity: bytes, stamps: tuple[bytes | None, ...]) -> bytes:
+        """The entry's bytes, with an identity and the stamps; a stamp yet unknown is left zero for a script to fill in."""
+        tagset = self.tagset
+        header = HEADER.pack(
+            MAGIC,
+            len(tagset.tags),
+            len(tagset.blob),
+            FENCED if self.fenced else 0,
+            self.codec,
+            0,
+            self.created_at,
+            self.ttl,
+            0.0,
+            self.load_seconds,
+            identity if self.fenced else UNFENCED_IDENTITY,
+        )
+        filled = b"".join(bytes(STAMP_SIZE) if stamp is None else stamp for stamp in stamps)
+        return b"".join((header, filled, tagset.blob, self.raw_key, END, self.payload))
+
+
+def parse(data: bytes) -> Head:
+    """Read the head of an entry. The payload need not be there.
+
+    Raises:
+        UnreadableError: whatever does not follow the layout to the letter.
+    """
+    if len(data) < STAMPS_AT or data[:2] != MAGIC:
+        raise UnreadableError
+    _, count, blob_size, flags, codec, compression, created_at, ttl, stale_ttl, load, identity = HEADER.unpack_from(data)
+    names_at = STAMPS_AT + size_of_stamps(count)
+    key_at = names_at + blob_size
+    end = data.find(END, key_at)
+    if flags & ~FENCED or compression or end < 0:
+        raise UnreadableError
+    return Head(
+        key=data[key_at:end],
+        tags=_names(data[names_at:key_at], count),
+        stamps=tuple(data[at : at + STAMP_SIZE] for at in range(STAMPS_AT, names_at, STAMP_SIZE)),
+        fenced=bool(flags & FENCED),
+        identity=identity,
+        codec=codec,
+        compression=compression,
+        created_at=created_at,
+        ttl=ttl,
+        stale_ttl=stale_ttl,
+        load_seconds=load,
+        size=end + 1,
+    )
+
+
+def _names(blob: bytes, count: int) -> tuple[str, ...]:
+    parts = blob.split(END)
+    if parts.pop() or len(parts) != count:
+        raise UnreadableError
+    try:
+        return tuple(part.decode() for part in parts)
+    except UnicodeDecodeError as error:
+        raise UnreadableError from error

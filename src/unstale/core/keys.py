@@ -1,0 +1,226 @@
+"""Keys, tags, and what they are called in Redis.
+
+A key or tag is data: checked here once, never interpreted. A tag's ancestors come with it (`user:42/orders` carries
+`user:42`), and every entry carries one of the cache's roots, so one write invalidates a page, a user, or everything.
+
+Names in Redis, for the namespace `shop`:
+
+    shop:e:orders:42              the entry of key orders:42     (shop:h:<digest> for keys of more than 200 bytes)
+    shop:l:orders:42              its lease
+    shop:l:orders:42\\0<token>     a value on its way in
+    shop:s:{user:42}/orders       the stamp of tag user:42/orders; the braces keep a root's stamps on one cluster slot
+    shop:r:7                      the stamp of root 7 of 16
+
+With `clustered=True` the entry's names begin with its home, the root of its first tag: shop:e:{user:42}:orders:42.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from binascii import crc_hqx
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final
+
+from unstale.core.layout import shape
+from unstale.errors import ConfigurationError, InvalidKeyError, InvalidTagError
+
+MAX_KEY_BYTES: Final = 4096
+MAX_PLAIN_BYTES: Final = 200
+"""Longer keys are hashed in their Redis names; the entry holds the whole key, and a read compares it."""
+MAX_TAG_BYTES: Final = 256
+MAX_TAGS: Final = 32
+"""Most tags that one entry carries, ancestors and inherited ones included, roots not."""
+ROOTS: Final = 16
+"""How many root stamps a cache has. A key's root is fixed by its hash, so a clear can be spread over time."""
+ROOT_MARK: Final = "*"
+"""Begins a root's name among recorded tags; no tag of a user's may begin with it."""
+END: Final = b"\0"
+"""Ends every name inside an entry. Keys and tags hold no control characters, so it cannot occur in one."""
+
+
+def _has_control(text: str) -> bool:
+    return any(unicodedata.category(char) == "Cc" for char in text)
+
+
+def key_bytes(key: str) -> bytes:
+    """Check a key and encode it.
+
+    Raises:
+        InvalidKeyError: not a str, empty, too long, with control characters, or not encodable in UTF-8.
+    """
+    if type(key) is str and key.isprintable() and 0 < len(key) <= MAX_PLAIN_BYTES:
+        try:
+            return key.encode()
+        except UnicodeEncodeError:  # a lone surrogate: the path below says so
+            pass
+    return _checked_key(key)
+
+
+def _checked_key(key: object) -> bytes:
+    if not isinstance(key, str):
+        raise InvalidKeyError(f"A key must be a str, not {type(key).__name__}. Convert it first, for example with str().")
+    try:
+        raw = key.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidKeyError("A key must be text that UTF-8 can encode; this one holds a lone surrogate.") from error
+    if not raw or len(raw) > MAX_KEY_BYTES:
+        raise InvalidKeyError(f"A key must have 1 to {MAX_KEY_BYTES} bytes in UTF-8; this one has {len(raw)}. Hash it first.")
+    if _has_control(key):
+        raise InvalidKeyError(f"A key must not contain control characters: {key[:60]!r}.")
+    return raw
+
+
+def check_tag(tag: object) -> str:
+    """Check one tag.
+
+    Raises:
+        InvalidTagError: not a str, empty (also between slashes), too long, control characters, or a leading "*".
+    """
+    if not isinstance(tag, str):
+        raise InvalidTagError(f"A tag must be a str, not {type(tag).__name__}.")
+    try:
+        size = len(tag.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidTagError("A tag must be text that UTF-8 can encode; this one holds a lone surrogate.") from error
+    if not tag or size > MAX_TAG_BYTES:
+        raise InvalidTagError(f"A tag must have 1 to {MAX_TAG_BYTES} bytes in UTF-8; this one has {size}. Hash the long part.")
+    if _has_control(tag):
+        raise InvalidTagError(f"A tag must not contain control characters: {tag[:60]!r}.")
+    if tag.startswith(ROOT_MARK):
+        raise InvalidTagError(f"A tag must not begin with {ROOT_MARK!r}, which names the cache's own roots: {tag[:60]!r}.")
+    if "" in tag.split("/"):
+        raise InvalidTagError(f"Every level of a tag must have a name; {tag[:60]!r} has an empty one beside a slash.")
+    return tag
+
+
+def ancestry(tag: str) -> list[str]:
+    """A tag with all its ancestors, the root first: a/b/c gives a, a/b, a/b/c."""
+    parts = tag.split("/")
+    return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
+
+
+def quote_part(part: object) -> str:
+    """One part of a scope's name, with the separators in it escaped, so that no two scopes share a name."""
+    text = str(part)
+    return text.replace("%", "%25").replace("/", "%2F").replace(":", "%3A")
+
+
+def _hash_tag(root: str) -> str:
+    """A root between braces. Braces inside it would end Redis's hash tag early, so they are escaped."""
+    return "{" + root.replace("%", "%25").replace("{", "%7B").replace("}", "%7D") + "}"
+
+
+def bucket(raw_key: bytes) -> int:
+    """The number of a key's root: CRC16 as Redis Cluster computes it (its specification, "Key distribution model")."""
+    return crc_hqx(raw_key, 0) % ROOTS
+
+
+def root_tag(raw_key: bytes) -> str:
+    """The name of a key's root among tags."""
+    return f"{ROOT_MARK}{bucket(raw_key)}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TagSet:
+    """Tags as an entry carries them: checked, with ancestors, each once, sorted.
+
+    Attributes:
+        tags: the tags and their ancestors.
+        stamp_names: what their stamps are called in Redis, in the same order.
+        blob: the tags as an entry records them, each ended by END.
+        shape: what every entry with these tags begins with.
+        home: the root of the first tag that was declared; "" without tags.
+    """
+
+    tags: tuple[str, ...]
+    stamp_names: tuple[bytes, ...]
+    blob: bytes
+    shape: bytes
+    home: str
+
+
+class Names:
+    """The layout of one namespace in Redis."""
+
+    __slots__ = ("clustered", "namespace", "root_names", "tagset", "_entry", "_hashed")
+
+    def __init__(self, namespace: str, *, clustered: bool = False) -> None:
+        """Lay out a namespace.
+
+        Args:
+            namespace: what all names begin with; several caches can share a database by it.
+            clustered: put an entry on the slot of its first tag's root.
+
+        Raises:
+            ConfigurationError: empty, over 64 characters, or with control characters, braces or glob characters.
+        """
+        if not namespace or len(namespace) > 64 or not namespace.isprintable() or any(c in namespace for c in "{}*?[]\\"):
+            raise ConfigurationError(
+                f"A namespace must have 1 to 64 printable characters without braces, brackets or * ? \\: {namespace[:80]!r}."
+            )
+        self.namespace = namespace
+        self.clustered = clustered
+        self.root_names = tuple(f"{namespace}:r:{number}".encode() for number in range(ROOTS))
+        self._entry = f"{namespace}:e:".encode()
+        self._hashed = f"{namespace}:h:".encode()
+        self.tagset = lru_cache(maxsize=8192)(self.make_tagset)
+
+    def stamp(self, tag: str) -> bytes:
+        """The name of a tag's stamp; also of a root's (`*7`)."""
+        if tag.startswith(ROOT_MARK):
+            return self.root_names[int(tag[1:])]
+        root, slash, rest = tag.partition("/")
+        return f"{self.namespace}:s:{_hash_tag(root)}{slash}{rest}".encode()
+
+    def make_tagset(self, prefix: str, tags: tuple[str, ...]) -> TagSet:
+        """Check declared tags and make the set that an entry carries.
+
+        Args:
+            prefix: "" or a scope's name with its slash; the scope's own tag is then carried too.
+            tags: as declared, each relative to the scope.
+
+        Raises:
+            InvalidTagError: a bad tag, a str in place of a sequence, or more than MAX_TAGS with ancestors.
+        """
+        if isinstance(tags, str):
+            raise InvalidTagError(f"tags must be a list or tuple of tags, not a str: write tags=[{tags[:60]!r}].")
+        if not isinstance(tags, Iterable):
+            raise InvalidTagError(f"tags must be a list or tuple of tags, not {type(tags).__name__}.")
+        declared = ([prefix[:-1]] if prefix else []) + [prefix + check_tag(tag) for tag in tags]
+        every = sorted({ancestor for tag in declared for ancestor in ancestry(check_tag(tag))})
+        return self._assemble(every, declared[0].partition("/")[0] if declared else "")
+
+    def recorded_tagset(self, tags: tuple[str, ...]) -> TagSet:
+        """The set for tags as an entry recorded them: complete already, roots of other keys among them perhaps."""
+        return self._assemble(sorted(tags), "")
+
+    def _assemble(self, tags: list[str], home: str) -> TagSet:
+        if sum(not tag.startswith(ROOT_MARK) for tag in tags) > MAX_TAGS:
+            raise InvalidTagError(f"An entry carries at most {MAX_TAGS} tags, ancestors included; these make {len(tags)}.")
+        blob = b"".join(tag.encode() + END for tag in tags)
+        return TagSet(tuple(tags), tuple(self.stamp(tag) for tag in tags), blob, shape(len(tags), len(blob)), home)
+
+    def entry(self, raw_key: bytes, home: str = "") -> bytes:
+        """The name of a key's entry."""
+        if len(raw_key) > MAX_PLAIN_BYTES or self.clustered:
+            return self._distant_entry(raw_key, home)
+        return self._entry + raw_key
+
+    def _distant_entry(self, raw_key: bytes, home: str) -> bytes:
+        hashed = len(raw_key) > MAX_PLAIN_BYTES
+        place = _hash_tag(home).encode() + b":" if self.clustered and home else b""
+        tail = blake2b(raw_key, digest_size=16).hexdigest().encode() if hashed else raw_key
+        return (self._hashed if hashed else self._entry) + place + tail
+
+    def lease(self, entry: bytes) -> bytes:
+        """The name of the lease that belongs to an entry's name."""
+        at = len(self._entry) - 2
+        return entry[:at] + (b"l" if entry.startswith(self._entry) else b"l#") + entry[at + 1 :]
+
+
+    def root_of(self, raw_key: bytes) -> bytes:
+        """The stamp's name of a key's root."""
+        return self.root_names[bucket(raw_key)]

@@ -1,0 +1,208 @@
+"""One cache's fixed parts, and what one read saw of one key.
+
+A `Look` is the beginning of everything but a plain hit: what to serve, which stamps were observed, which are missing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from unstale.core import capture, codecs
+from unstale.core.codecs import Codec
+from unstale.core.entry import Head
+from unstale.core.freshness import Fresh, Outdated, Unfit, Unknown, Verdict, judge, recorded_stamps
+from unstale.core.keys import Names, TagSet, root_tag
+from unstale.core.policy import Policy
+from unstale.core.ports import HEAD_PROBE, IO
+from unstale.core.stamps import Observed, observe
+from unstale.errors import DecodeError
+from unstale.events import Failed, Hit, Hook, Miss, Stale, Why
+
+_serials = itertools.count(1)
+
+MAX_HINTS: Final = 8192
+
+
+class Hints(dict[tuple[bytes, TagSet], TagSet]):
+    """Which tags the entries of some keys record beyond the declared ones. Only a guess, checked at every read."""
+
+    def learn(self, raw_key: bytes, declared: TagSet, recorded: TagSet) -> None:
+        """Keep a guess. When there are too many, all go: the next reads find out again, at one more trip each."""
+        if recorded.tags != declared.tags:
+            if len(self) >= MAX_HINTS:
+                self.clear()
+            self[raw_key, declared] = recorded
+        else:
+            self.pop((raw_key, declared), None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Keyspace:
+    """What all reads and writes of one cache share.
+
+    Attributes:
+        names: the layout in Redis.
+        codec: for values that are neither bytes nor counters.
+        policy: durations and limits.
+        fail: told of every failure of the store that a caller does not see.
+        emit: the events hook; None where nobody listens.
+        hints: tags learnt from entries.
+        serial: tells this keyspace's remembered stamps from another's.
+    """
+
+    names: Names
+    codec: Codec
+    policy: Policy
+    fail: Callable[[Failed], None]
+    emit: Hook | None = None
+    hints: Hints = field(default_factory=Hints)
+    serial: int = field(default_factory=lambda: next(_serials))
+
+    def expected(self, raw_key: bytes, declared: TagSet) -> TagSet:
+        """The tags whose stamps a read of this key should fetch."""
+        return self.hints.get((raw_key, declared), declared) if self.hints else declared
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One key, as one read saw it.
+
+    Attributes:
+        key: the key, as the caller (and the events) know it.
+        raw: its bytes.
+        declared: the tags that the caller named.
+        entry: the entry's name.
+        data: the entry's bytes (or its beginning), None where there is none.
+        current: the stamps that were read, by tag, the key's root among them.
+        identity: of the server that answered.
+        verdict: what the rule says.
+    """
+
+    key: str
+    raw: bytes
+    declared: TagSet
+    entry: bytes
+    data: bytes | None
+    current: dict[str, Observed]
+    identity: bytes
+    verdict: Verdict
+
+    @property
+    def head(self) -> Head | None:
+        """The entry's head, where it can be read."""
+        return self.verdict.head
+
+    @property
+    def load_seconds(self) -> float | None:
+        """What loading this key took the last time, if the entry tells."""
+        head = self.head
+        return head.load_seconds if head and math.isfinite(head.load_seconds) and head.load_seconds > 0 else None
+
+    @property
+    def probe(self) -> bytes | None:
+        """The entry's first bytes, to see later whether it is still the same one."""
+        return None if self.data is None else self.data[:HEAD_PROBE]
+
+    def needed(self) -> tuple[str, ...]:
+        """The tags that a fill records: the declared ones and the key's root, which comes last."""
+        return (*self.declared.tags, root_tag(self.raw))
+
+    def missing(self) -> tuple[str, ...]:
+        """Those of them that have no stamp, or a closed one, which a read shows in the same way."""
+        return tuple(tag for tag in self.needed() if self.current[tag] is None)
+
+    def inherit(self, space: Keyspace) -> None:
+        """If this fresh entry was read by a loader, the loader's result takes over what the entry recorded."""
+        heir = capture.heir(space)
+        head = self.head
+        if heir is not None and head is not None:
+            heir.add(recorded_stamps(head, self.raw), self.identity if head.fenced else None)
+
+
+def read_names(space: Keyspace, raw: bytes, entry: bytes, tagset: TagSet) -> tuple[bytes, ...]:
+    """What one read of a key fetches: the entry, its tags' stamps, its root's."""
+    return (entry, *tagset.stamp_names, space.names.root_of(raw))
+
+
+async def look(io: IO, space: Keyspace, key: str, raw: bytes, declared: TagSet) -> Look:
+    """Read one key and judge it."""
+    expected = space.expected(raw, declared)
+    entry = space.names.entry(raw, declared.home)
+    values, identity = await io.read(read_names(space, raw, entry, expected))
+    return await assess(io, space, (key, raw, declared), expected, values[0], values[1:], identity)
+
+
+async def look_at_head(
+    io: IO, space: Keyspace, key: str, raw: bytes, declared: TagSet, *, remove: bool = False
+) -> tuple[Look, float]:
+    """Read one key without its payload; also the seconds until it expires. With `remove`, entry and lease go."""
+    expected = space.expected(raw, declared)
+    entry = space.names.entry(raw, declared.home)
+    gone = (entry, space.names.lease(entry)) if remove else ()
+    peek = await io.peek(entry, (*expected.stamp_names, space.names.root_of(raw)), gone)
+    return await assess(io, space, (key, raw, declared), expected, peek.head, peek.stamps, peek.identity), peek.ttl
+
+
+async def assess(
+    io: IO,
+    space: Keyspace,
+    what: tuple[str, bytes, TagSet],
+    expected: TagSet,
+    data: bytes | None,
+    stamps: Sequence[object],
+    identity: bytes,
+) -> Look:
+    """Judge what a read brought. Where the entry records tags that were not read, read those as well."""
+    key, raw, declared = what
+    tags = (*expected.tags, root_tag(raw))
+    current = {tag: observe(stamp) for tag, stamp in zip(tags, stamps, strict=True)}
+    verdict = judge(data, raw, declared.tags, current, identity)
+    if isinstance(verdict, Unknown):
+        values, second = await io.read([space.names.stamp(tag) for tag in verdict.tags])
+        current.update((tag, observe(value)) for tag, value in zip(verdict.tags, values, strict=True))
+        verdict = judge(data, raw, declared.tags, current, identity)
+        if isinstance(verdict, Fresh) and verdict.head.fenced and second != identity:
+            verdict = Unfit(Why.IDENTITY, verdict.head)
+    if isinstance(verdict, Fresh):
+        space.hints.learn(raw, declared, space.names.recorded_tagset(verdict.head.tags))
+    for tag in declared.tags:
+        current.setdefault(tag, None)
+    return Look(key, raw, declared, space.names.entry(raw, declared.home), data, current, identity, verdict)
+
+
+class _Nothing:
+    """The type of NOTHING."""
+
+
+NOTHING: Final = _Nothing()
+"""In place of a value: there is no fresh one. A cached None is a value."""
+
+
+def serve(space: Keyspace, seen: Look) -> Any:
+    """The value of a look, or NOTHING; says what happened to the events hook."""
+    match seen.verdict:
+        case Fresh(head):
+            try:
+                value = codecs.decode(head.codec, memoryview(seen.data or b"")[head.size :])
+            except DecodeError:
+                return _missed(space, Miss(seen.key, Why.UNDECODABLE))
+            seen.inherit(space)
+            if space.emit is not None:
+                space.emit(Hit(seen.key))
+            return value
+        case Outdated(tag, _):
+            return _missed(space, Stale(seen.key, tag))
+        case Unfit(why, _):
+            return _missed(space, Miss(seen.key, why))
+        case Unknown():  # assess() has read what was unknown
+            raise AssertionError(seen.verdict)
+
+
+def _missed(space: Keyspace, event: Miss | Stale) -> Any:
+    if space.emit is not None:
+        space.emit(event)
+    return NOTHING

@@ -1,0 +1,36 @@
+"""Where things stand in an entry's bytes. The picture is in `entry`; here are its numbers, for all who need one."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from unstale.core.stamps import STAMP_SIZE
+
+MAGIC: Final = b"\xf5\x01"
+"""What every entry begins with: a byte that no UTF-8 text, JSON or RESP begins with, and the format's version."""
+
+HEADER: Final = struct.Struct(">2sBHBBBdfff16s")
+FLAGS_AT: Final = 5
+CODEC_AT: Final = 6
+COMPRESSION_AT: Final = 7
+TIMES_AT: Final = 8
+TIMES: Final = struct.Struct(">df")
+"""Created at and ttl: the part that `touch` writes anew."""
+IDENTITY_AT: Final = 28
+IDENTITY_SIZE: Final = 16
+STAMPS_AT: Final = HEADER.size
+
+FENCED: Final = 1
+"""The flag that says: the server's identity counts."""
+UNFENCED_IDENTITY: Final = bytes(IDENTITY_SIZE)
+
+
+def shape(tag_count: int, blob_size: int) -> bytes:
+    """The first five bytes of every entry with so many tags, whose names take so many bytes."""
+    return MAGIC + struct.pack(">BH", tag_count, blob_size)
+
+
+def size_of_stamps(tag_count: int) -> int:
+    """Bytes of the recorded stamps, the root's included."""
+    return STAMP_SIZE * (tag_count + 1)

@@ -1,0 +1,107 @@
+"""Durations and limits: every duration turned into seconds once, here, and the rules that compute one from another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from typing import Final, TypeAlias
+
+from unstale.core.keys import ROOT_MARK
+from unstale.errors import ConfigurationError, InvalidDurationError
+
+
+class _Unset(Enum):
+    DEFAULT = "the cache's own"
+
+
+DEFAULT: Final = _Unset.DEFAULT
+"""In place of a ttl: the cache's own."""
+
+Duration: TypeAlias = "float | timedelta | None"
+"""Seconds, a timedelta, or None for no limit."""
+
+Ttl: TypeAlias = "Duration | _Unset"
+
+MAX_SECONDS: Final = 10 * 365 * 86400.0
+MIN_SECONDS: Final = 0.001
+
+FENCES: Final = ("tags", "all")
+
+
+def seconds(duration: Duration, name: str = "ttl") -> float:
+    """A duration in seconds; infinite for None.
+
+    Args:
+        duration: seconds, a timedelta, or None.
+        name: what to call it in the error.
+
+    Raises:
+        InvalidDurationError: not a number, not above zero, under a millisecond, or over ten years.
+    """
+    if duration is None:
+        return math.inf
+    if isinstance(duration, timedelta):
+        value = duration.total_seconds()
+    elif isinstance(duration, int | float) and not isinstance(duration, bool):
+        value = float(duration)
+    else:
+        raise InvalidDurationError(f"{name} must be seconds, a timedelta or None, not {type(duration).__name__}.")
+    if not MIN_SECONDS <= value <= MAX_SECONDS:
+        raise InvalidDurationError(f"{name} must be at least 0.001 s and at most ten years; got {value!r} s.")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a cache behaves. All durations are seconds.
+
+    Attributes:
+        ttl: fresh for so long where a call says nothing; infinite for no limit.
+        stamp_ttl: a stamp lives at least so long after it was written; entries that live longer prolong theirs.
+        lease_seconds: how long a loader may take before another may try, where its last time is not known.
+        fence: "tags": entries with tags are bound to the server's identity; "all": every entry is.
+    """
+
+    ttl: float = 300.0
+    stamp_ttl: float = 86400.0
+    lease_seconds: float = 10.0
+    fence: str = "tags"
+
+    def __post_init__(self) -> None:
+        """Check what the caller chose."""
+        if self.fence not in FENCES:
+            raise ConfigurationError(f"fence must be one of {', '.join(FENCES)}; got {self.fence!r}.")
+
+    def ttl_of(self, ttl: Ttl) -> float:
+        """The ttl of a call, in seconds."""
+        return self.ttl if ttl is DEFAULT else seconds(ttl)
+
+    def fences(self, tags: tuple[str, ...]) -> bool:
+        """Whether an entry with these tags is bound to the server's identity."""
+        return self.fence == "all" or any(not tag.startswith(ROOT_MARK) for tag in tags)
+
+    def stamp_ttl_for(self, ttl: float) -> float:
+        """How long the stamps of an entry must live: longer than the entry itself."""
+        return max(self.stamp_ttl, ttl + 60.0)
+
+    def lease_for(self, load_seconds: float | None) -> float:
+        """How long a lease lasts: four times the last load, from 1 s to 60 s; `lease_seconds` where none is known."""
+        if load_seconds is None:
+            return self.lease_seconds
+        return min(max(4.0 * load_seconds, 1.0), max(60.0, self.lease_seconds))
+
+
+def waits(load_seconds: float | None, lease_seconds: float) -> Iterator[float]:
+    """The pauses of one who waits for another's load: from 2 ms (or a quarter of the last load) to 50 ms.
+
+    Their sum exceeds the lease by little: if its holder died, the waiter is the next to load.
+    """
+    pause = min(max((load_seconds or 0.0) / 4.0, 0.002), 0.05)
+    waited = 0.0
+    while waited <= lease_seconds + 0.1:
+        yield pause
+        waited += pause
+        pause = min(pause * 1.5, 0.05)

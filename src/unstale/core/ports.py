@@ -1,0 +1,224 @@
+"""What the core asks of the world: a store, a clock, a way to wait, and the user's loader.
+
+`Store` is the synchronous contract, at the level of meaning: a store knows names, bytes and stamps, never keys, tags or
+values. Each method is one round trip (where the cluster allows it), and each attempt at a write is made with stamps,
+tokens and names of its own, so that a late duplicate cannot revive what came between. `IO` is the same, awaited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol, TypeAlias
+
+from unstale.core.entry import Draft
+from unstale.core.stamps import Observed
+
+PEEK_BYTES = 2048
+"""How much of an entry `peek` fetches: more than the head of any entry with ordinary names."""
+
+Reading: TypeAlias = "tuple[list[bytes | None], bytes]"
+"""What was read under some names, in order, and the identity of the server that answered. A tuple: the hit path's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peek:
+    """An entry's beginning and the stamps, read in one trip.
+
+    Attributes:
+        head: its first PEEK_BYTES; None where there is no entry.
+        ttl: seconds until it expires; infinite for never; 0 where there is no entry.
+        stamps: what stands under the stamps' names.
+        identity: of the server that answered.
+    """
+
+    head: bytes | None
+    ttl: float
+    stamps: list[Observed]
+    identity: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The right to load, and the stamps that had to be created first.
+
+    Attributes:
+        token: the lease's token if this attempt got the lease, else None.
+        head: the entry's first bytes as they are now (HEAD_PROBE of them); None where there is no entry.
+        stamps: the stamps under the names that were missing: just created, found, or CLOSED.
+        identity: of the server that answered.
+    """
+
+    token: bytes | None
+    head: bytes | None
+    stamps: list[Observed]
+    identity: bytes
+
+
+HEAD_PROBE = 60
+"""How much of the entry `open` reads again: the header and the first stamp, enough to see that another filled it."""
+
+
+class Mode(Enum):
+    """On what condition a draft is stored."""
+
+    FILL = "fill"
+    """Only if the lease is still this loader's, and no stamp has changed since it was observed."""
+    SET = "set"
+    """Unless a stamp has changed since it was observed or is closed; then what was there goes, too."""
+    ADD = "add"
+    """As SET, but only if the entry is the one that was judged absent or stale."""
+
+
+class Outcome(Enum):
+    """What became of a draft."""
+
+    STORED = "stored"
+    LEASE = "lease"
+    STALE = "stale"
+    CLOSED = "closed"
+    EXISTS = "exists"
+    EVICTED = "evicted"
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A draft and the conditions under which it is stored.
+
+    Attributes:
+        mode: see Mode.
+        entry: the entry's name.
+        lease: its lease's name; SET and ADD take the lease away from whoever holds it.
+        stamp_names: the stamps' names, the root's last.
+        observed: what was observed there before the load; None: take (or create) the stamp that stands there now.
+        identity: of the server where they were observed; None: of the one that stores.
+        draft: the entry.
+        token: the lease's token, for FILL.
+        seen: for ADD, the first bytes of the entry that was judged stale; None where there was none.
+        stamp_ttl: seconds that a stamp lives at least from now.
+    """
+
+    mode: Mode
+    entry: bytes
+    lease: bytes
+    stamp_names: tuple[bytes, ...]
+    observed: tuple[bytes | None, ...]
+    identity: bytes | None
+    draft: Draft
+    stamp_ttl: float
+    token: bytes = b""
+    seen: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What became of a commit: the outcome, and for STALE and CLOSED which stamp it was, by position."""
+
+    outcome: Outcome
+    position: int = 0
+    size: int = 0
+
+
+class Bumped(Enum):
+    """What an invalidation met under a stamp's name."""
+
+    CHANGED = "changed"
+    MISSING = "missing"
+    CLOSED = "closed"
+
+
+class Change(Enum):
+    """What `modify` may do to a fresh entry."""
+
+    INCREASE = "increase"
+    TOUCH = "touch"
+
+
+@dataclass(frozen=True, slots=True)
+class Modify:
+    """A change to an entry, made by the server only if the entry is fresh there and then.
+
+    Attributes:
+        change: which.
+        entry: the entry's name.
+        stamp_names: the names of its stamps, the root's last.
+        shape: what the entry must begin with.
+        names: its names blob.
+        delta: for INCREASE.
+        times: for TOUCH, the packed times that replace the entry's own.
+        ttl: for TOUCH, seconds; infinite for no limit.
+        stamp_ttl: for TOUCH, seconds that a stamp lives at least from now.
+    """
+
+    change: Change
+    entry: bytes
+    stamp_names: tuple[bytes, ...]
+    shape: bytes
+    names: bytes
+    delta: int = 0
+    times: bytes = b""
+    ttl: float = 0.0
+    stamp_ttl: float = 0.0
+
+
+class Unmodified(Enum):
+    """Why `modify` changed nothing."""
+
+    ABSENT = "absent"
+    OTHER = "other"
+    """There is an entry, with other tags than expected, or not ours at all: look at it first."""
+    STALE = "stale"
+    NOT_A_COUNTER = "type"
+    RANGE = "range"
+
+
+class Store(Protocol):
+    """A place for entries, stamps and leases. All methods raise StoreError, and only that."""
+
+    def read(self, names: Sequence[bytes]) -> Reading:
+        """Read everything under these names at one moment. Whatever is not a string counts as missing."""
+
+    def peek(self, entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes] = ()) -> Peek:
+        """Read an entry's beginning and some stamps; then remove the names in `remove`, in one command."""
+
+    def open(
+        self, entry: bytes | None, missing: Sequence[bytes], lease: bytes | None, lease_seconds: float, stamp_ttl: float
+    ) -> Opening:
+        """Try to take the lease (if one is named), create the stamps that are missing, and look at the entry again."""
+
+    def commit(self, commits: Sequence[Commit]) -> list[Committed]:
+        """Store drafts, each under its own conditions."""
+
+    def release(self, lease: bytes, token: bytes) -> None:
+        """Give a lease back, if it is still held with this token."""
+
+    def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float) -> list[Bumped]:
+        """Give each stamp a new value, where it has one. When this returns, it has taken effect."""
+
+    def modify(self, modify: Modify) -> int | Unmodified:
+        """Change a fresh entry in place; for INCREASE the new count, for TOUCH 0."""
+
+    def ping(self) -> None:
+        """Reach the server, and check that it is a primary."""
+
+    def close(self) -> None:
+        """Let go of everything. Later calls raise StoreClosedError."""
+
+
+class IO(Protocol):
+    """The world as the cold path sees it: a store whose methods are awaited, a clock, and the loader's caller."""
+
+    async def read(self, names: Sequence[bytes]) -> Reading: ...
+    async def peek(self, entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes] = ()) -> Peek: ...
+    async def open(
+        self, entry: bytes | None, missing: Sequence[bytes], lease: bytes | None, lease_seconds: float, stamp_ttl: float
+    ) -> Opening: ...
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed]: ...
+    async def release(self, lease: bytes, token: bytes) -> None: ...
+    async def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float) -> list[Bumped]: ...
+    async def modify(self, modify: Modify) -> int | Unmodified: ...
+    async def sleep(self, seconds: float) -> None: ...
+    async def call(self, loader: Callable[[], Any]) -> Any: ...
+    def monotonic(self) -> float: ...
+    def now(self) -> float: ...

@@ -1,0 +1,312 @@
+"""Every verb but the plain hit and the fill, written once over `IO`: a stale entry is absent to each of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from unstale.core import capture, codecs
+from unstale.core.entry import Draft
+from unstale.core.freshness import Fresh, Outdated, Unknown, names_blob
+from unstale.core.keys import TagSet
+from unstale.core.layout import TIMES
+from unstale.core.keyspace import NOTHING, Keyspace, Look, assess, look_at_head, read_names, serve
+from unstale.core.ports import HEAD_PROBE, IO, Bumped, Change, Commit, Committed, Mode, Modify, Outcome, Unmodified
+from unstale.core.refresh import report
+from unstale.core.stamps import Observed, observe
+from unstale.errors import AbsentError, NotACounterError, StoreError
+from unstale.events import Failed, Invalidated, Refused, Stale, Why
+
+MAX_ROUNDS = 8
+"""How often a verb looks again when others change the entry between its look and its write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A key, as a verb addresses it: the name for events, its bytes, the declared tags."""
+
+    key: str
+    raw: bytes
+    declared: TagSet
+
+
+
+
+
+async def after_miss(io: IO, space: Keyspace, seen: Sequence[Look]) -> None:
+    """Create the stamps that were missing, and remember all: a value computed from now on may be stored under them.
+
+    A loader that runs around this read inherits them as well, since what the caller computes goes into its result.
+    """
+    missing = sorted({tag for one in seen for tag in one.missing()})
+    created: dict[str, Observed] = {}
+    identity = seen[0].identity
+    if missing:
+        opening = await io.open(None, [space.names.stamp(tag) for tag in missing], None, 0.0, space.policy.stamp_ttl)
+        created = dict(zip(missing, opening.stamps, strict=True))
+        if opening.identity != identity:  # two servers: nothing can be said of what was seen
+            created = dict.fromkeys(missing)
+    heir = capture.heir(space)
+    for one in seen:
+        stamps = {tag: created[tag] if tag in created else one.current[tag] for tag in one.needed()}
+        capture.remember(space.serial, ((space.names.stamp(tag), stamp) for tag, stamp in stamps.items()), one.identity)
+        if heir is not None:
+            opened = {tag: stamp for tag, stamp in stamps.items() if isinstance(stamp, bytes)}
+            heir.broken |= len(opened) != len(stamps)
+            heir.add(opened.items(), one.identity if space.policy.fences(one.declared.tags) else None)
+
+
+async def get_many(io: IO, space: Keyspace, targets: Sequence[Target]) -> dict[str, Any]:
+    """Read many keys in one trip (two where entries record tags that nobody declared), and serve what is fresh."""
+    plans = [(target, space.expected(target.raw, target.declared)) for target in targets]
+    per_key = [
+        read_names(space, target.raw, space.names.entry(target.raw, target.declared.home), expected)
+        for target, expected in plans
+    ]
+    names = list(dict.fromkeys(name for each in per_key for name in each))
+    values, identity = await io.read(names)
+    found = dict(zip(names, values, strict=True))
+    seen = [
+        await assess(
+            io, space, (target.key, target.raw, target.declared), expected, found[each[0]], [found[n] for n in each[1:]], identity
+        )
+        for (target, expected), each in zip(plans, per_key, strict=True)
+    ]
+    served = {one.key: serve(space, one) for one in seen}
+    missed = [one for one in seen if served[one.key] is NOTHING]
+    if missed:
+        await after_miss(io, space, missed)
+    return {key: value for key, value in served.items() if value is not NOTHING}
+
+
+
+
+
+@dataclass(frozen=True, slots=True)
+class _Stand:
+    """What a set records: the stamps remembered from a miss, None for those to be taken as they stand at the store."""
+
+    observed: tuple[bytes | None, ...]
+    identity: bytes | None
+
+
+def _stand(space: Keyspace, target: Target) -> _Stand | Why:
+    """What this context remembers of the stamps that a set needs; or why it must not be stored."""
+    observed: list[bytes | None] = []
+    identity: bytes | None = None
+    for name in (*target.declared.stamp_names, space.names.root_of(target.raw)):
+        memory = capture.recall(space.serial, name)
+        if memory is None:
+            observed.append(None)
+            continue
+        stamp, seen_at = memory
+        if not isinstance(stamp, bytes):
+            return Why.CLOSED
+        if identity not in (None, seen_at):
+            return Why.IDENTITY
+        observed.append(stamp)
+        identity = seen_at
+    return _Stand(tuple(observed), identity)
+
+
+def draft_commit(space: Keyspace, mode: Mode, target: Target, value: Any, ttl: float, now: float) -> Commit | Why:
+    """Make the commit of a set or an add.
+
+    Raises:
+        EncodeError: the codec cannot carry the value.
+    """
+    number, payload = codecs.encode(value, space.codec)
+    stand = _stand(space, target)
+    if isinstance(stand, Why):
+        return stand
+    entry = space.names.entry(target.raw, target.declared.home)
+    return Commit(
+        mode=mode,
+        entry=entry,
+        lease=space.names.lease(entry),
+        stamp_names=(*target.declared.stamp_names, space.names.root_of(target.raw)),
+        observed=stand.observed,
+        identity=stand.identity,
+        draft=Draft(
+            target.raw, target.declared, number, payload, now, ttl, 0.0, space.policy.fences(target.declared.tags)
+        ),
+        stamp_ttl=space.policy.stamp_ttl_for(ttl),
+    )
+
+
+async def set_many(io: IO, space: Keyspace, values: Sequence[tuple[Target, Any]], ttl: float) -> list[str]:
+    """Store values, all in one trip. What may not be stored is removed instead: its key then holds nothing.
+
+    Returns:
+        The keys that were not stored.
+    """
+    now = io.now()
+    drafts = [(target, draft_commit(space, Mode.SET, target, value, ttl, now)) for target, value in values]
+    commits = [(target, draft) for target, draft in drafts if isinstance(draft, Commit)]
+    unstored: list[str] = []
+    for target, why in drafts:
+        if isinstance(why, Why):
+            await look_at_head(io, space, target.key, target.raw, target.declared, remove=True)
+            _refuse(space, target.key, why)
+            unstored.append(target.key)
+    done = await io.commit([commit for _, commit in commits]) if commits else []
+    for (target, commit), committed in zip(commits, done, strict=True):
+        if not report(space, target.key, commit, committed):
+            _forget_outrun(space, commit, committed)
+            unstored.append(target.key)
+    return unstored
+
+
+def _forget_outrun(space: Keyspace, commit: Commit, committed: Committed) -> None:
+    """A stamp remembered from a miss has been invalidated since: drop it, so that the next set takes the present one."""
+    if committed.outcome in (Outcome.STALE, Outcome.CLOSED):
+        capture.forget(space.serial, [commit.stamp_names[committed.position]])
+
+
+async def add(io: IO, space: Keyspace, target: Target, value: Any, ttl: float) -> bool:
+    """Store a value only if there is no fresh entry."""
+    for _ in range(MAX_ROUNDS):
+        seen, _ttl = await look_at_head(io, space, target.key, target.raw, target.declared)
+        if isinstance(seen.verdict, Fresh):
+            return False
+        commit = draft_commit(space, Mode.ADD, target, value, ttl, io.now())
+        if isinstance(commit, Why):
+            _refuse(space, target.key, commit)
+            return False
+        commit = replace(commit, seen=seen.probe)
+        [committed] = await io.commit([commit])
+        if committed.outcome is not Outcome.EXISTS:
+            stored = report(space, target.key, commit, committed)
+            if not stored:
+                _forget_outrun(space, commit, committed)
+            return stored
+    return False  # others kept storing it: there is an entry
+
+
+def _refuse(space: Keyspace, key: str, why: Why) -> None:
+    if space.emit is not None:
+        space.emit(Refused(key, why))
+
+
+
+
+
+async def delete(io: IO, space: Keyspace, target: Target) -> bool:
+    """Remove entry and lease, in one command; whether a fresh entry was there."""
+    seen, _ = await look_at_head(io, space, target.key, target.raw, target.declared, remove=True)
+    return isinstance(seen.verdict, Fresh)
+
+
+async def has_key(io: IO, space: Keyspace, target: Target) -> bool:
+    """Whether there is a fresh entry."""
+    seen, _ = await look_at_head(io, space, target.key, target.raw, target.declared)
+    return isinstance(seen.verdict, Fresh)
+
+
+async def ttl(io: IO, space: Keyspace, target: Target) -> float | None:
+    """Seconds that a fresh entry has left; infinite for no limit; None where there is none."""
+    seen, left = await look_at_head(io, space, target.key, target.raw, target.declared)
+    return left if isinstance(seen.verdict, Fresh) else None
+
+
+
+
+
+async def _modify(io: IO, space: Keyspace, target: Target, make: Callable[[TagSet], Modify]) -> int | Unmodified:
+    """Change an entry by a script that checks its stamps. Where its tags are not the expected ones, look, then try again."""
+    tagset = space.expected(target.raw, target.declared)
+    outcome: int | Unmodified = Unmodified.ABSENT
+    for _ in range(MAX_ROUNDS):
+        outcome = await io.modify(make(tagset))
+        if outcome is not Unmodified.OTHER:
+            return outcome
+        seen, _ttl = await look_at_head(io, space, target.key, target.raw, target.declared)
+        if not isinstance(seen.verdict, Fresh):
+            return Unmodified.ABSENT
+        tagset = space.names.recorded_tagset(seen.verdict.head.tags)
+    return outcome
+
+
+def _modification(space: Keyspace, target: Target, tagset: TagSet, change: Change) -> dict[str, Any]:
+    return {
+        "change": change,
+        "entry": space.names.entry(target.raw, target.declared.home),
+        "stamp_names": (*tagset.stamp_names, space.names.root_of(target.raw)),
+        "shape": tagset.shape,
+        "names": names_blob(tagset, target.raw),
+    }
+
+
+async def touch(io: IO, space: Keyspace, target: Target, ttl: float) -> bool:
+    """Give a fresh entry a new ttl, from now; its stamps then live at least as long. Whether there was one."""
+    times = TIMES.pack(io.now(), ttl)
+    stamp_ttl = space.policy.stamp_ttl_for(ttl)
+    outcome = await _modify(
+        io,
+        space,
+        target,
+        lambda tagset: Modify(
+            **_modification(space, target, tagset, Change.TOUCH), times=times, ttl=ttl, stamp_ttl=stamp_ttl
+        ),
+    )
+    return not isinstance(outcome, Unmodified)
+
+
+async def incr(io: IO, space: Keyspace, target: Target, step: tuple[int, int | None], ttl: float) -> int:
+    """Add to a counter; its ttl stays. `step` is the delta, and what to begin from (with `ttl`) where there is none.
+
+    Raises:
+        AbsentError: there is no fresh entry and no `initial`.
+        NotACounterError: the entry is no counter, or would leave 0 … 2**53 - 1.
+    """
+    delta, initial = step
+    while True:
+        outcome = await _modify(
+            io,
+            space,
+            target,
+            lambda tagset: Modify(**_modification(space, target, tagset, Change.INCREASE), delta=delta),
+        )
+        match outcome:
+            case int():
+                return outcome
+            case Unmodified.NOT_A_COUNTER | Unmodified.RANGE:
+                raise NotACounterError(f"{target.key!r}: " + (NotACounterError.__doc__ or ""))
+            case Unmodified.ABSENT | Unmodified.STALE | Unmodified.OTHER:
+                if initial is None:
+                    raise AbsentError
+        first = initial + delta
+        if not 0 <= first <= codecs.MAX_COUNTER:
+            raise NotACounterError
+        if await add(io, space, target, first, ttl):
+            return first
+        if not await has_key(io, space, target):  # it may not be stored: a tag is closed
+            return first
+
+
+
+
+
+async def invalidate(io: IO, space: Keyspace, tags: Sequence[str]) -> Invalidated:
+    """Make every entry that carries one of these tags stale. One small write a tag, one trip.
+
+    Returns:
+        When it has taken effect.
+
+    Raises:
+        StoreError: it has not (or nobody knows): call it again.
+    """
+    names = [space.names.stamp(tag) for tag in tags]
+    capture.forget(space.serial, names)
+    bumped = await io.bump(names, space.policy.stamp_ttl)
+    event = Invalidated(tuple(tags), sum(one is Bumped.CHANGED for one in bumped))
+    if space.emit is not None:
+        space.emit(event)
+    return event
+
+
+async def clear(io: IO, space: Keyspace) -> Invalidated:
+    """Make every entry of this cache stale: one write for each of its roots, one trip."""
+    return await invalidate(io, space, [f"*{number}" for number in range(len(space.names.root_names))])

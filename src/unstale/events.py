@@ -1,0 +1,129 @@
+"""What happened in a cache, as frozen values, handed to one hook.
+
+`Cache(..., on_event=hook)` calls `hook(event)` in the thread in which it happened; without a hook nothing is built.
+Events carry keys and tags, never values. An exception in the hook is the hook's own and passes through.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Why(Enum):
+    """Why a read was a miss, or why a value was not stored."""
+
+    ABSENT = "there is no entry"
+    UNREADABLE = "its bytes are not an entry of ours, cut short, or of another format"
+    OTHER_KEY = "the entry belongs to another key"
+    TAGS = "the entry does not record every tag that was asked for"
+    IDENTITY = "the entry was filled under another server, or another life of this one"
+    UNDECODABLE = "the codec could not read the payload"
+    STALE = "a tag was invalidated while the value was loaded"
+    CLOSED = "a tag is closed: a write is under way"
+    LEASE = "the key was deleted or set, or the lease ran out, while the value was loaded"
+    NO_LEASE = "another loader held the lease for longer than this one would wait"
+    TOO_MANY_TAGS = "the values it was computed from bring more tags than an entry may carry"
+    EVICTED = "the server evicted the staged value before it was stored"
+    UNAVAILABLE = "a cached value it was computed from could not be looked up, or not be stored"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A fresh entry was served."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """There was nothing fresh to serve, for a reason other than an invalidated tag (that is `Stale`)."""
+
+    key: str
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """An entry was there, but a tag of it has been invalidated (or its stamp lost); also a miss."""
+
+    key: str
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A value was stored.
+
+    Attributes:
+        size: bytes of the whole entry.
+        load_seconds: what the loader took; 0.0 for a value that was set.
+        ttl: seconds it stays fresh; None for no limit.
+    """
+
+    key: str
+    tags: tuple[str, ...]
+    size: int
+    load_seconds: float
+    ttl: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A value was returned to its caller but not stored."""
+
+    key: str
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Invalidated:
+    """Tags were invalidated; also what `invalidate` returns.
+
+    Attributes:
+        tags: the tags, as they were named; for `clear()` the cache's roots.
+        bumped: how many of them had a stamp to change; the others were not cached, or closed, thus stale already.
+    """
+
+    tags: tuple[str, ...]
+    bumped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The store failed, and the cache went on without it (a read called its loader, a value was not stored).
+
+    Attributes:
+        operation: the verb, such as "get".
+        key: the key it was for; empty where there were several.
+        error: what the store raised. Its text holds no value and no password.
+    """
+
+    operation: str
+    key: str
+    error: Exception
+
+
+Event = Hit | Miss | Stale | Stored | Refused | Invalidated | Failed
+Hook = Callable[[Event], None]
+
+_LEVELS: dict[type, int] = {Failed: logging.WARNING, Invalidated: logging.INFO, Refused: logging.INFO}
+
+
+def logging_hook(logger: logging.Logger | None = None) -> Hook:
+    """A hook that logs every event: failures as WARNING, invalidations and refusals as INFO, the rest as DEBUG.
+
+    Args:
+        logger: where to; by default the logger "unstale".
+
+    Returns:
+        A hook for `on_event`. It writes keys and tags, never values.
+    """
+    target = logger or logging.getLogger("unstale")
+
+    def log(event: Event) -> None:
+        target.log(_LEVELS.get(type(event), logging.DEBUG), "%s", event)
+
+    return log

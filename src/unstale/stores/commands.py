@@ -1,0 +1,265 @@
+"""What each method of a store says to the server, and how it reads the answer. Shared by every Redis store.
+
+A `Trip` is the commands of one round trip and the function that parses their replies. It is made anew for each attempt,
+so that every attempt has stamps, tokens and staging names of its own: a late duplicate of an earlier attempt then
+cannot bring back what it once wrote.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import hiredis
+
+from unstale.core.keys import END
+from unstale.core.ports import (
+    HEAD_PROBE,
+    PEEK_BYTES,
+    Bumped,
+    Change,
+    Commit,
+    Committed,
+    Mode,
+    Modify,
+    Opening,
+    Outcome,
+    Peek,
+    Reading,
+    Unmodified,
+)
+from unstale.core.stamps import CLOSED, STAMP_SIZE, Observed, observe
+from unstale.errors import (
+    NotPrimaryError,
+    StoreAuthError,
+    StoreError,
+    StoreFullError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+from unstale.stores.scripts import BY_DIGEST, COMMIT, MODIFY, RELEASE, UNLINK_OPEN, Script
+
+T = TypeVar("T")
+Command: TypeAlias = "tuple[Any, ...]"
+
+STAGING_SECONDS = 30.0
+"""How long a staged value lives if the script that stores it never runs (its connection broke in between)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trip(Generic[T]):
+    """The commands of one round trip, and what their replies mean.
+
+    Attributes:
+        commands: sent together.
+        parse: given the replies, and the identity of the server as it was proved with this trip or before.
+    """
+
+    commands: list[Command]
+    parse: Callable[[list[Any], bytes], T]
+
+
+def new_stamp() -> bytes:
+    """A stamp that has never been: random, from the operating system (preforked workers share `random`'s state)."""
+    return os.urandom(STAMP_SIZE)
+
+
+def new_token() -> bytes:
+    """A lease's token, which also names the staged value."""
+    return os.urandom(9).hex().encode()
+
+
+def milliseconds(seconds: float) -> int:
+    """For PX and PEXPIRE: at least one."""
+    return max(1, round(seconds * 1000))
+
+
+def _limit(seconds: float) -> bytes:
+    """For the scripts: milliseconds, or nothing for no limit."""
+    return b"" if math.isinf(seconds) else b"%d" % milliseconds(seconds)
+
+
+def _evalsha(script: Script, keys: Sequence[bytes], *arguments: Any) -> Command:
+    return (b"EVALSHA", script.digest, len(keys), *keys, *arguments)
+
+
+def by_text(command: Command) -> Command:
+    """The same script call, with the script's text in place of its digest."""
+    if command[0] != b"EVALSHA":
+        return command
+    return (b"EVAL", BY_DIGEST[command[1]].text, *command[2:])
+
+
+def error_of(reply: hiredis.ReplyError) -> StoreError:
+    """The exception for an error reply. Of its text only what cannot hold a value is kept."""
+    text = str(reply).partition(", with args beginning")[0]
+    match text.partition(" ")[0]:
+        case "OOM":
+            return StoreFullError()
+        case "NOAUTH" | "WRONGPASS":
+            return StoreAuthError()
+        case "READONLY":
+            return NotPrimaryError()
+        case "LOADING" | "MASTERDOWN" | "BUSY" | "CLUSTERDOWN" | "TRYAGAIN" | "UNBLOCKED":
+            return StoreUnavailableError(f"The server cannot answer now: {text}")
+        case _:
+            return StoreRefusedError(f"The server answered with an error: {text}")
+
+
+def checked(reply: Any) -> Any:
+    """A reply that must not be an error."""
+    if isinstance(reply, hiredis.ReplyError):
+        raise error_of(reply)
+    return reply
+
+
+def read(names: Sequence[bytes]) -> Trip[Reading]:
+    """One MGET."""
+    return Trip([(b"MGET", *names)], lambda replies, identity: (list(checked(replies[0])), identity))
+
+
+def peek(entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes]) -> Trip[Peek]:
+    """GETRANGE, PTTL and MGET; UNLINK where something is to go."""
+    commands: list[Command] = [(b"GETRANGE", entry, 0, PEEK_BYTES - 1), (b"PTTL", entry), (b"MGET", *stamp_names)]
+    if remove:
+        commands.append((b"UNLINK", *remove))
+
+    def parse(replies: list[Any], identity: bytes) -> Peek:
+        if remove:
+            checked(replies[3])
+        head = _string(replies[0])
+        left = checked(replies[1])
+        seconds = math.inf if left == -1 else max(left, 0) / 1000
+        return Peek(head, seconds if head is not None else 0.0, [observe(one) for one in checked(replies[2])], identity)
+
+    return Trip(commands, parse)
+
+
+def _string(reply: Any) -> bytes | None:
+    """What GETRANGE found: nothing and something that is not a string are the same to us."""
+    if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("WRONGTYPE"):
+        return None
+    return checked(reply) or None
+
+
+def open_(
+    entry: bytes | None, missing: Sequence[bytes], lease: bytes | None, lease_seconds: float, stamp_ttl: float
+) -> Trip[Opening]:
+    """SET NX for the lease, SET NX GET for each missing stamp, and a look at the entry's beginning."""
+    token, stamps = new_token(), [new_stamp() for _ in missing]
+    commands: list[Command] = []
+    if lease is not None:
+        commands.append((b"SET", lease, token, b"NX", b"PX", milliseconds(lease_seconds)))
+    commands += [
+        (b"SET", name, stamp, b"NX", b"GET", b"PX", milliseconds(stamp_ttl))
+        for name, stamp in zip(missing, stamps, strict=True)
+    ]
+    if entry is not None:
+        commands.append((b"GETRANGE", entry, 0, HEAD_PROBE - 1))
+
+    def parse(replies: list[Any], identity: bytes) -> Opening:
+        taken = lease is not None and checked(replies.pop(0)) is not None
+        head = _string(replies.pop()) if entry is not None else None
+        found = [_opened(reply, stamp) for reply, stamp in zip(replies, stamps, strict=True)]
+        return Opening(token if taken else None, head, found, identity)
+
+    return Trip(commands, parse)
+
+
+def _opened(reply: Any, created: bytes) -> Observed:
+    """What SET NX GET says: nothing stood there (ours does now), an open stamp, or another type: closed."""
+    if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("WRONGTYPE"):
+        return CLOSED
+    return created if checked(reply) is None else observe(reply)
+
+
+_MODES = {Mode.FILL: b"fill", Mode.SET: b"set", Mode.ADD: b"add"}
+
+
+def commit(commits: Sequence[Commit], identity: bytes) -> Trip[list[Committed]]:
+    """For each draft: SET of the staged value, then the script that puts it in place."""
+    commands: list[Command] = []
+    sizes: list[int] = []
+    for one in commits:
+        envelope = one.draft.seal(one.identity or identity, one.observed)
+        staging = _staging(one)
+        sizes.append(len(envelope))
+        commands.append((b"SET", staging, envelope, b"PX", milliseconds(STAGING_SECONDS)))
+        stamps = [part for observed in one.observed for part in (observed or b"", b"" if observed else new_stamp())]
+        commands.append(
+            _evalsha(
+                COMMIT,
+                (one.entry, one.lease, staging, *one.stamp_names),
+                _MODES[one.mode],
+                one.token,
+                _limit(one.draft.ttl),
+                _limit(one.stamp_ttl),
+                one.seen or b"",
+                *stamps,
+            )
+        )
+
+    def parse(replies: list[Any], _identity: bytes) -> list[Committed]:
+        pairs = zip(replies[::2], replies[1::2], sizes, strict=True)
+        return [_committed(staged, stored, size) for staged, stored, size in pairs]
+
+    return Trip(commands, parse)
+
+
+def _staging(one: Commit) -> bytes:
+    """A staging name of this attempt's own, beside the lease (and on its cluster slot)."""
+    return one.lease + END + new_token()
+
+
+def _committed(staged: Any, stored: Any, size: int) -> Committed:
+    checked(staged)
+    outcome, position = checked(stored)
+    return Committed(Outcome(outcome.decode()), position, size)
+
+
+def release(lease: bytes, token: bytes) -> Trip[None]:
+    """A script: UNLINK if it is still ours."""
+    return Trip([_evalsha(RELEASE, (lease,), token)], lambda replies, _: checked(replies[0]) and None)
+
+
+def bump(stamp_names: Sequence[bytes], stamp_ttl: float) -> Trip[list[Bumped | None]]:
+    """SET XX GET for each stamp. None where the server had no memory for it: `unlink_open` must follow."""
+    commands: list[Command] = [
+        (b"SET", name, new_stamp(), b"XX", b"GET", b"PX", milliseconds(stamp_ttl)) for name in stamp_names
+    ]
+    return Trip(commands, lambda replies, _: [_bumped(reply) for reply in replies])
+
+
+def _bumped(reply: Any) -> Bumped | None:
+    if isinstance(reply, hiredis.ReplyError):
+        if str(reply).startswith("WRONGTYPE"):
+            return Bumped.CLOSED
+        if str(reply).startswith("OOM"):
+            return None
+    return Bumped.MISSING if checked(reply) is None else Bumped.CHANGED
+
+
+def unlink_open(stamp_names: Sequence[bytes]) -> Trip[int]:
+    """A script: remove the stamps that are open."""
+    return Trip([_evalsha(UNLINK_OPEN, stamp_names)], lambda replies, _: int(checked(replies[0])))
+
+
+def modify(one: Modify, identity: bytes) -> Trip[int | Unmodified]:
+    """A script that checks the entry's stamps, then counts or gives a new ttl."""
+    keys = (one.entry, *one.stamp_names)
+    if one.change is Change.INCREASE:
+        rest: tuple[Any, ...] = (one.delta,)
+    else:
+        rest = (one.times, _limit(one.ttl), _limit(one.stamp_ttl))
+    command = _evalsha(MODIFY, keys, one.change.value.encode(), one.shape, one.names, identity, *rest)
+
+    def parse(replies: list[Any], proved: bytes) -> int | Unmodified:
+        if proved != identity:  # the proof that came with this trip shows another server than the script was told of
+            return Unmodified.OTHER
+        reply = checked(replies[0])
+        return int(reply[0]) if isinstance(reply, list) else Unmodified(reply.decode())
+
+    return Trip([command], parse)

