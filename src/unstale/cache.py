@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
@@ -13,7 +12,7 @@ from unstale.core import capture, codecs, verbs
 from unstale.core.freshness import names_blob, payload_at
 from unstale.core.keys import Names, check_tag, key_bytes, quote_part, root_tag
 from unstale.core.keyspace import NOTHING, Keyspace, Look, assess, serve
-from unstale.core.layout import CODEC_AT
+from unstale.core.layout import CODEC_AT, FENCED, FLAGS_AT
 from unstale.core.policy import DEFAULT, Duration, Policy, Ttl, seconds
 from unstale.core.ports import Bumped, Commit, Committed, Modify, Opening, Peek, Reading, Store, Unmodified
 from unstale.core.refresh import Fill, load_only, refresh
@@ -33,8 +32,6 @@ from unstale.stores import StoreOptions, open_store
 T = TypeVar("T")
 D = TypeVar("D")
 Tags: TypeAlias = Sequence[str]
-
-_log = logging.getLogger("unstale")
 
 
 class _Stopped(BaseException):
@@ -124,7 +121,10 @@ class _Reporter:
         if time.monotonic() >= self._silent_until:
             self._silent_until = time.monotonic() + 1.0
             count, self._unsaid = self._unsaid, 0
-            _log.warning("%s failed, gone on without the cache (%d such since the last line): %s", event.operation, count, event.error)
+            import logging  # noqa: PLC0415 - only a failure pays for it
+
+            text = "%s failed, gone on without the cache (%d such since the last line): %s"
+            logging.getLogger("unstale").warning(text, event.operation, count, event.error)
 
 
 class _Cold:
@@ -222,25 +222,23 @@ class Cache:
         except TypeError:
             declared = self._tagset(self._prefix, tuple(tags))
         expected = self._hints.get((raw, declared), declared) if self._hints else declared
-        names = self._names
-        values, identity = self._store.read(
-            (names.entry(raw, declared.home), *expected.stamp_names, names.root_of(raw))
-        )
+        values, identity = self._store.read(self._names.read_names(raw, expected, declared.home))
         data = values.pop(0)
         if data is not None:
             at = payload_at(data, expected, names_blob(expected, raw), values, identity)
             if at:
+                number = data[CODEC_AT]
                 try:
-                    value = codecs.decode(data[CODEC_AT], memoryview(data)[at:])
+                    value = data[at:] if number == codecs.RAW else codecs.decode(number, memoryview(data)[at:])
                 except DecodeError:
-                    pass  # the core says why
-                else:
-                    heir = capture.heir(self._space)
-                    if heir is not None:
-                        heir.add(zip((*expected.tags, root_tag(raw)), values, strict=True), identity)
-                    if self._emit is not None:
-                        self._emit(Hit(key))
-                    return value
+                    return _Cold((key, raw, declared), expected, data, values, identity)  # the core says why
+                heir = capture.heir(self._space)
+                if heir is not None:
+                    recorded = zip((*expected.tags, root_tag(raw)), values, strict=True)
+                    heir.add(recorded, identity if data[FLAGS_AT] == FENCED else None)
+                if self._emit is not None:
+                    self._emit(Hit(key))
+                return value
         return _Cold((key, raw, declared), expected, data, values, identity)
 
     def _finish(self, cold: _Cold) -> tuple[Any, Look]:

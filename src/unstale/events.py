@@ -6,10 +6,13 @@ Events carry keys and tags, never values. An exception in the hook is the hook's
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import logging
 
 
 class Why(Enum):
@@ -109,9 +112,6 @@ class Failed:
 Event = Hit | Miss | Stale | Stored | Refused | Invalidated | Failed
 Hook = Callable[[Event], None]
 
-_LEVELS: dict[type, int] = {Failed: logging.WARNING, Invalidated: logging.INFO, Refused: logging.INFO}
-
-
 def logging_hook(logger: logging.Logger | None = None) -> Hook:
     """A hook that logs every event: failures as WARNING, invalidations and refusals as INFO, the rest as DEBUG.
 
@@ -121,9 +121,12 @@ def logging_hook(logger: logging.Logger | None = None) -> Hook:
     Returns:
         A hook for `on_event`. It writes keys and tags, never values.
     """
+    import logging  # noqa: PLC0415 - only who logs pays for it
+
     target = logger or logging.getLogger("unstale")
+    levels: dict[type, int] = {Failed: logging.WARNING, Invalidated: logging.INFO, Refused: logging.INFO}
 
     def log(event: Event) -> None:
-        target.log(_LEVELS.get(type(event), logging.DEBUG), "%s", event)
+        target.log(levels.get(type(event), logging.DEBUG), "%s", event)
 
     return log

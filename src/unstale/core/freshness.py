@@ -18,7 +18,7 @@ from typing import TypeAlias
 from unstale.core.entry import Head, UnreadableError, parse
 from unstale.core.keys import END, TagSet, root_tag
 from unstale.core.layout import COMPRESSION_AT, FENCED, FLAGS_AT, IDENTITY_AT, STAMPS_AT
-from unstale.core.stamps import STAMP_SIZE, Observed, equal
+from unstale.core.stamps import Observed, equal
 from unstale.events import Why
 
 
@@ -72,11 +72,11 @@ def payload_at(data: bytes, expected: TagSet, names: bytes, stamps: Sequence[Obs
         return 0
     names_at = STAMPS_AT + len(current)
     if (
-        data.startswith(expected.shape)
-        and data.startswith(current, STAMPS_AT)
+        data.startswith(current, STAMPS_AT)
         and data.startswith(names, names_at)
-        and len(current) == STAMP_SIZE * len(stamps)
-        and (data[FLAGS_AT] == 0 or (data[FLAGS_AT] == FENCED and data.startswith(identity, IDENTITY_AT)))
+        and data.startswith(expected.shape)
+        and names_at == expected.names_at
+        and (data.startswith(identity, IDENTITY_AT) if data[FLAGS_AT] == FENCED else data[FLAGS_AT] == 0)
         and data[COMPRESSION_AT] == 0
     ):
         return names_at + len(names)

@@ -21,10 +21,9 @@ from binascii import crc_hqx
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
 from typing import Final
 
-from unstale.core.layout import shape
+from unstale.core.layout import STAMPS_AT, shape, size_of_stamps
 from unstale.errors import ConfigurationError, InvalidKeyError, InvalidTagError
 
 MAX_KEY_BYTES: Final = 4096
@@ -132,6 +131,7 @@ class TagSet:
         stamp_names: what their stamps are called in Redis, in the same order.
         blob: the tags as an entry records them, each ended by END.
         shape: what every entry with these tags begins with.
+        names_at: where the names stand in such an entry.
         home: the root of the first tag that was declared; "" without tags.
     """
 
@@ -139,6 +139,7 @@ class TagSet:
     stamp_names: tuple[bytes, ...]
     blob: bytes
     shape: bytes
+    names_at: int
     home: str
 
 
@@ -201,7 +202,14 @@ class Names:
         if sum(not tag.startswith(ROOT_MARK) for tag in tags) > MAX_TAGS:
             raise InvalidTagError(f"An entry carries at most {MAX_TAGS} tags, ancestors included; these make {len(tags)}.")
         blob = b"".join(tag.encode() + END for tag in tags)
-        return TagSet(tuple(tags), tuple(self.stamp(tag) for tag in tags), blob, shape(len(tags), len(blob)), home)
+        return TagSet(
+            tags=tuple(tags),
+            stamp_names=tuple(self.stamp(tag) for tag in tags),
+            blob=blob,
+            shape=shape(len(tags), len(blob)),
+            names_at=STAMPS_AT + size_of_stamps(len(tags)),
+            home=home,
+        )
 
     def entry(self, raw_key: bytes, home: str = "") -> bytes:
         """The name of a key's entry."""
@@ -210,6 +218,8 @@ class Names:
         return self._entry + raw_key
 
     def _distant_entry(self, raw_key: bytes, home: str) -> bytes:
+        from hashlib import blake2b  # noqa: PLC0415 - only long keys need it
+
         hashed = len(raw_key) > MAX_PLAIN_BYTES
         place = _hash_tag(home).encode() + b":" if self.clustered and home else b""
         tail = blake2b(raw_key, digest_size=16).hexdigest().encode() if hashed else raw_key
@@ -220,6 +230,14 @@ class Names:
         at = len(self._entry) - 2
         return entry[:at] + (b"l" if entry.startswith(self._entry) else b"l#") + entry[at + 1 :]
 
+
+    def read_names(self, raw_key: bytes, tagset: TagSet, home: str) -> tuple[bytes, ...]:
+        """What one read of a key fetches: its entry, the stamps of the tags that it should have, its root's."""
+        if len(raw_key) > MAX_PLAIN_BYTES or self.clustered:
+            entry = self._distant_entry(raw_key, home)
+        else:
+            entry = self._entry + raw_key
+        return (entry, *tagset.stamp_names, self.root_names[crc_hqx(raw_key, 0) % ROOTS])
 
     def root_of(self, raw_key: bytes) -> bytes:
         """The stamp's name of a key's root."""

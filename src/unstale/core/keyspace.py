@@ -123,16 +123,10 @@ class Look:
             heir.add(recorded_stamps(head, self.raw), self.identity if head.fenced else None)
 
 
-def read_names(space: Keyspace, raw: bytes, entry: bytes, tagset: TagSet) -> tuple[bytes, ...]:
-    """What one read of a key fetches: the entry, its tags' stamps, its root's."""
-    return (entry, *tagset.stamp_names, space.names.root_of(raw))
-
-
 async def look(io: IO, space: Keyspace, key: str, raw: bytes, declared: TagSet) -> Look:
     """Read one key and judge it."""
     expected = space.expected(raw, declared)
-    entry = space.names.entry(raw, declared.home)
-    values, identity = await io.read(read_names(space, raw, entry, expected))
+    values, identity = await io.read(space.names.read_names(raw, expected, declared.home))
     return await assess(io, space, (key, raw, declared), expected, values[0], values[1:], identity)
 
 

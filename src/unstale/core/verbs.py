@@ -12,7 +12,7 @@ from unstale.core.entry import Draft
 from unstale.core.freshness import Fresh, Outdated, Unknown, names_blob
 from unstale.core.keys import TagSet
 from unstale.core.layout import TIMES
-from unstale.core.keyspace import NOTHING, Keyspace, Look, assess, look_at_head, read_names, serve
+from unstale.core.keyspace import NOTHING, Keyspace, Look, assess, look_at_head, serve
 from unstale.core.ports import HEAD_PROBE, IO, Bumped, Change, Commit, Committed, Mode, Modify, Outcome, Unmodified
 from unstale.core.refresh import report
 from unstale.core.stamps import Observed, observe
@@ -61,10 +61,7 @@ async def after_miss(io: IO, space: Keyspace, seen: Sequence[Look]) -> None:
 async def get_many(io: IO, space: Keyspace, targets: Sequence[Target]) -> dict[str, Any]:
     """Read many keys in one trip (two where entries record tags that nobody declared), and serve what is fresh."""
     plans = [(target, space.expected(target.raw, target.declared)) for target in targets]
-    per_key = [
-        read_names(space, target.raw, space.names.entry(target.raw, target.declared.home), expected)
-        for target, expected in plans
-    ]
+    per_key = [space.names.read_names(target.raw, expected, target.declared.home) for target, expected in plans]
     names = list(dict.fromkeys(name for each in per_key for name in each))
     values, identity = await io.read(names)
     found = dict(zip(names, values, strict=True))

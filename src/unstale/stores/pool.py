@@ -24,6 +24,7 @@ class Pool:
     Attributes:
         idle: the wires that nobody uses.
         generation: raised when all wires that exist must go; see `drop_all`.
+        waiting: how many threads wait for one to come back.
     """
 
     def __init__(self, connect: Callable[[], AbstractConnection], timeout: float, limit: int) -> None:
@@ -45,7 +46,7 @@ class Pool:
     def _begin(self) -> None:
         self.idle: list[Wire] = []
         self._count = 0
-        self._waiting = 0
+        self.waiting = 0
         self._changed = threading.Condition(threading.Lock())
 
     def take(self) -> Wire:
@@ -70,11 +71,11 @@ class Pool:
         with self._changed:
             deadline = monotonic() + self._timeout
             while self._count >= self._limit:
-                self._waiting += 1
+                self.waiting += 1
                 try:
                     self._changed.wait(max(0.0, deadline - monotonic()))
                 finally:
-                    self._waiting -= 1
+                    self.waiting -= 1
                 if self.idle:
                     return self.idle.pop()
                 if self._count >= self._limit and monotonic() >= deadline:
@@ -92,7 +93,7 @@ class Pool:
             self.discard(wire)
             return
         self.idle.append(wire)
-        if self._waiting:
+        if self.waiting:
             with self._changed:
                 self._changed.notify()
 

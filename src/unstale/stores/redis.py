@@ -88,13 +88,13 @@ class RedisStore:
             pool.give(wire)
             return self._run(lambda _: commands.read(names))
         try:
-            packed = hiredis.pack_command((b"MGET", *names))
+            packed = commands.pack_read(names) if type(names) is tuple else hiredis.pack_command((b"MGET", *names))
             if wire.send(packed) != len(packed):
                 raise ConnectionResetError  # noqa: TRY301 - the long way sends in parts
             wire.reader.feed(wire.recv(RECEIVE_BYTES))
             reply = wire.reader.gets()
-            if type(reply) is not list:
-                reply = wire.receive() if reply is False else reply
+            if reply is False:
+                reply = wire.receive()
         except (BlockingIOError, TimeoutError) as error:
             pool.discard(wire)
             raise StoreTimeoutError from error
@@ -105,11 +105,14 @@ class RedisStore:
         except BaseException:
             pool.discard(wire)  # its answer is still under way
             raise
-        if type(reply) is list:
+        if type(reply) is not list:
+            self._settle(wire, [reply])
+            commands.checked(reply)
+        elif pool.waiting or wire.generation != pool.generation:
             pool.give(wire)
         else:
-            self._settle(wire, [reply])
-        return commands.checked(reply), wire.identity
+            pool.idle.append(wire)
+        return reply, wire.identity
 
     def _settle(self, wire: Wire, *replies: Any) -> None:
         """Give a wire back after its replies; if one of them says that the server is a replica now, drop all wires."""
