@@ -1,10 +1,10 @@
 """unstale: cache invalidation on Redis and Valkey without deleting keys.
 
-    from unstale import Cache
+from unstale import Cache
 
-    cache = Cache.from_url("redis://localhost:6379/0", namespace="shop", ttl=300)
-    orders = cache.get_or_set("orders:42", load_orders, tags=["user:42/orders"])
-    cache.invalidate("user:42")
+cache = Cache.from_url("redis://localhost:6379/0", namespace="shop", ttl=300)
+orders = cache.get_or_set("orders:42", load_orders, tags=["user:42/orders"])
+cache.invalidate("user:42")
 """
 
 from unstale.cache import Cache

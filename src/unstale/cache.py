@@ -1,4 +1,4 @@
-"""`Cache`: the synchronous façade. The hit path stands here, lean; everything else is the core's, driven without a loop."""
+"""`Cache`: the synchronous façade. The hit path stands here, lean; all else is the core's, driven without a loop."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import inspect
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar, cast
 
 from unstale.core import capture, codecs, verbs
 from unstale.core.freshness import names_blob, payload_at
-from unstale.core.keys import Names, check_tag, key_bytes, quote_part, root_tag
-from unstale.core.keyspace import NOTHING, Keyspace, Look, assess, serve
+from unstale.core.keys import Names, TagSet, check_tag, key_bytes, quote_part, root_tag
+from unstale.core.keyspace import NOTHING, Keyspace, Look, Snapshot, Target, assess, serve
 from unstale.core.layout import CODEC_AT, FENCED, FLAGS_AT
 from unstale.core.policy import DEFAULT, Duration, Policy, Ttl, seconds
 from unstale.core.ports import Bumped, Commit, Committed, Modify, Opening, Peek, Reading, Store, Unmodified
 from unstale.core.refresh import Fill, load_only, refresh
-from unstale.core.verbs import Target
 from unstale.errors import (
     ConfigurationError,
     DecodeError,
@@ -72,7 +71,7 @@ class _SyncIO:
         return self._store.modify(modify)
 
     async def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+        time.sleep(seconds)  # noqa: ASYNC251 - no loop drives this
 
     async def call(self, loader: Callable[[], Any]) -> Any:
         try:
@@ -160,7 +159,7 @@ class Cache:
         self._emit = space.emit
 
     @classmethod
-    def from_url(
+    def from_url(  # noqa: PLR0913 - all a cache's options, by name
         cls,
         url: str,
         *,
@@ -210,7 +209,9 @@ class Cache:
         """Use as a context manager that closes at the end."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Close."""
         self.close()
 
@@ -218,9 +219,9 @@ class Cache:
         """The value of a fresh entry, in one trip, or a `_Cold`."""
         raw = key_bytes(self._prefix + key if self._prefix else key)
         try:
-            declared = self._tagset(self._prefix, tags)
+            declared = self._tagset(self._prefix, tags)  # a list is not hashable
         except TypeError:
-            declared = self._tagset(self._prefix, tuple(tags))
+            declared = self._tagset_of(tags)
         expected = self._hints.get((raw, declared), declared) if self._hints else declared
         values, identity = self._store.read(self._names.read_names(raw, expected, declared.home))
         data = values.pop(0)
@@ -231,15 +232,17 @@ class Cache:
                 try:
                     value = data[at:] if number == codecs.RAW else codecs.decode(number, memoryview(data)[at:])
                 except DecodeError:
-                    return _Cold((key, raw, declared), expected, data, values, identity)  # the core says why
+                    return _Cold(
+                        Target(key, raw, declared), expected, Snapshot(data, values, identity)
+                    )  # the core says why
                 heir = capture.heir(self._space)
                 if heir is not None:
-                    recorded = zip((*expected.tags, root_tag(raw)), values, strict=True)
+                    recorded = zip((*expected.tags, root_tag(raw)), cast("list[bytes]", values), strict=True)
                     heir.add(recorded, identity if data[FLAGS_AT] == FENCED else None)
                 if self._emit is not None:
                     self._emit(Hit(key))
                 return value
-        return _Cold((key, raw, declared), expected, data, values, identity)
+        return _Cold(Target(key, raw, declared), expected, Snapshot(data, values, identity))
 
     def _finish(self, cold: _Cold) -> tuple[Any, Look]:
         """Judge what the hit path could not; the value or NOTHING, and the look."""
@@ -377,9 +380,7 @@ class Cache:
         """Give a fresh entry a new ttl, counted from now; whether there was one. Raises StoreError."""
         return _run(verbs.touch(self._io, self._space, self._target(key, tags), self._space.policy.ttl_of(ttl)))
 
-    def incr(
-        self, key: str, delta: int = 1, *, initial: int | None = None, tags: Tags = (), ttl: Ttl = DEFAULT
-    ) -> int:
+    def incr(self, key: str, delta: int = 1, *, initial: int | None = None, tags: Tags = (), ttl: Ttl = DEFAULT) -> int:
         """Add to a counter, in one trip; its ttl stays.
 
         Args:
@@ -431,7 +432,7 @@ class Cache:
         return _run(verbs.invalidate(self._io, self._space, names))
 
     def clear(self) -> Invalidated:
-        """Make every entry of this cache (of this scope, on a scope) stale. Its cost does not depend on their number."""
+        """Make every entry of this cache (of this scope, on a scope) stale, at a cost that does not grow with them."""
         return self.invalidate() if self._prefix else _run(verbs.clear(self._io, self._space))
 
     def scope(self, kind: str, *ids: object) -> Self:
@@ -457,8 +458,14 @@ class Cache:
         if not self._prefix:
             self._store.close()
 
+    def _tagset_of(self, tags: Tags) -> TagSet:
+        try:
+            return self._tagset(self._prefix, tags if isinstance(tags, str) else tuple(tags))
+        except TypeError as error:
+            raise InvalidTagError(f"tags must be a list or tuple of str: {error}.") from error
+
     def _target(self, key: str, tags: Tags) -> Target:
-        declared = self._tagset(self._prefix, tags if isinstance(tags, str | tuple) else tuple(tags))
+        declared = self._tagset_of(tags)
         return Target(key, key_bytes(self._prefix + key if self._prefix else key), declared)
 
     def _without(self, verb: str, key: str, error: StoreError) -> None:

@@ -112,6 +112,7 @@ class Failed:
 Event = Hit | Miss | Stale | Stored | Refused | Invalidated | Failed
 Hook = Callable[[Event], None]
 
+
 def logging_hook(logger: logging.Logger | None = None) -> Hook:
     """A hook that logs every event: failures as WARNING, invalidations and refusals as INFO, the rest as DEBUG.
 

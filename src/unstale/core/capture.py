@@ -65,7 +65,9 @@ def inheriting(owner: object) -> Iterator[Inheritance]:
         _running.reset(token)
 
 
-_remembered: ContextVar[dict[tuple[int, bytes], tuple[Observed, bytes]] | None] = ContextVar("unstale_seen", default=None)
+_remembered: ContextVar[dict[tuple[int, bytes], tuple[Observed, bytes]] | None] = ContextVar(
+    "unstale_seen", default=None
+)
 
 
 def remember(owner: int, stamps: Iterable[tuple[bytes, Observed]], identity: bytes) -> None:

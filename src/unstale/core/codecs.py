@@ -1,4 +1,4 @@
-"""Codecs: a value to bytes and back. What a value is decides first: bytes travel raw, small unsigned integers as counters.
+"""Codecs: a value to bytes and back. What a value is decides first: bytes travel raw, small unsigned ints as counters.
 
 Everything else goes through the cache's own codec: msgpack by default, or JSON. None of them can run code.
 """
@@ -41,7 +41,7 @@ class Codec(Protocol):
 class Raw:
     """Bytes, as they are."""
 
-    number: Final = RAW
+    number: int = RAW
 
     def encode(self, value: Any) -> bytes:
         """Take bytes, bytearray or memoryview."""
@@ -58,7 +58,7 @@ class Raw:
 class Counter:
     """Unsigned integers up to MAX_COUNTER, eight bytes, so that a script can count in place."""
 
-    number: Final = COUNTER
+    number: int = COUNTER
 
     def encode(self, value: Any) -> bytes:
         """Take an int from 0 to MAX_COUNTER."""
@@ -74,7 +74,7 @@ class Counter:
 
 
 class _Library:
-    """A codec whose work a library does; the library is imported when the codec is first wanted (msgspec takes 50 ms)."""
+    """A codec whose work a library does, which is imported when the codec is first wanted (msgspec takes 50 ms)."""
 
     label: str
     _encode: Callable[[Any], bytes]
@@ -102,9 +102,9 @@ class _Library:
 
 
 class MsgPack(_Library):
-    """MessagePack by msgspec: plain data, datetimes, UUIDs, dataclasses (they come back as dicts). Tuples and sets become lists."""
+    """MessagePack by msgspec: plain data, datetimes, UUIDs. Dataclasses come back as dicts, tuples as lists."""
 
-    number: Final = MSGPACK
+    number: int = MSGPACK
     label = "MessagePack"
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ class MsgPack(_Library):
 class Json(_Library):
     """JSON: by orjson where it is installed (extra `json`), by msgspec otherwise."""
 
-    number: Final = JSON
+    number: int = JSON
     label = "JSON"
 
     def __init__(self) -> None:

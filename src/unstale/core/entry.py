@@ -89,7 +89,7 @@ class Draft:
     fenced: bool
 
     def seal(self, identity: bytes, stamps: tuple[bytes | None, ...]) -> bytes:
-        """The entry's bytes, with an identity and the stamps; a stamp yet unknown is left zero for a script to fill in."""
+        """The entry's bytes, with an identity and the stamps; one yet unknown is left zero, for a script to fill in."""
         tagset = self.tagset
         header = HEADER.pack(
             MAGIC,
@@ -116,7 +116,9 @@ def parse(data: bytes) -> Head:
     """
     if len(data) < STAMPS_AT or data[:2] != MAGIC:
         raise UnreadableError
-    _, count, blob_size, flags, codec, compression, created_at, ttl, stale_ttl, load, identity = HEADER.unpack_from(data)
+    _, count, blob_size, flags, codec, compression, created_at, ttl, stale_ttl, load, identity = HEADER.unpack_from(
+        data
+    )
     names_at = STAMPS_AT + size_of_stamps(count)
     key_at = names_at + blob_size
     end = data.find(END, key_at)

@@ -1,4 +1,4 @@
-"""Keys, tags, and what they are called in Redis.
+r"""Keys, tags, and what they are called in Redis.
 
 A key or tag is data: checked here once, never interpreted. A tag's ancestors come with it (`user:42/orders` carries
 `user:42`), and every entry carries one of the cache's roots, so one write invalidates a page, a user, or everything.
@@ -7,7 +7,7 @@ Names in Redis, for the namespace `shop`:
 
     shop:e:orders:42              the entry of key orders:42     (shop:h:<digest> for keys of more than 200 bytes)
     shop:l:orders:42              its lease
-    shop:l:orders:42\\0<token>     a value on its way in
+    shop:l:orders:42\0<token>      a value on its way in
     shop:s:{user:42}/orders       the stamp of tag user:42/orders; the braces keep a root's stamps on one cluster slot
     shop:r:7                      the stamp of root 7 of 16
 
@@ -30,6 +30,7 @@ MAX_KEY_BYTES: Final = 4096
 MAX_PLAIN_BYTES: Final = 200
 """Longer keys are hashed in their Redis names; the entry holds the whole key, and a read compares it."""
 MAX_TAG_BYTES: Final = 256
+MAX_NAMESPACE: Final = 64
 MAX_TAGS: Final = 32
 """Most tags that one entry carries, ancestors and inherited ones included, roots not."""
 ROOTS: Final = 16
@@ -60,13 +61,17 @@ def key_bytes(key: str) -> bytes:
 
 def _checked_key(key: object) -> bytes:
     if not isinstance(key, str):
-        raise InvalidKeyError(f"A key must be a str, not {type(key).__name__}. Convert it first, for example with str().")
+        raise InvalidKeyError(
+            f"A key must be a str, not {type(key).__name__}. Convert it first, for example with str()."
+        )
     try:
         raw = key.encode()
     except UnicodeEncodeError as error:
         raise InvalidKeyError("A key must be text that UTF-8 can encode; this one holds a lone surrogate.") from error
     if not raw or len(raw) > MAX_KEY_BYTES:
-        raise InvalidKeyError(f"A key must have 1 to {MAX_KEY_BYTES} bytes in UTF-8; this one has {len(raw)}. Hash it first.")
+        raise InvalidKeyError(
+            f"A key must have 1 to {MAX_KEY_BYTES} bytes in UTF-8; this one has {len(raw)}. Hash it first."
+        )
     if _has_control(key):
         raise InvalidKeyError(f"A key must not contain control characters: {key[:60]!r}.")
     return raw
@@ -85,11 +90,15 @@ def check_tag(tag: object) -> str:
     except UnicodeEncodeError as error:
         raise InvalidTagError("A tag must be text that UTF-8 can encode; this one holds a lone surrogate.") from error
     if not tag or size > MAX_TAG_BYTES:
-        raise InvalidTagError(f"A tag must have 1 to {MAX_TAG_BYTES} bytes in UTF-8; this one has {size}. Hash the long part.")
+        raise InvalidTagError(
+            f"A tag must have 1 to {MAX_TAG_BYTES} bytes in UTF-8; this one has {size}. Hash the long part."
+        )
     if _has_control(tag):
         raise InvalidTagError(f"A tag must not contain control characters: {tag[:60]!r}.")
     if tag.startswith(ROOT_MARK):
-        raise InvalidTagError(f"A tag must not begin with {ROOT_MARK!r}, which names the cache's own roots: {tag[:60]!r}.")
+        raise InvalidTagError(
+            f"A tag must not begin with {ROOT_MARK!r}, which names the cache's own roots: {tag[:60]!r}."
+        )
     if "" in tag.split("/"):
         raise InvalidTagError(f"Every level of a tag must have a name; {tag[:60]!r} has an empty one beside a slash.")
     return tag
@@ -146,7 +155,7 @@ class TagSet:
 class Names:
     """The layout of one namespace in Redis."""
 
-    __slots__ = ("clustered", "namespace", "root_names", "tagset", "_entry", "_hashed")
+    __slots__ = ("_entry", "_hashed", "clustered", "namespace", "root_names", "tagset")
 
     def __init__(self, namespace: str, *, clustered: bool = False) -> None:
         """Lay out a namespace.
@@ -158,9 +167,14 @@ class Names:
         Raises:
             ConfigurationError: empty, over 64 characters, or with control characters, braces or glob characters.
         """
-        if not namespace or len(namespace) > 64 or not namespace.isprintable() or any(c in namespace for c in "{}*?[]\\"):
+        if (
+            not namespace
+            or len(namespace) > MAX_NAMESPACE
+            or not namespace.isprintable()
+            or any(c in namespace for c in "{}*?[]\\")
+        ):
             raise ConfigurationError(
-                f"A namespace must have 1 to 64 printable characters without braces, brackets or * ? \\: {namespace[:80]!r}."
+                f"A namespace must have 1 to 64 printable characters, and none of {{ }} [ ] * ? \\: {namespace[:80]!r}."
             )
         self.namespace = namespace
         self.clustered = clustered
@@ -186,10 +200,11 @@ class Names:
         Raises:
             InvalidTagError: a bad tag, a str in place of a sequence, or more than MAX_TAGS with ancestors.
         """
-        if isinstance(tags, str):
-            raise InvalidTagError(f"tags must be a list or tuple of tags, not a str: write tags=[{tags[:60]!r}].")
-        if not isinstance(tags, Iterable):
-            raise InvalidTagError(f"tags must be a list or tuple of tags, not {type(tags).__name__}.")
+        given: object = tags
+        if isinstance(given, str):
+            raise InvalidTagError(f"tags must be a list or tuple of tags, not a str: write tags=[{given[:60]!r}].")
+        if not isinstance(given, Iterable):
+            raise InvalidTagError(f"tags must be a list or tuple of tags, not {type(given).__name__}.")
         declared = ([prefix[:-1]] if prefix else []) + [prefix + check_tag(tag) for tag in tags]
         every = sorted({ancestor for tag in declared for ancestor in ancestry(check_tag(tag))})
         return self._assemble(every, declared[0].partition("/")[0] if declared else "")
@@ -200,7 +215,9 @@ class Names:
 
     def _assemble(self, tags: list[str], home: str) -> TagSet:
         if sum(not tag.startswith(ROOT_MARK) for tag in tags) > MAX_TAGS:
-            raise InvalidTagError(f"An entry carries at most {MAX_TAGS} tags, ancestors included; these make {len(tags)}.")
+            raise InvalidTagError(
+                f"An entry carries at most {MAX_TAGS} tags, ancestors included; these make {len(tags)}."
+            )
         blob = b"".join(tag.encode() + END for tag in tags)
         return TagSet(
             tags=tuple(tags),
@@ -229,7 +246,6 @@ class Names:
         """The name of the lease that belongs to an entry's name."""
         at = len(self._entry) - 2
         return entry[:at] + (b"l" if entry.startswith(self._entry) else b"l#") + entry[at + 1 :]
-
 
     def read_names(self, raw_key: bytes, tagset: TagSet, home: str) -> tuple[bytes, ...]:
         """What one read of a key fetches: its entry, the stamps of the tags that it should have, its root's."""

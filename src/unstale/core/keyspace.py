@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from unstale.core import capture, codecs
 from unstale.core.codecs import Codec
@@ -68,13 +68,34 @@ class Keyspace:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """A key, as a verb addresses it.
+
+    Attributes:
+        key: as the caller (and the events) know it.
+        raw: its bytes, with the scope's name in front.
+        declared: the tags that the caller named.
+    """
+
+    key: str
+    raw: bytes
+    declared: TagSet
+
+
+class Snapshot(NamedTuple):
+    """What one read of one key brought: the entry's bytes, the stamps of the expected tags and the root, and whose."""
+
+    data: bytes | None
+    stamps: Sequence[object]
+    identity: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """One key, as one read saw it.
 
     Attributes:
-        key: the key, as the caller (and the events) know it.
-        raw: its bytes.
-        declared: the tags that the caller named.
+        target: which key.
         entry: the entry's name.
         data: the entry's bytes (or its beginning), None where there is none.
         current: the stamps that were read, by tag, the key's root among them.
@@ -82,9 +103,7 @@ class Look:
         verdict: what the rule says.
     """
 
-    key: str
-    raw: bytes
-    declared: TagSet
+    target: Target
     entry: bytes
     data: bytes | None
     current: dict[str, Observed]
@@ -109,7 +128,7 @@ class Look:
 
     def needed(self) -> tuple[str, ...]:
         """The tags that a fill records: the declared ones and the key's root, which comes last."""
-        return (*self.declared.tags, root_tag(self.raw))
+        return (*self.target.declared.tags, root_tag(self.target.raw))
 
     def missing(self) -> tuple[str, ...]:
         """Those of them that have no stamp, or a closed one, which a read shows in the same way."""
@@ -120,52 +139,40 @@ class Look:
         heir = capture.heir(space)
         head = self.head
         if heir is not None and head is not None:
-            heir.add(recorded_stamps(head, self.raw), self.identity if head.fenced else None)
+            heir.add(recorded_stamps(head, self.target.raw), self.identity if head.fenced else None)
 
 
-async def look(io: IO, space: Keyspace, key: str, raw: bytes, declared: TagSet) -> Look:
+async def look(io: IO, space: Keyspace, target: Target) -> Look:
     """Read one key and judge it."""
-    expected = space.expected(raw, declared)
-    values, identity = await io.read(space.names.read_names(raw, expected, declared.home))
-    return await assess(io, space, (key, raw, declared), expected, values[0], values[1:], identity)
+    expected = space.expected(target.raw, target.declared)
+    values, identity = await io.read(space.names.read_names(target.raw, expected, target.declared.home))
+    return await assess(io, space, target, expected, Snapshot(values[0], values[1:], identity))
 
 
-async def look_at_head(
-    io: IO, space: Keyspace, key: str, raw: bytes, declared: TagSet, *, remove: bool = False
-) -> tuple[Look, float]:
+async def look_at_head(io: IO, space: Keyspace, target: Target, *, remove: bool = False) -> tuple[Look, float]:
     """Read one key without its payload; also the seconds until it expires. With `remove`, entry and lease go."""
-    expected = space.expected(raw, declared)
-    entry = space.names.entry(raw, declared.home)
-    gone = (entry, space.names.lease(entry)) if remove else ()
-    peek = await io.peek(entry, (*expected.stamp_names, space.names.root_of(raw)), gone)
-    return await assess(io, space, (key, raw, declared), expected, peek.head, peek.stamps, peek.identity), peek.ttl
+    expected = space.expected(target.raw, target.declared)
+    entry, *stamp_names = space.names.read_names(target.raw, expected, target.declared.home)
+    peek = await io.peek(entry, stamp_names, (entry, space.names.lease(entry)) if remove else ())
+    return await assess(io, space, target, expected, Snapshot(peek.head, peek.stamps, peek.identity)), peek.ttl
 
 
-async def assess(
-    io: IO,
-    space: Keyspace,
-    what: tuple[str, bytes, TagSet],
-    expected: TagSet,
-    data: bytes | None,
-    stamps: Sequence[object],
-    identity: bytes,
-) -> Look:
+async def assess(io: IO, space: Keyspace, target: Target, expected: TagSet, snapshot: Snapshot) -> Look:
     """Judge what a read brought. Where the entry records tags that were not read, read those as well."""
-    key, raw, declared = what
+    raw, wanted = target.raw, target.declared.tags
+    data, stamps, identity = snapshot
     tags = (*expected.tags, root_tag(raw))
     current = {tag: observe(stamp) for tag, stamp in zip(tags, stamps, strict=True)}
-    verdict = judge(data, raw, declared.tags, current, identity)
+    verdict = judge(data, raw, wanted, current, identity)
     if isinstance(verdict, Unknown):
         values, second = await io.read([space.names.stamp(tag) for tag in verdict.tags])
         current.update((tag, observe(value)) for tag, value in zip(verdict.tags, values, strict=True))
-        verdict = judge(data, raw, declared.tags, current, identity)
+        verdict = judge(data, raw, wanted, current, identity)
         if isinstance(verdict, Fresh) and verdict.head.fenced and second != identity:
             verdict = Unfit(Why.IDENTITY, verdict.head)
     if isinstance(verdict, Fresh):
-        space.hints.learn(raw, declared, space.names.recorded_tagset(verdict.head.tags))
-    for tag in declared.tags:
-        current.setdefault(tag, None)
-    return Look(key, raw, declared, space.names.entry(raw, declared.home), data, current, identity, verdict)
+        space.hints.learn(raw, target.declared, space.names.recorded_tagset(verdict.head.tags))
+    return Look(target, space.names.entry(raw, target.declared.home), data, current, identity, verdict)
 
 
 class _Nothing:
@@ -183,15 +190,15 @@ def serve(space: Keyspace, seen: Look) -> Any:
             try:
                 value = codecs.decode(head.codec, memoryview(seen.data or b"")[head.size :])
             except DecodeError:
-                return _missed(space, Miss(seen.key, Why.UNDECODABLE))
+                return _missed(space, Miss(seen.target.key, Why.UNDECODABLE))
             seen.inherit(space)
             if space.emit is not None:
-                space.emit(Hit(seen.key))
+                space.emit(Hit(seen.target.key))
             return value
         case Outdated(tag, _):
-            return _missed(space, Stale(seen.key, tag))
+            return _missed(space, Stale(seen.target.key, tag))
         case Unfit(why, _):
-            return _missed(space, Miss(seen.key, why))
+            return _missed(space, Miss(seen.target.key, why))
         case Unknown():  # assess() has read what was unknown
             raise AssertionError(seen.verdict)
 

@@ -41,14 +41,15 @@ def seconds(duration: Duration, name: str = "ttl") -> float:
     Raises:
         InvalidDurationError: not a number, not above zero, under a millisecond, or over ten years.
     """
-    if duration is None:
+    given: object = duration
+    if given is None:
         return math.inf
-    if isinstance(duration, timedelta):
-        value = duration.total_seconds()
-    elif isinstance(duration, int | float) and not isinstance(duration, bool):
-        value = float(duration)
+    if isinstance(given, timedelta):
+        value = given.total_seconds()
+    elif isinstance(given, int | float) and not isinstance(given, bool):
+        value = float(given)
     else:
-        raise InvalidDurationError(f"{name} must be seconds, a timedelta or None, not {type(duration).__name__}.")
+        raise InvalidDurationError(f"{name} must be seconds, a timedelta or None, not {type(given).__name__}.")
     if not MIN_SECONDS <= value <= MAX_SECONDS:
         raise InvalidDurationError(f"{name} must be at least 0.001 s and at most ten years; got {value!r} s.")
     return value

@@ -209,16 +209,37 @@ class Store(Protocol):
 class IO(Protocol):
     """The world as the cold path sees it: a store whose methods are awaited, a clock, and the loader's caller."""
 
-    async def read(self, names: Sequence[bytes]) -> Reading: ...
-    async def peek(self, entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes] = ()) -> Peek: ...
+    async def read(self, names: Sequence[bytes]) -> Reading:
+        """See Store."""
+
+    async def peek(self, entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes] = ()) -> Peek:
+        """See Store."""
+
     async def open(
         self, entry: bytes | None, missing: Sequence[bytes], lease: bytes | None, lease_seconds: float, stamp_ttl: float
-    ) -> Opening: ...
-    async def commit(self, commits: Sequence[Commit]) -> list[Committed]: ...
-    async def release(self, lease: bytes, token: bytes) -> None: ...
-    async def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float) -> list[Bumped]: ...
-    async def modify(self, modify: Modify) -> int | Unmodified: ...
-    async def sleep(self, seconds: float) -> None: ...
-    async def call(self, loader: Callable[[], Any]) -> Any: ...
-    def monotonic(self) -> float: ...
-    def now(self) -> float: ...
+    ) -> Opening:
+        """See Store."""
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
+        """See Store."""
+
+    async def release(self, lease: bytes, token: bytes) -> None:
+        """See Store."""
+
+    async def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float) -> list[Bumped]:
+        """See Store."""
+
+    async def modify(self, modify: Modify) -> int | Unmodified:
+        """See Store."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+    async def call(self, loader: Callable[[], Any]) -> Any:
+        """Call the loader; what it raises passes unchanged."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow, for how long something took."""
+
+    def now(self) -> float:
+        """Seconds since 1970, for people."""

@@ -72,14 +72,14 @@ async def refresh(io: IO, space: Keyspace, seen: Look, fill: Fill) -> Any:
     try:
         way = await _approach(io, space, seen)
     except StoreError as error:
-        space.fail(Failed(VERB, seen.key, error))
+        space.fail(Failed(VERB, seen.target.key, error))
         return await load_only(io, space, fill.loader, None)
     match way:
         case _Found(value):
             return value
         case _Unstored(why, observation):
             value = await load_only(io, space, fill.loader, observation)
-            _refused(space, seen.key, why)
+            _refused(space, seen.target.key, why)
             return value
         case _Leased():
             return await _load_and_store(io, space, way, fill)
@@ -122,7 +122,7 @@ async def _approach(io: IO, space: Keyspace, seen: Look) -> _Found | _Unstored |
             seen.entry, [space.names.stamp(tag) for tag in missing], lease, lease_seconds, space.policy.stamp_ttl
         )
         observation = _observe(seen, missing, opening)
-        same_server = opening.identity == seen.identity or not space.policy.fences(seen.declared.tags)
+        same_server = opening.identity == seen.identity or not space.policy.fences(seen.target.declared.tags)
         if observation is None and same_server:
             await _give_back(io, lease, opening.token)
             return _Unstored(Why.CLOSED, None)
@@ -141,7 +141,7 @@ async def _approach(io: IO, space: Keyspace, seen: Look) -> _Found | _Unstored |
         if strange > MAX_STRANGE:
             return _Unstored(Why.IDENTITY, None)
         waited = False
-        seen = await look(io, space, seen.key, seen.raw, seen.declared)
+        seen = await look(io, space, seen.target)
         value = serve(space, seen)
         if value is not NOTHING:
             return _Found(value)
@@ -150,7 +150,9 @@ async def _approach(io: IO, space: Keyspace, seen: Look) -> _Found | _Unstored |
 def _observe(seen: Look, missing: tuple[str, ...], opening: Opening) -> Observation | None:
     """What stood under the tags before the load, or None if one of them is closed."""
     stamps = {**seen.current, **dict(zip(missing, opening.stamps, strict=True))}
-    observed = {tag: stamp for tag in seen.needed() if isinstance(stamp := stamps[tag], bytes) and len(stamp) == STAMP_SIZE}
+    observed = {
+        tag: stamp for tag in seen.needed() if isinstance(stamp := stamps[tag], bytes) and len(stamp) == STAMP_SIZE
+    }
     return Observation(observed, seen.identity) if len(observed) == len(seen.needed()) else None
 
 
@@ -159,41 +161,49 @@ async def _load_and_store(io: IO, space: Keyspace, way: _Leased, fill: Fill) -> 
         began = io.monotonic()
         with capture.inheriting(space) as inherited:
             value = await io.call(fill.loader)
-        took = io.monotonic() - began
-        commit = _commit(io, space, way, fill, inherited, value, took)
+        commit = _commit(space, way, fill, _Loaded(value, inherited, io.monotonic() - began, io.now()))
     except BaseException:
         await _give_back_quietly(io, space, way)
         raise
     if isinstance(commit, Why):
         _bequeath(space, None)
         await _give_back_quietly(io, space, way)
-        _refused(space, way.seen.key, commit)
+        _refused(space, way.seen.target.key, commit)
         return value
     _bequeath(space, _recorded(commit, way))
     try:
         [committed] = await io.commit([commit])
     except StoreError as error:
-        space.fail(Failed(VERB, way.seen.key, error))
+        space.fail(Failed(VERB, way.seen.target.key, error))
     else:
-        report(space, way.seen.key, commit, committed)
+        report(space, way.seen.target.key, commit, committed)
     return value
 
 
-def _commit(
-    io: IO, space: Keyspace, way: _Leased, fill: Fill, inherited: Inheritance, value: Any, took: float
-) -> Commit | Why:
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What a loader brought: its value, what it inherits, how many seconds it took, and when it was done."""
+
+    value: Any
+    inherited: Inheritance
+    seconds: float
+    at: float
+
+
+def _commit(space: Keyspace, way: _Leased, fill: Fill, loaded: _Loaded) -> Commit | Why:
     """What to store: the value under the stamps observed before its load and those it inherited; or why nothing."""
-    merged = merge(space, way.seen, way.observation, inherited)
+    merged = merge(space, way.seen, way.observation, loaded.inherited)
     if isinstance(merged, Why):
         return merged
     tagset, stamps = merged
-    number, payload = codecs.encode(value, space.codec)
-    draft = Draft(way.seen.raw, tagset, number, payload, io.now(), fill.ttl, took, space.policy.fences(tagset.tags))
+    number, payload = codecs.encode(loaded.value, space.codec)
+    fenced = space.policy.fences(tagset.tags)
+    draft = Draft(way.seen.target.raw, tagset, number, payload, loaded.at, fill.ttl, loaded.seconds, fenced)
     return Commit(
         mode=Mode.FILL,
         entry=way.seen.entry,
         lease=way.lease,
-        stamp_names=(*tagset.stamp_names, space.names.root_of(way.seen.raw)),
+        stamp_names=(*tagset.stamp_names, space.names.root_of(way.seen.target.raw)),
         observed=stamps,
         identity=way.observation.identity,
         draft=draft,
@@ -211,7 +221,7 @@ def merge(
     if any(observation.stamps.get(tag, stamp) != stamp for tag, stamp in inherited.stamps.items()):
         return Why.STALE
     stamps = {**inherited.stamps, **observation.stamps}
-    root = root_tag(seen.raw)
+    root = root_tag(seen.target.raw)
     try:
         tagset = space.names.recorded_tagset(tuple(tag for tag in stamps if tag != root))
     except InvalidTagError:
@@ -235,7 +245,7 @@ async def load_only(io: IO, space: Keyspace, loader: Loader, observation: Observ
 
 
 def _recorded(commit: Commit, way: _Leased) -> Observation:
-    tags = (*commit.draft.tagset.tags, root_tag(way.seen.raw))
+    tags = (*commit.draft.tagset.tags, root_tag(way.seen.target.raw))
     stamps = {tag: stamp for tag, stamp in zip(tags, commit.observed, strict=True) if stamp is not None}
     return Observation(stamps, way.observation.identity)
 
@@ -260,7 +270,7 @@ async def _give_back_quietly(io: IO, space: Keyspace, way: _Leased) -> None:
     try:
         await io.release(way.lease, way.token)
     except StoreError as error:
-        space.fail(Failed(VERB, way.seen.key, error))
+        space.fail(Failed(VERB, way.seen.target.key, error))
 
 
 def report(space: Keyspace, key: str, commit: Commit, committed: Committed) -> bool:

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from unstale.core import capture, codecs
 from unstale.core.entry import Draft
-from unstale.core.freshness import Fresh, Outdated, Unknown, names_blob
+from unstale.core.freshness import Fresh, names_blob
 from unstale.core.keys import TagSet
+from unstale.core.keyspace import NOTHING, Keyspace, Look, Snapshot, Target, assess, look_at_head, serve
 from unstale.core.layout import TIMES
-from unstale.core.keyspace import NOTHING, Keyspace, Look, assess, look_at_head, serve
-from unstale.core.ports import HEAD_PROBE, IO, Bumped, Change, Commit, Committed, Mode, Modify, Outcome, Unmodified
+from unstale.core.ports import IO, Bumped, Change, Commit, Committed, Mode, Modify, Outcome, Unmodified
 from unstale.core.refresh import report
-from unstale.core.stamps import Observed, observe
-from unstale.errors import AbsentError, NotACounterError, StoreError
-from unstale.events import Failed, Invalidated, Refused, Stale, Why
+from unstale.core.stamps import Observed
+from unstale.errors import AbsentError, NotACounterError
+from unstale.events import Invalidated, Refused, Why
 
 MAX_ROUNDS = 8
 """How often a verb looks again when others change the entry between its look and its write."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A key, as a verb addresses it: the name for events, its bytes, the declared tags."""
-
-    key: str
-    raw: bytes
-    declared: TagSet
-
-
-
 
 
 async def after_miss(io: IO, space: Keyspace, seen: Sequence[Look]) -> None:
@@ -55,7 +42,7 @@ async def after_miss(io: IO, space: Keyspace, seen: Sequence[Look]) -> None:
         if heir is not None:
             opened = {tag: stamp for tag, stamp in stamps.items() if isinstance(stamp, bytes)}
             heir.broken |= len(opened) != len(stamps)
-            heir.add(opened.items(), one.identity if space.policy.fences(one.declared.tags) else None)
+            heir.add(opened.items(), one.identity if space.policy.fences(one.target.declared.tags) else None)
 
 
 async def get_many(io: IO, space: Keyspace, targets: Sequence[Target]) -> dict[str, Any]:
@@ -66,19 +53,14 @@ async def get_many(io: IO, space: Keyspace, targets: Sequence[Target]) -> dict[s
     values, identity = await io.read(names)
     found = dict(zip(names, values, strict=True))
     seen = [
-        await assess(
-            io, space, (target.key, target.raw, target.declared), expected, found[each[0]], [found[n] for n in each[1:]], identity
-        )
+        await assess(io, space, target, expected, Snapshot(found[each[0]], [found[n] for n in each[1:]], identity))
         for (target, expected), each in zip(plans, per_key, strict=True)
     ]
-    served = {one.key: serve(space, one) for one in seen}
-    missed = [one for one in seen if served[one.key] is NOTHING]
+    served = {one.target.key: serve(space, one) for one in seen}
+    missed = [one for one in seen if served[one.target.key] is NOTHING]
     if missed:
         await after_miss(io, space, missed)
     return {key: value for key, value in served.items() if value is not NOTHING}
-
-
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +127,7 @@ async def set_many(io: IO, space: Keyspace, values: Sequence[tuple[Target, Any]]
     unstored: list[str] = []
     for target, why in drafts:
         if isinstance(why, Why):
-            await look_at_head(io, space, target.key, target.raw, target.declared, remove=True)
+            await look_at_head(io, space, target, remove=True)
             _refuse(space, target.key, why)
             unstored.append(target.key)
     done = await io.commit([commit for _, commit in commits]) if commits else []
@@ -157,7 +139,7 @@ async def set_many(io: IO, space: Keyspace, values: Sequence[tuple[Target, Any]]
 
 
 def _forget_outrun(space: Keyspace, commit: Commit, committed: Committed) -> None:
-    """A stamp remembered from a miss has been invalidated since: drop it, so that the next set takes the present one."""
+    """A stamp remembered from a miss has been invalidated since: drop it; the next set takes the present one."""
     if committed.outcome in (Outcome.STALE, Outcome.CLOSED):
         capture.forget(space.serial, [commit.stamp_names[committed.position]])
 
@@ -165,7 +147,7 @@ def _forget_outrun(space: Keyspace, commit: Commit, committed: Committed) -> Non
 async def add(io: IO, space: Keyspace, target: Target, value: Any, ttl: float) -> bool:
     """Store a value only if there is no fresh entry."""
     for _ in range(MAX_ROUNDS):
-        seen, _ttl = await look_at_head(io, space, target.key, target.raw, target.declared)
+        seen, _ttl = await look_at_head(io, space, target)
         if isinstance(seen.verdict, Fresh):
             return False
         commit = draft_commit(space, Mode.ADD, target, value, ttl, io.now())
@@ -187,39 +169,33 @@ def _refuse(space: Keyspace, key: str, why: Why) -> None:
         space.emit(Refused(key, why))
 
 
-
-
-
 async def delete(io: IO, space: Keyspace, target: Target) -> bool:
     """Remove entry and lease, in one command; whether a fresh entry was there."""
-    seen, _ = await look_at_head(io, space, target.key, target.raw, target.declared, remove=True)
+    seen, _ = await look_at_head(io, space, target, remove=True)
     return isinstance(seen.verdict, Fresh)
 
 
 async def has_key(io: IO, space: Keyspace, target: Target) -> bool:
     """Whether there is a fresh entry."""
-    seen, _ = await look_at_head(io, space, target.key, target.raw, target.declared)
+    seen, _ = await look_at_head(io, space, target)
     return isinstance(seen.verdict, Fresh)
 
 
 async def ttl(io: IO, space: Keyspace, target: Target) -> float | None:
     """Seconds that a fresh entry has left; infinite for no limit; None where there is none."""
-    seen, left = await look_at_head(io, space, target.key, target.raw, target.declared)
+    seen, left = await look_at_head(io, space, target)
     return left if isinstance(seen.verdict, Fresh) else None
 
 
-
-
-
 async def _modify(io: IO, space: Keyspace, target: Target, make: Callable[[TagSet], Modify]) -> int | Unmodified:
-    """Change an entry by a script that checks its stamps. Where its tags are not the expected ones, look, then try again."""
+    """Change an entry by a script that checks its stamps. Where its tags are not as expected, look, then try again."""
     tagset = space.expected(target.raw, target.declared)
     outcome: int | Unmodified = Unmodified.ABSENT
     for _ in range(MAX_ROUNDS):
         outcome = await io.modify(make(tagset))
         if outcome is not Unmodified.OTHER:
             return outcome
-        seen, _ttl = await look_at_head(io, space, target.key, target.raw, target.declared)
+        seen, _ttl = await look_at_head(io, space, target)
         if not isinstance(seen.verdict, Fresh):
             return Unmodified.ABSENT
         tagset = space.names.recorded_tagset(seen.verdict.head.tags)
@@ -281,9 +257,6 @@ async def incr(io: IO, space: Keyspace, target: Target, step: tuple[int, int | N
             return first
         if not await has_key(io, space, target):  # it may not be stored: a tag is closed
             return first
-
-
-
 
 
 async def invalidate(io: IO, space: Keyspace, tags: Sequence[str]) -> Invalidated:

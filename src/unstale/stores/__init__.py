@@ -33,8 +33,8 @@ def open_store(url: str, options: StoreOptions) -> Store:
     Raises:
         ConfigurationError: the URL names no store, or an option in it is wrong.
     """
-    scheme = url.partition("://")[0] if isinstance(url, str) and "://" in url else ""
-    match scheme:
+    scheme, found, _ = str(url).partition("://")
+    match scheme if found else "":
         case "redis" | "rediss" | "unix":
             from unstale.stores.redis import RedisStore  # noqa: PLC0415 - redis-py is slow to import
 

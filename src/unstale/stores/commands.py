@@ -122,6 +122,12 @@ def _packed_tail(names: tuple[bytes, ...]) -> bytes:
     return b"".join(b"$%d\r\n%b\r\n" % (len(name), name) for name in names)
 
 
+def pack(command: Command) -> bytes:
+    """A command as RESP."""
+    packed: bytes = hiredis.pack_command(command)
+    return packed
+
+
 def pack_read(names: tuple[bytes, ...]) -> bytes:
     """MGET as RESP. The stamps' part recurs from read to read, so it is kept: half the time of packing it anew."""
     entry = names[0]

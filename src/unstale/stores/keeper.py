@@ -1,8 +1,8 @@
 """The keeper of an embedded server, run as a program: python -I -S keeper.py DIRECTORY BINARY.
 
-It starts the server in DIRECTORY, goes into the background, and exits with 0 as soon as the server answers, with 1 if it
-does not. In the background it waits until nobody holds `users.lock` any more, then ends the server. It uses nothing but
-the standard library, so that it starts in a few milliseconds.
+It starts the server in DIRECTORY, goes into the background, and exits with 0 as soon as the server answers, with 1 if
+it does not. In the background it waits until nobody holds `users.lock` any more, then ends the server. It uses nothing
+but the standard library, so that it starts in a few milliseconds.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def keep(directory: str, binary: str, tell: int) -> None:
     server = subprocess.Popen(
         [binary, "--port", "0", "--unixsocket", path, "--unixsocketperm", "700", "--dir", directory]
         + ["--save", "", "--appendonly", "no", "--maxmemory-policy", "allkeys-lru"],
-        preexec_fn=end_with_keeper,
+        preexec_fn=end_with_keeper,  # noqa: PLW1509 - this program has no threads
     )
     try:
         if not answers(path, server):

@@ -37,7 +37,7 @@ def connector(url: str, timeout: float) -> Callable[[], AbstractConnection]:
         ConfigurationError: redis-py does not understand the URL or an option in it.
     """
     try:
-        options = parse_url(url)
+        options = parse_url(url)  # type: ignore[no-untyped-call]
     except ValueError as error:
         raise ConfigurationError(f"This URL makes no sense to redis-py: {error}") from error
     kind = options.pop("connection_class", Connection)
@@ -88,7 +88,7 @@ class RedisStore:
             pool.give(wire)
             return self._run(lambda _: commands.read(names))
         try:
-            packed = commands.pack_read(names) if type(names) is tuple else hiredis.pack_command((b"MGET", *names))
+            packed = commands.pack_read(names) if type(names) is tuple else commands.pack((b"MGET", *names))
             if wire.send(packed) != len(packed):
                 raise ConnectionResetError  # noqa: TRY301 - the long way sends in parts
             wire.reader.feed(wire.recv(RECEIVE_BYTES))
@@ -113,14 +113,6 @@ class RedisStore:
         else:
             pool.idle.append(wire)
         return reply, wire.identity
-
-    def _settle(self, wire: Wire, *replies: Any) -> None:
-        """Give a wire back after its replies; if one of them says that the server is a replica now, drop all wires."""
-        if any(isinstance(reply, hiredis.ReplyError) and str(reply).startswith("READONLY") for reply in replies):
-            self._pool.discard(wire)
-            self._pool.drop_all()
-        else:
-            self._pool.give(wire)
 
     def _run(self, make: Callable[[bytes], Trip[T]], *, once: bool = False) -> T:
         """Make a trip, send it, parse its replies.

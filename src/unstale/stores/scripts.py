@@ -1,6 +1,6 @@
 """The Lua that runs in the server: only what must happen at one moment. No payload passes through Lua.
 
-Every script is written for Redis ≥ 7.0 and Valkey, sent by its digest, and by its text where the server has forgotten it.
+Every script is written for Redis ≥ 7.0 and Valkey, sent by its digest, or by its text where the server forgot it.
 Offsets into an entry are those of `core.entry` (Lua counts from one).
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from hashlib import sha1
 from typing import Final
 
+from unstale.core.codecs import COUNTER, MAX_COUNTER
 from unstale.core.layout import (
     CODEC_AT,
     FENCED,
@@ -18,7 +19,6 @@ from unstale.core.layout import (
     STAMPS_AT,
     TIMES_AT,
 )
-from unstale.core.codecs import COUNTER, MAX_COUNTER
 from unstale.core.stamps import HARD_SIZE, STAMP_SIZE
 
 
@@ -36,7 +36,7 @@ class Script:
         self.digest = sha1(self.text, usedforsecurity=False).hexdigest().encode()
 
 
-# A stamp is open if it is a string of STAMP_SIZE bytes. `pcall`, because GET of a closed one (a sorted set) is an error.
+# A stamp is open if it is a string of STAMP_SIZE bytes. `pcall`: GET of a closed one (a sorted set) is an error.
 _STAMP: Final = f"""
 local function stamp(name)
   local value = redis.pcall('GET', name)
@@ -130,7 +130,9 @@ return {{'0'}}
 """Change an entry in place if it is fresh: KEYS entry stamp…, ARGV change shape names identity, then the delta, or the
 packed times, the ttl and the stamps' ttl."""
 
-RELEASE: Final = Script("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('UNLINK', KEYS[1]) end return 0")
+RELEASE: Final = Script(
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('UNLINK', KEYS[1]) end return 0"
+)
 """Give a lease back if it is still ours."""
 
 UNLINK_OPEN: Final = Script(

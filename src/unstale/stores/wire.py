@@ -31,7 +31,7 @@ from unstale.errors import (
     StoreTimeoutError,
     StoreUnavailableError,
 )
-from unstale.stores.commands import Command, checked
+from unstale.stores.commands import Command, checked, pack
 
 PROOF_SECONDS: Final = 1.0
 RECEIVE_BYTES: Final = 65536
@@ -64,7 +64,7 @@ class Wire:
         self._run_id = b""
         self.proved_until = 0.0
         try:
-            connection.connect()
+            connection.connect()  # type: ignore[no-untyped-call]
         except redis.exceptions.RedisError as error:
             raise _translated(error) from error
         sock = connection._get_socket()  # noqa: SLF001 - redis-py has no public name for it
@@ -83,7 +83,8 @@ class Wire:
 
     def _limit(self, sock: socket.socket, timeout: float) -> None:
         """Let the kernel limit send and recv where it can: it costs nothing, settimeout() a poll for every call."""
-        if isinstance(sock, _socket.socket) and not isinstance(sock, ssl.SSLSocket):
+        plain: object = sock  # gevent's and eventlet's are no subclasses
+        if isinstance(plain, _socket.socket) and not isinstance(plain, ssl.SSLSocket):
             limit = struct.pack("@ll", int(timeout), int(timeout % 1 * 1_000_000))
             sock.settimeout(None)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
@@ -126,7 +127,7 @@ class Wire:
 
     def transfer(self, commands: list[Command]) -> list[Any]:
         """Send commands together, and read as many replies."""
-        packed = b"".join(map(hiredis.pack_command, commands)) if len(commands) > 1 else hiredis.pack_command(commands[0])
+        packed = b"".join(map(pack, commands))
         try:
             sent = self.send(packed)
             if sent < len(packed):
@@ -151,7 +152,7 @@ class Wire:
 
     def close(self) -> None:
         """Close the socket, if this process made it."""
-        self._connection.disconnect()
+        self._connection.disconnect()  # type: ignore[no-untyped-call]
 
 
 def _info(reply: Any) -> bytes:

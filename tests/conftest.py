@@ -1,0 +1,81 @@
+"""Fixtures: caches on every store, on servers that the session starts for itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from servers import Server, binary_of
+
+from unstale import Cache, remembering
+from unstale.events import Event
+
+SERVERS = ("valkey", "redis")
+STORES = ("memory", *SERVERS)
+
+
+def require(kind: str) -> None:
+    """Skip where there is no such server; in CI that is a failure."""
+    if kind == "redis" and binary_of(kind) is None:
+        if os.environ.get("CI"):
+            pytest.fail("redis-server is not installed, which CI needs")
+        pytest.skip("redis-server is not installed")
+
+
+@pytest.fixture(scope="session")
+def session_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
+    """A server of each kind for the whole session, started when first wanted."""
+    running: dict[str, Server] = {}
+
+    def of_kind(kind: str) -> Server:
+        require(kind)
+        if kind not in running:
+            running[kind] = Server(kind, tmp_path_factory.mktemp(kind)).start()
+        return running[kind]
+
+    yield of_kind
+    for server in running.values():
+        server.__exit__()
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest, session_servers: Callable[[str], Server]) -> Server:
+    """The session's server of each kind, emptied."""
+    chosen = session_servers(request.param)
+    with chosen.client as client:
+        client.flushall()
+    return chosen
+
+
+@pytest.fixture(params=SERVERS)
+def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """A server of each kind that the test may kill, freeze or fill."""
+    require(request.param)
+    with Server(request.param, tmp_path / "server") as started:
+        yield started
+
+
+@pytest.fixture(params=STORES)
+def url(request: pytest.FixtureRequest, session_servers: Callable[[str], Server]) -> str:
+    """A URL of an empty store of each kind."""
+    if request.param == "memory":
+        return "memory://"
+    chosen = session_servers(request.param)
+    with chosen.client as client:
+        client.flushall()
+    return chosen.url
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    """What the cache of this test says."""
+    return []
+
+
+@pytest.fixture
+def cache(url: str, events: list[Event]) -> Iterator[Cache]:
+    """A cache on each store, telling `events`; what it remembers ends with the test."""
+    with Cache.from_url(url, namespace="test", on_event=events.append, timeout=2.0) as made, remembering():
+        yield made
