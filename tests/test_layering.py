@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "unstale"
-LAYERS = [["errors", "events"], ["core"], ["stores"], ["cache", "aio", "local", "outbox"], ["testing", "tools", "contrib"]]
+LAYERS = [
+    ["errors", "events"],
+    ["core"],
+    ["stores"],
+    ["cache", "aio", "local", "outbox"],
+    ["testing", "tools", "contrib"],
+]
 IMPURE = {"asyncio", "datetime.datetime", "logging", "os", "random", "redis", "socket", "threading", "time", "uuid"}
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 

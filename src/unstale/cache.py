@@ -26,7 +26,8 @@ from unstale.errors import (
     StoreError,
 )
 from unstale.events import Failed, Hit, Hook, Invalidated
-from unstale.stores import StoreOptions, open_store
+from unstale.stores.options import StoreOptions
+from unstale.stores.urls import open_store
 
 T = TypeVar("T")
 D = TypeVar("D")

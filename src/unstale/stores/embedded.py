@@ -27,7 +27,7 @@ from urllib.parse import unquote
 from unstale.errors import ConfigurationError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from unstale.stores import StoreOptions
+    from unstale.stores.options import StoreOptions
     from unstale.stores.redis import RedisStore
 
 OWN_PREFIX: Final = "unstale-own-"

@@ -18,8 +18,9 @@ from redis.retry import Retry
 
 from unstale.core.ports import Bumped, Change, Commit, Committed, Mode, Modify, Opening, Peek, Reading, Unmodified
 from unstale.errors import ConfigurationError, StoreTimeoutError, StoreUnavailableError
-from unstale.stores import StoreOptions, commands
+from unstale.stores import commands
 from unstale.stores.commands import Trip
+from unstale.stores.options import StoreOptions
 from unstale.stores.pool import Pool
 from unstale.stores.wire import RECEIVE_BYTES, Wire
 
