@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unstale.core.keys import END, TagSet
+from unstale.core.keys import END, MAX_TAGS, ROOT_MARK, ROOT_TAGS, TagSet
 from unstale.core.layout import FENCED, HEADER, MAGIC, STAMPS_AT, UNFENCED_IDENTITY, size_of_stamps
 from unstale.core.stamps import STAMP_SIZE
 
@@ -145,6 +145,10 @@ def _names(blob: bytes, count: int) -> tuple[str, ...]:
     if parts.pop() or len(parts) != count:
         raise UnreadableError
     try:
-        return tuple(part.decode() for part in parts)
+        names = tuple(part.decode() for part in parts)
     except UnicodeDecodeError as error:
         raise UnreadableError from error
+    plain = [name for name in names if name not in ROOT_TAGS]
+    if len(plain) > MAX_TAGS or any(name.startswith(ROOT_MARK) for name in plain):
+        raise UnreadableError
+    return names

@@ -37,6 +37,8 @@ ROOTS: Final = 16
 """How many root stamps a cache has. A key's root is fixed by its hash, so a clear can be spread over time."""
 ROOT_MARK: Final = "*"
 """Begins a root's name among recorded tags; no tag of a user's may begin with it."""
+ROOT_TAGS: Final = frozenset(f"{ROOT_MARK}{number}" for number in range(ROOTS))
+"""The roots' names."""
 END: Final = b"\0"
 """Ends every name inside an entry. Keys and tags hold no control characters, so it cannot occur in one."""
 

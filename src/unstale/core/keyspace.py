@@ -40,6 +40,16 @@ class Hints(dict[tuple[bytes, TagSet], TagSet]):
             self.pop((raw_key, declared), None)
 
 
+class Slow(dict[bytes, float]):
+    """Seconds that loaders took which outlasted their leases: nothing was stored that could tell the next one."""
+
+    def learn(self, raw_key: bytes, load_seconds: float) -> None:
+        """Keep a time; when there are too many, all go."""
+        if len(self) >= MAX_HINTS:
+            self.clear()
+        self[raw_key] = load_seconds
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Keyspace:
     """What all reads and writes of one cache share.
@@ -51,6 +61,7 @@ class Keyspace:
         fail: told of every failure of the store that a caller does not see.
         emit: the events hook; None where nobody listens.
         hints: tags learnt from entries.
+        slow: loading times of this process that no entry tells.
         serial: tells this keyspace's remembered stamps from another's.
     """
 
@@ -60,6 +71,7 @@ class Keyspace:
     fail: Callable[[Failed], None]
     emit: Hook | None = None
     hints: Hints = field(default_factory=Hints)
+    slow: Slow = field(default_factory=Slow)
     serial: int = field(default_factory=lambda: next(_serials))
 
     def expected(self, raw_key: bytes, declared: TagSet) -> TagSet:

@@ -89,10 +89,13 @@ class Policy:
         return max(self.stamp_ttl, ttl + 60.0)
 
     def lease_for(self, load_seconds: float | None) -> float:
-        """How long a lease lasts: four times the last load, from 1 s to 60 s; `lease_seconds` where none is known."""
+        """How long a lease lasts: four times the last load, from 1 s to 60 s; `lease_seconds` where none is known.
+
+        A load that takes longer still gets half as much again as it took.
+        """
         if load_seconds is None:
             return self.lease_seconds
-        return min(max(4.0 * load_seconds, 1.0), max(60.0, self.lease_seconds))
+        return max(1.0, min(4.0 * load_seconds, 60.0), 1.5 * load_seconds)
 
 
 def waits(load_seconds: float | None, lease_seconds: float) -> Iterator[float]:

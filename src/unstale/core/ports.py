@@ -15,8 +15,8 @@ from typing import Any, Protocol, TypeAlias
 from unstale.core.entry import Draft
 from unstale.core.stamps import Observed
 
-PEEK_BYTES = 2048
-"""How much of an entry `peek` fetches: more than the head of any entry with ordinary names."""
+PEEK_BYTES = 16384
+"""How much of an entry `peek` fetches: more than the head of any entry (the longest key, the most and longest tags)."""
 
 Reading: TypeAlias = "tuple[list[bytes | None], bytes]"
 """What was read under some names, in order, and the identity of the server that answered. A tuple: the hit path's."""

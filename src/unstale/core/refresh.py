@@ -113,8 +113,9 @@ class _Leased:
 async def _approach(io: IO, space: Keyspace, seen: Look) -> _Found | _Unstored | _Leased:
     """Take the lease, or wait until another has filled the key."""
     lease = space.names.lease(seen.entry)
-    lease_seconds = space.policy.lease_for(seen.load_seconds)
-    pauses = waits(seen.load_seconds, lease_seconds)
+    last_took = seen.load_seconds or space.slow.get(seen.target.raw)
+    lease_seconds = space.policy.lease_for(last_took)
+    pauses = waits(last_took, lease_seconds)
     strange, waited = 0, False
     while True:
         missing = seen.missing()
@@ -177,6 +178,8 @@ async def _load_and_store(io: IO, space: Keyspace, way: _Leased, fill: Fill) -> 
         space.fail(Failed(VERB, way.seen.target.key, error))
     else:
         report(space, way.seen.target.key, commit, committed)
+        if committed.outcome is Outcome.LEASE:
+            space.slow.learn(way.seen.target.raw, commit.draft.load_seconds)
     return value
 
 

@@ -1,1 +1,5 @@
-"""For those who test with unstale, or write a store: the conformance suite that every store must pass."""
+"""For those who write a store: the conformance suite that every store must pass. Needs pytest."""
+
+from unstale.testing.conformance import StoreConformance
+
+__all__ = ["StoreConformance"]
