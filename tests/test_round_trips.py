@@ -54,10 +54,11 @@ def counter(server: Server) -> Iterator[Counter]:
 
 @pytest.fixture
 def cache(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cache]:
-    """A cache whose connection is made, and whose proof lasts for the test."""
+    """A cache whose connection is made, whose proof lasts for the test, and whose scripts the server knows."""
     monkeypatch.setattr(wire, "PROOF_SECONDS", 3600.0)
     with Cache.from_url(server.url, namespace="test", timeout=2.0) as made, remembering():
         made.set("warm", 1)
+        made.touch("warm")
         made.delete("warm")
         yield made
 
