@@ -564,6 +564,17 @@ def test_leak_18_get_then_set(
     assert compare(scenario, forget) == [NEW, OLD]
 
 
+def test_leak_18_a_get_that_did_not_say_its_tags(cache: Cache, other: Cache, database: Database) -> None:
+    """Where a stale entry tells its tags, a get without them remembers their stamps too."""
+    cache.set("k", OLD, tags=["user:42"])
+    other.invalidate("user:42")
+    assert cache.get("k") is None
+    value = database.load()
+    database.commit(other, "user:42")
+    assert cache.set("k", value, tags=["user:42"]) is False
+    assert cache.get_or_set("k", database.load, tags=["user:42"]) == NEW
+
+
 def test_leak_18_closed_when_it_was_read(server: Server, cache: Cache, events: list[Event]) -> None:
     """What was closed at the get is not stored by the set, though it is open by then."""
     with server.client as client:

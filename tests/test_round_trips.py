@@ -110,6 +110,14 @@ def test_get_many_is_one_trip(cache: Cache, counter: Counter) -> None:
     assert (cost, len(found)) == ((1, {"mget": 1}), 50)
 
 
+def test_get_many_without_its_tags_is_two_trips_at_the_most(cache: Cache, counter: Counter) -> None:
+    """Tags that were not said cost one more trip for all keys together, and the next time none."""
+    keys = [f"k{number}" for number in range(50)]
+    cache.set_many(dict.fromkeys(keys, 1), tags=lambda key: [f"t/{key}"])
+    assert counter.during(lambda: cache.get_many(keys)) == (2, {"mget": 2})
+    assert counter.during(lambda: cache.get_many(keys)) == (1, {"mget": 1})
+
+
 def test_a_miss_is_three_trips(cache: Cache, counter: Counter) -> None:
     """Look; lease and stamps; store: and the load in between."""
     trips, _ = counter.during(lambda: cache.get_or_set("k", lambda: "v", tags=["user:42/orders"]))

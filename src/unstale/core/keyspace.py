@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 from unstale.core import capture, codecs
@@ -171,20 +171,40 @@ async def look_at_head(io: IO, space: Keyspace, target: Target, *, remove: bool 
 
 async def assess(io: IO, space: Keyspace, target: Target, expected: TagSet, snapshot: Snapshot) -> Look:
     """Judge what a read brought. Where the entry records tags that were not read, read those as well."""
-    raw, wanted = target.raw, target.declared.tags
+    [seen] = await assess_all(io, space, [(target, expected, snapshot)])
+    return seen
+
+
+async def assess_all(io: IO, space: Keyspace, read: Sequence[tuple[Target, TagSet, Snapshot]]) -> list[Look]:
+    """`assess` for many keys, with at most one more trip for all of them."""
+    first = [_weigh(space, *one) for one in read]
+    unknown = sorted({tag for seen in first if isinstance(seen.verdict, Unknown) for tag in seen.verdict.tags})
+    if unknown:
+        values, identity = await io.read([space.names.stamp(tag) for tag in unknown])
+        more = dict(zip(unknown, map(observe, values), strict=True))
+        first = [_weigh_again(seen, more, identity) if isinstance(seen.verdict, Unknown) else seen for seen in first]
+    for seen in first:
+        if isinstance(seen.verdict, Fresh):
+            recorded = space.names.recorded_tagset(seen.verdict.head.tags)
+            space.hints.learn(seen.target.raw, seen.target.declared, recorded)
+    return first
+
+
+def _weigh(space: Keyspace, target: Target, expected: TagSet, snapshot: Snapshot) -> Look:
     data, stamps, identity = snapshot
-    tags = (*expected.tags, root_tag(raw))
+    tags = (*expected.tags, root_tag(target.raw))
     current = {tag: observe(stamp) for tag, stamp in zip(tags, stamps, strict=True)}
-    verdict = judge(data, raw, wanted, current, identity)
-    if isinstance(verdict, Unknown):
-        values, second = await io.read([space.names.stamp(tag) for tag in verdict.tags])
-        current.update((tag, observe(value)) for tag, value in zip(verdict.tags, values, strict=True))
-        verdict = judge(data, raw, wanted, current, identity)
-        if isinstance(verdict, Fresh) and verdict.head.fenced and second != identity:
-            verdict = Unfit(Why.IDENTITY, verdict.head)
-    if isinstance(verdict, Fresh):
-        space.hints.learn(raw, target.declared, space.names.recorded_tagset(verdict.head.tags))
-    return Look(target, space.names.entry(raw, target.declared.home), data, current, identity, verdict)
+    verdict = judge(data, target.raw, target.declared.tags, current, identity)
+    return Look(target, space.names.entry(target.raw, target.declared.home), data, current, identity, verdict)
+
+
+def _weigh_again(seen: Look, more: Mapping[str, Observed], identity: bytes) -> Look:
+    """Judge once more with the stamps of further tags, which must come from the same server."""
+    current = {**more, **seen.current}
+    verdict = judge(seen.data, seen.target.raw, seen.target.declared.tags, current, seen.identity)
+    if isinstance(verdict, Fresh) and verdict.head.fenced and identity != seen.identity:
+        verdict = Unfit(Why.IDENTITY, verdict.head)
+    return replace(seen, current=current, verdict=verdict)
 
 
 class _Nothing:

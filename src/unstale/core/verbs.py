@@ -10,7 +10,7 @@ from unstale.core import capture, codecs
 from unstale.core.entry import Draft
 from unstale.core.freshness import Fresh, names_blob
 from unstale.core.keys import TagSet
-from unstale.core.keyspace import NOTHING, Keyspace, Look, Snapshot, Target, assess, look_at_head, serve
+from unstale.core.keyspace import NOTHING, Keyspace, Look, Snapshot, Target, assess_all, look_at_head, serve
 from unstale.core.layout import TIMES
 from unstale.core.ports import IO, Bumped, Change, Commit, Committed, Mode, Modify, Outcome, Unmodified
 from unstale.core.refresh import report
@@ -37,11 +37,12 @@ async def after_miss(io: IO, space: Keyspace, seen: Sequence[Look]) -> None:
             created = dict.fromkeys(missing)
     heir = capture.heir(space)
     for one in seen:
-        stamps = {tag: created[tag] if tag in created else one.current[tag] for tag in one.needed()}
-        capture.remember(space.serial, ((space.names.stamp(tag), stamp) for tag, stamp in stamps.items()), one.identity)
+        needed = {tag: created[tag] if tag in created else one.current[tag] for tag in one.needed()}
+        known = {**{tag: stamp for tag, stamp in one.current.items() if stamp is not None}, **needed}
+        capture.remember(space.serial, ((space.names.stamp(tag), stamp) for tag, stamp in known.items()), one.identity)
         if heir is not None:
-            opened = {tag: stamp for tag, stamp in stamps.items() if isinstance(stamp, bytes)}
-            heir.broken |= len(opened) != len(stamps)
+            opened = {tag: stamp for tag, stamp in needed.items() if isinstance(stamp, bytes)}
+            heir.broken |= len(opened) != len(needed)
             heir.add(opened.items(), one.identity if space.policy.fences(one.target.declared.tags) else None)
 
 
@@ -52,10 +53,14 @@ async def get_many(io: IO, space: Keyspace, targets: Sequence[Target]) -> dict[s
     names = list(dict.fromkeys(name for each in per_key for name in each))
     values, identity = await io.read(names)
     found = dict(zip(names, values, strict=True))
-    seen = [
-        await assess(io, space, target, expected, Snapshot(found[each[0]], [found[n] for n in each[1:]], identity))
-        for (target, expected), each in zip(plans, per_key, strict=True)
-    ]
+    seen = await assess_all(
+        io,
+        space,
+        [
+            (target, expected, Snapshot(found[each[0]], [found[name] for name in each[1:]], identity))
+            for (target, expected), each in zip(plans, per_key, strict=True)
+        ],
+    )
     served = {one.target.key: serve(space, one) for one in seen}
     missed = [one for one in seen if served[one.target.key] is NOTHING]
     if missed:

@@ -57,30 +57,38 @@ class Pool:
             PoolExhaustedError: none came free in `timeout` seconds.
             StoreUnavailableError: a new one could not be connected.
         """
+        deadline = 0.0
         while not self._closed:
             try:
                 wire = self.idle.pop()
             except IndexError:
-                return self._make()
+                deadline = deadline or monotonic() + self._timeout
+                if self._may_make(deadline):
+                    return self._make()
+                continue
             if wire.generation == self.generation:
                 return wire
             self.discard(wire)
         raise StoreClosedError
 
-    def _make(self) -> Wire:
+    def _may_make(self, deadline: float) -> bool:
+        """Count one more connection in; or wait until one comes free, or goes, and say no."""
         with self._changed:
-            deadline = monotonic() + self._timeout
-            while self._count >= self._limit:
-                self.waiting += 1
-                try:
-                    self._changed.wait(max(0.0, deadline - monotonic()))
-                finally:
-                    self.waiting -= 1
-                if self.idle:
-                    return self.idle.pop()
-                if self._count >= self._limit and monotonic() >= deadline:
+            if self._count < self._limit:
+                self._count += 1
+                return True
+            self.waiting += 1
+            try:
+                if not self._changed.wait_for(self._has_room, deadline - monotonic()):
                     raise PoolExhaustedError
-            self._count += 1
+            finally:
+                self.waiting -= 1
+            return False
+
+    def _has_room(self) -> bool:
+        return bool(self.idle) or self._count < self._limit
+
+    def _make(self) -> Wire:
         try:
             return Wire(self._connect(), self._timeout, self.generation)
         except BaseException:
@@ -93,9 +101,13 @@ class Pool:
             self.discard(wire)
             return
         self.idle.append(wire)
-        if self.waiting:
-            with self._changed:
-                self._changed.notify()
+        if self.waiting:  # looked at after the append: who begins to wait in between sees the wire
+            self.wake()
+
+    def wake(self) -> None:
+        """Tell one who waits that something has changed."""
+        with self._changed:
+            self._changed.notify()
 
     def discard(self, wire: Wire) -> None:
         """Close a wire that broke or is too old."""

@@ -109,10 +109,12 @@ class RedisStore:
         if type(reply) is not list:
             self._settle(wire, [reply])
             commands.checked(reply)
-        elif pool.waiting or wire.generation != pool.generation:
+        elif wire.generation != pool.generation:
             pool.give(wire)
         else:
             pool.idle.append(wire)
+            if pool.waiting:
+                pool.wake()
         return reply, wire.identity
 
     def _run(self, make: Callable[[bytes], Trip[T]], *, once: bool = False) -> T:
