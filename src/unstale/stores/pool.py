@@ -45,7 +45,8 @@ class Pool:
 
     def _begin(self) -> None:
         self.idle: list[Wire] = []
-        self._count = 0
+        self._live: weakref.WeakSet[Wire] = weakref.WeakSet()  # weak: a signal's exception can lose a wire anywhere
+        self._making = 0
         self.waiting = 0
         self._changed = threading.Condition(threading.Lock())
 
@@ -74,8 +75,8 @@ class Pool:
     def _may_make(self, deadline: float) -> bool:
         """Count one more connection in; or wait until one comes free, or goes, and say no."""
         with self._changed:
-            if self._count < self._limit:
-                self._count += 1
+            if len(self._live) + self._making < self._limit:
+                self._making += 1
                 return True
             self.waiting += 1
             try:
@@ -86,14 +87,17 @@ class Pool:
             return False
 
     def _has_room(self) -> bool:
-        return bool(self.idle) or self._count < self._limit
+        return bool(self.idle) or len(self._live) + self._making < self._limit
 
     def _make(self) -> Wire:
         try:
-            return Wire(self._connect(), self._timeout, self.generation)
-        except BaseException:
-            self._uncount()
-            raise
+            wire = Wire(self._connect(), self._timeout, self.generation)
+            self._live.add(wire)
+            return wire
+        finally:
+            with self._changed:
+                self._making -= 1
+                self._changed.notify()
 
     def give(self, wire: Wire) -> None:
         """Give back a wire that works."""
@@ -112,12 +116,8 @@ class Pool:
     def discard(self, wire: Wire) -> None:
         """Close a wire that broke or is too old."""
         wire.close()
-        self._uncount()
-
-    def _uncount(self) -> None:
-        with self._changed:
-            self._count -= 1
-            self._changed.notify()
+        self._live.discard(wire)
+        self.wake()
 
     def drop_all(self) -> None:
         """Let all wires go: the idle now, those in use when they come back, so never under another thread's read."""

@@ -49,7 +49,18 @@ class Wire:
         generation: of the pool, when it was made; a wire of an older one is not used again.
     """
 
-    __slots__ = ("_connection", "_run_id", "generation", "identity", "proved_until", "reader", "recv", "send", "sock")
+    __slots__ = (
+        "__weakref__",
+        "_connection",
+        "_run_id",
+        "generation",
+        "identity",
+        "proved_until",
+        "reader",
+        "recv",
+        "send",
+        "sock",
+    )
 
     def __init__(self, connection: AbstractConnection, timeout: float, generation: int) -> None:
         """Connect, and prove role and identity.
