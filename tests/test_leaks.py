@@ -564,6 +564,70 @@ def test_leak_18_get_then_set(
     assert compare(scenario, forget) == [NEW, OLD]
 
 
+def test_leak_18_two_keys_of_one_tag(
+    cache: Cache, other: Cache, database: Database, compare: Callable[..., list[str]]
+) -> None:
+    """A later look at another key of the same tag does not make what was computed before it pass as new."""
+
+    def scenario() -> str:
+        with remembering():
+            cache.get("page", tags=["user:42"])
+            page = database.load()
+            database.commit(other, "user:42")
+            cache.get("summary", tags=["user:42"])
+            cache.set("page", page, tags=["user:42"])
+        return cache.get_or_set("page", database.load, tags=["user:42"])
+
+    def last_look_at_any_key(patch: Patch) -> None:
+        remember = capture.remember
+
+        def forgetful(owner: int, stamps: Any, identity: bytes, _: bytes) -> None:
+            seen = list(stamps)
+            capture.forget(owner, [name for name, _ in seen])
+            remember(owner, seen, identity)
+
+        patch.setattr(capture, "remember", forgetful)
+
+    assert compare(scenario, last_look_at_any_key) == [NEW, OLD]
+
+
+def test_leak_18_a_key_that_was_never_read(
+    cache: Cache, other: Cache, database: Database, compare: Callable[..., list[str]]
+) -> None:
+    """A set of a key that was never read uses the first look at its tags (`cache_page` stores such a key)."""
+
+    def scenario() -> str:
+        with remembering():
+            cache.get("headers", tags=["user:42"])
+            page = database.load()
+            database.commit(other, "user:42")
+            cache.get("fragment", tags=["user:42"])
+            cache.set("page", page, tags=["user:42"])
+        return cache.get_or_set("page", database.load, tags=["user:42"])
+
+    def last_look(patch: Patch) -> None:
+        remember = capture.remember
+
+        def forgetful(owner: int, stamps: Any, identity: bytes, key: bytes) -> None:
+            seen = list(stamps)
+            capture.forget(owner, [name for name, _ in seen])
+            remember(owner, seen, identity, key)
+
+        patch.setattr(capture, "remember", forgetful)
+
+    assert compare(scenario, last_look) == [NEW, OLD]
+
+
+def test_leak_18_each_fill_of_a_key_counts_anew(cache: Cache, other: Cache) -> None:
+    """A thread that fills a key again and again, with others invalidating in between, is refused nothing."""
+    stored = []
+    for number in range(3):
+        assert cache.get("k", tags=["a"]) is None
+        stored.append(cache.set("k", number, tags=["a"]))
+        other.invalidate("a")
+    assert stored == [True, True, True]
+
+
 def test_leak_18_a_get_that_did_not_say_its_tags(cache: Cache, other: Cache, database: Database) -> None:
     """Where a stale entry tells its tags, a get without them remembers their stamps too."""
     cache.set("k", OLD, tags=["user:42"])

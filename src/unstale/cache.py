@@ -473,4 +473,7 @@ class Cache:
         """Go on without the cache. A cache that was closed is a mistake of the caller's, though."""
         if isinstance(error, StoreClosedError):
             raise error
+        heir = capture.heir(self._space)
+        if heir is not None:
+            heir.broken = True
         self._space.fail(Failed(verb, key, error))

@@ -14,11 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeAlias
 
 from unstale.core.stamps import Observed
 
 MAX_REMEMBERED = 1024
 """Most stamps that one context remembers."""
+MAX_KEYS = 64
+"""For each stamp, the keys whose last look is remembered by itself; for others the first look at any counts."""
 
 
 class Inheritance:
@@ -65,35 +68,59 @@ def inheriting(owner: object) -> Iterator[Inheritance]:
         _running.reset(token)
 
 
-_remembered: ContextVar[dict[tuple[int, bytes], tuple[Observed, bytes]] | None] = ContextVar(
-    "unstale_seen", default=None
-)
+Seen: TypeAlias = "tuple[Observed, bytes]"
+"""What stood under a stamp's name, and the identity of the server that said so."""
+
+_Memory: TypeAlias = "dict[tuple[int, bytes], dict[bytes | None, Seen | None]]"
+_remembered: ContextVar[_Memory | None] = ContextVar("unstale_seen", default=None)
 
 
-def remember(owner: int, stamps: Iterable[tuple[bytes, Observed]], identity: bytes) -> None:
-    """Remember what stands under these stamp names, as seen by a read that missed; a later look replaces it."""
-    memory = _remembered.get()
-    if memory is None:
-        _remembered.set(memory := {})
+def remember(
+    owner: int, stamps: Iterable[tuple[bytes, Observed]], identity: bytes, raw_key: bytes | None = None
+) -> None:
+    """Remember what stands under these stamp names, as seen by a read that missed.
+
+    For the key that was read the last look counts: its value is computed after it. For all other keys the first one
+    does, since nobody knows when their values were computed.
+    """
+    memory: _Memory = dict(_remembered.get() or {})  # a copy: tasks begun from one context must not share it
     for name, stamp in stamps:
-        memory.pop((owner, name), None)
-        memory[owner, name] = (stamp, identity)
+        seen = dict(memory.pop((owner, name), {}))
+        seen.setdefault(None, (stamp, identity))
+        if raw_key is not None:
+            seen.pop(raw_key, None)
+            seen[raw_key] = (stamp, identity)
+            if len(seen) > MAX_KEYS:
+                del seen[next(key for key in seen if key is not None)]
+        memory[owner, name] = seen
     while len(memory) > MAX_REMEMBERED:
         memory.pop(next(iter(memory)))
+    _remembered.set(memory)
 
 
-def recall(owner: int, name: bytes) -> tuple[Observed, bytes] | None:
-    """What was remembered of a stamp, with the identity of the server; None if nothing was."""
-    memory = _remembered.get()
-    return memory.get((owner, name)) if memory else None
+def recall(owner: int, name: bytes, raw_key: bytes | None = None) -> Seen | None:
+    """What was remembered of a stamp: by the last look at this key, else by the first one at any; None if nothing."""
+    seen = (_remembered.get() or {}).get((owner, name))
+    return None if seen is None else seen.get(raw_key, seen[None])
+
+
+def excuse(owner: int, name: bytes, raw_key: bytes) -> None:
+    """Let the next set of one key take this stamp as it stands: its last one was refused for what was remembered.
+
+    Other keys' values may be as old as the refused one: what is remembered for them stays.
+    """
+    memory = _remembered.get() or {}
+    seen = memory.get((owner, name))
+    if seen is not None:
+        _remembered.set({**memory, (owner, name): {**seen, raw_key: None}})
 
 
 def forget(owner: int, names: Iterable[bytes]) -> None:
     """Forget stamps."""
     memory = _remembered.get()
     if memory:
-        for name in names:
-            memory.pop((owner, name), None)
+        gone = {(owner, name) for name in names}
+        _remembered.set({key: seen for key, seen in memory.items() if key not in gone})
 
 
 @contextmanager

@@ -39,7 +39,8 @@ async def after_miss(io: IO, space: Keyspace, seen: Sequence[Look]) -> None:
     for one in seen:
         needed = {tag: created[tag] if tag in created else one.current[tag] for tag in one.needed()}
         known = {**{tag: stamp for tag, stamp in one.current.items() if stamp is not None}, **needed}
-        capture.remember(space.serial, ((space.names.stamp(tag), stamp) for tag, stamp in known.items()), one.identity)
+        by_name = [(space.names.stamp(tag), stamp) for tag, stamp in known.items()]
+        capture.remember(space.serial, by_name, one.identity, one.target.raw)
         if heir is not None:
             opened = {tag: stamp for tag, stamp in needed.items() if isinstance(stamp, bytes)}
             heir.broken |= len(opened) != len(needed)
@@ -81,7 +82,7 @@ def _stand(space: Keyspace, target: Target) -> _Stand | Why:
     observed: list[bytes | None] = []
     identity: bytes | None = None
     for name in (*target.declared.stamp_names, space.names.root_of(target.raw)):
-        memory = capture.recall(space.serial, name)
+        memory = capture.recall(space.serial, name, target.raw)
         if memory is None:
             observed.append(None)
             continue
@@ -138,15 +139,15 @@ async def set_many(io: IO, space: Keyspace, values: Sequence[tuple[Target, Any]]
     done = await io.commit([commit for _, commit in commits]) if commits else []
     for (target, commit), committed in zip(commits, done, strict=True):
         if not report(space, target.key, commit, committed):
-            _forget_outrun(space, commit, committed)
+            _excuse(space, target, commit, committed)
             unstored.append(target.key)
     return unstored
 
 
-def _forget_outrun(space: Keyspace, commit: Commit, committed: Committed) -> None:
-    """A stamp remembered from a miss has been invalidated since: drop it; the next set takes the present one."""
+def _excuse(space: Keyspace, target: Target, commit: Commit, committed: Committed) -> None:
+    """A stamp remembered from a miss has been invalidated since: the next set of this key takes the present one."""
     if committed.outcome in (Outcome.STALE, Outcome.CLOSED):
-        capture.forget(space.serial, [commit.stamp_names[committed.position]])
+        capture.excuse(space.serial, commit.stamp_names[committed.position], target.raw)
 
 
 async def add(io: IO, space: Keyspace, target: Target, value: Any, ttl: float) -> bool:
@@ -164,7 +165,7 @@ async def add(io: IO, space: Keyspace, target: Target, value: Any, ttl: float) -
         if committed.outcome is not Outcome.EXISTS:
             stored = report(space, target.key, commit, committed)
             if not stored:
-                _forget_outrun(space, commit, committed)
+                _excuse(space, target, commit, committed)
             return stored
     return False  # others kept storing it: there is an entry
 
