@@ -50,6 +50,22 @@ class Slow(dict[bytes, float]):
         self[raw_key] = load_seconds
 
 
+class Prolonged(dict[bytes, float]):
+    """When this process last prolonged stamps. A stamp that expires costs misses only, so a guess is good enough."""
+
+    def due(self, names: Sequence[bytes], ttl: float, stamp_ttl: float, now: float) -> bool:
+        """Whether stamps must be prolonged for an entry with this ttl; notes that they are.
+
+        Not if that was done less than a quarter of their life ago, and the entry lives no longer than half of it.
+        """
+        if ttl <= stamp_ttl / 2 and all(now - self.get(name, -math.inf) < stamp_ttl / 4 for name in names):
+            return False
+        if len(self) >= MAX_HINTS:
+            self.clear()
+        self.update(dict.fromkeys(names, now))
+        return True
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Keyspace:
     """What all reads and writes of one cache share.
@@ -61,6 +77,7 @@ class Keyspace:
         fail: told of every failure of the store that a caller does not see.
         emit: the events hook; None where nobody listens.
         hints: tags learnt from entries.
+        prolonged: the stamps that need no prolonging for a while.
         slow: loading times of this process that no entry tells.
         serial: tells this keyspace's remembered stamps from another's.
     """
@@ -71,6 +88,7 @@ class Keyspace:
     fail: Callable[[Failed], None]
     emit: Hook | None = None
     hints: Hints = field(default_factory=Hints)
+    prolonged: Prolonged = field(default_factory=Prolonged)
     slow: Slow = field(default_factory=Slow)
     serial: int = field(default_factory=lambda: next(_serials))
 

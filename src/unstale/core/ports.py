@@ -97,6 +97,7 @@ class Commit:
         token: the lease's token, for FILL.
         seen: for ADD, the first bytes of the entry that was judged stale; None where there was none.
         stamp_ttl: seconds that a stamp lives at least from now.
+        prolong: whether stamps that are there must be prolonged; not if this process did so a while ago.
     """
 
     mode: Mode
@@ -107,6 +108,7 @@ class Commit:
     identity: bytes | None
     draft: Draft
     stamp_ttl: float
+    prolong: bool = True
     token: bytes = b""
     seen: bytes | None = None
 

@@ -162,7 +162,8 @@ async def _load_and_store(io: IO, space: Keyspace, way: _Leased, fill: Fill) -> 
         began = io.monotonic()
         with capture.inheriting(space) as inherited:
             value = await io.call(fill.loader)
-        commit = _commit(space, way, fill, _Loaded(value, inherited, io.monotonic() - began, io.now()))
+        done = io.monotonic()
+        commit = _commit(space, way, fill, _Loaded(value, inherited, done - began, io.now(), done))
     except BaseException:
         await _give_back_quietly(io, space, way)
         raise
@@ -185,12 +186,13 @@ async def _load_and_store(io: IO, space: Keyspace, way: _Leased, fill: Fill) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """What a loader brought: its value, what it inherits, how many seconds it took, and when it was done."""
+    """What a loader brought: its value, what it inherits, how many seconds it took, when it was done by both clocks."""
 
     value: Any
     inherited: Inheritance
     seconds: float
     at: float
+    monotonic: float
 
 
 def _commit(space: Keyspace, way: _Leased, fill: Fill, loaded: _Loaded) -> Commit | Why:
@@ -202,15 +204,18 @@ def _commit(space: Keyspace, way: _Leased, fill: Fill, loaded: _Loaded) -> Commi
     number, payload = codecs.encode(loaded.value, space.codec)
     fenced = space.policy.fences(tagset.tags)
     draft = Draft(way.seen.target.raw, tagset, number, payload, loaded.at, fill.ttl, loaded.seconds, fenced)
+    stamp_names = (*tagset.stamp_names, space.names.root_of(way.seen.target.raw))
+    stamp_ttl = space.policy.stamp_ttl_for(fill.ttl)
     return Commit(
         mode=Mode.FILL,
         entry=way.seen.entry,
         lease=way.lease,
-        stamp_names=(*tagset.stamp_names, space.names.root_of(way.seen.target.raw)),
+        stamp_names=stamp_names,
         observed=stamps,
         identity=way.observation.identity,
         draft=draft,
-        stamp_ttl=space.policy.stamp_ttl_for(fill.ttl),
+        stamp_ttl=stamp_ttl,
+        prolong=space.prolonged.due(stamp_names, fill.ttl, stamp_ttl, loaded.monotonic),
         token=way.token,
     )
 

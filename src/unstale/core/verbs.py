@@ -96,7 +96,7 @@ def _stand(space: Keyspace, target: Target) -> _Stand | Why:
     return _Stand(tuple(observed), identity)
 
 
-def draft_commit(space: Keyspace, mode: Mode, target: Target, value: Any, ttl: float, now: float) -> Commit | Why:
+def draft_commit(io: IO, space: Keyspace, mode: Mode, target: Target, value: Any, ttl: float) -> Commit | Why:
     """Make the commit of a set or an add.
 
     Raises:
@@ -107,17 +107,19 @@ def draft_commit(space: Keyspace, mode: Mode, target: Target, value: Any, ttl: f
     if isinstance(stand, Why):
         return stand
     entry = space.names.entry(target.raw, target.declared.home)
+    stamp_names = (*target.declared.stamp_names, space.names.root_of(target.raw))
+    stamp_ttl = space.policy.stamp_ttl_for(ttl)
+    fenced = space.policy.fences(target.declared.tags)
     return Commit(
         mode=mode,
         entry=entry,
         lease=space.names.lease(entry),
-        stamp_names=(*target.declared.stamp_names, space.names.root_of(target.raw)),
+        stamp_names=stamp_names,
         observed=stand.observed,
         identity=stand.identity,
-        draft=Draft(
-            target.raw, target.declared, number, payload, now, ttl, 0.0, space.policy.fences(target.declared.tags)
-        ),
-        stamp_ttl=space.policy.stamp_ttl_for(ttl),
+        draft=Draft(target.raw, target.declared, number, payload, io.now(), ttl, 0.0, fenced),
+        stamp_ttl=stamp_ttl,
+        prolong=space.prolonged.due(stamp_names, ttl, stamp_ttl, io.monotonic()),
     )
 
 
@@ -127,8 +129,7 @@ async def set_many(io: IO, space: Keyspace, values: Sequence[tuple[Target, Any]]
     Returns:
         The keys that were not stored.
     """
-    now = io.now()
-    drafts = [(target, draft_commit(space, Mode.SET, target, value, ttl, now)) for target, value in values]
+    drafts = [(target, draft_commit(io, space, Mode.SET, target, value, ttl)) for target, value in values]
     commits = [(target, draft) for target, draft in drafts if isinstance(draft, Commit)]
     unstored: list[str] = []
     for target, why in drafts:
@@ -156,7 +157,7 @@ async def add(io: IO, space: Keyspace, target: Target, value: Any, ttl: float) -
         seen, _ttl = await look_at_head(io, space, target)
         if isinstance(seen.verdict, Fresh):
             return False
-        commit = draft_commit(space, Mode.ADD, target, value, ttl, io.now())
+        commit = draft_commit(io, space, Mode.ADD, target, value, ttl)
         if isinstance(commit, Why):
             _refuse(space, target.key, commit)
             return False

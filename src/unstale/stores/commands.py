@@ -48,6 +48,8 @@ Command: TypeAlias = "tuple[Any, ...]"
 
 STAGING_SECONDS = 30.0
 """How long a staged value lives if the script that stores it never runs (its connection broke in between)."""
+LONGEST_STAGED_TTL = 3600.0
+"""A value with no longer ttl is staged with it, which spares the script a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,16 +207,19 @@ def commit(commits: Sequence[Commit], identity: bytes) -> Trip[list[Committed]]:
         envelope = one.draft.seal(one.identity or identity, one.observed)
         staging = _staging(one)
         sizes.append(len(envelope))
-        commands.append((b"SET", staging, envelope, b"PX", milliseconds(STAGING_SECONDS)))
+        ttl = one.draft.ttl
+        staged_so = ttl <= LONGEST_STAGED_TTL
+        commands.append((b"SET", staging, envelope, b"PX", milliseconds(ttl if staged_so else STAGING_SECONDS)))
         stamps = [part for observed in one.observed for part in (observed or b"", b"" if observed else new_stamp())]
         commands.append(
             _evalsha(
                 COMMIT,
-                (one.entry, one.lease, staging, *one.stamp_names),
+                (one.entry, staging, one.lease, *one.stamp_names),
                 _MODES[one.mode],
                 one.token,
-                _limit(one.draft.ttl),
+                b"0" if staged_so else _limit(ttl),
                 _limit(one.stamp_ttl),
+                int(one.prolong),
                 one.seen or b"",
                 *stamps,
             )
@@ -234,6 +239,8 @@ def _staging(one: Commit) -> bytes:
 
 def _committed(staged: Any, stored: Any, size: int) -> Committed:
     checked(staged)
+    if stored == b"stored":
+        return Committed(Outcome.STORED, 0, size)
     outcome, position = checked(stored)
     return Committed(Outcome(outcome.decode()), position, size)
 

@@ -141,7 +141,8 @@ class MemoryStore:
         for name in one.stamp_names:
             if self._find(name) is None:
                 self._put(name, os.urandom(STAMP_SIZE), one.stamp_ttl)
-        self._prolong(one.stamp_names, one.stamp_ttl)
+        if one.prolong:
+            self._prolong(one.stamp_names, one.stamp_ttl)
         now = zip(one.observed, one.stamp_names, strict=True)
         stamps = tuple(observed or self._string(name) for observed, name in now)
         data = one.draft.seal(one.identity or self.identity, stamps)
@@ -152,10 +153,9 @@ class MemoryStore:
     def _refusal(self, one: Commit, *, mine: bool) -> Committed | None:
         if one.mode is Mode.FILL and not mine:
             return Committed(Outcome.LEASE)
-        standing = self._find(one.entry)
-        if one.mode is Mode.ADD and standing is not None:
-            data = standing.value or b""
-            if one.seen is None or data[: len(one.seen)] != one.seen:
+        if one.mode is Mode.ADD:
+            there = self._string(one.entry)
+            if there and (one.seen is None or there[: len(one.seen)] != one.seen):
                 return Committed(Outcome.EXISTS)
         for position, (name, observed) in enumerate(zip(one.stamp_names, one.observed, strict=True)):
             now = self._stamp(name)

@@ -36,82 +36,74 @@ class Script:
         self.digest = sha1(self.text, usedforsecurity=False).hexdigest().encode()
 
 
-# A stamp is open if it is a string of STAMP_SIZE bytes. `pcall`: GET of a closed one (a sorted set) is an error.
-_STAMP: Final = f"""
-local function stamp(name)
-  local value = redis.pcall('GET', name)
-  if value == false then return nil end
-  if type(value) ~= 'string' or #value ~= {STAMP_SIZE} then return 'closed' end
-  return value
-end
-local function prolong(name, ttl)
-  if ttl == '' then redis.call('PERSIST', name) else redis.call('PEXPIRE', name, ttl, 'GT') end
-end
-"""
-
 COMMIT: Final = Script(
-    _STAMP
-    + f"""
-local entry, lease, staged = KEYS[1], KEYS[2], KEYS[3]
-local mode, token, ttl, stamp_ttl, seen = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local count = #KEYS - 3
-local mine = redis.pcall('GET', lease) == token
+    f"""
+local entry, staged, lease = KEYS[1], KEYS[2], KEYS[3]
+local mode, token, ttl, stamp_ttl, prolong, seen = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local now = redis.call('MGET', unpack(KEYS, 3))
 
 local function refuse(why, position)
   redis.call('UNLINK', staged)
   if mode == 'set' then redis.call('UNLINK', entry, lease) end
-  if mode == 'fill' and mine then redis.call('UNLINK', lease) end
+  if mode == 'fill' and now[1] == token then redis.call('UNLINK', lease) end
   return {{why, position}}
 end
+local function expire(name, time, ...)
+  if time == '' then redis.call('PERSIST', name) else redis.call('PEXPIRE', name, time, ...) end
+end
 
-if redis.call('EXISTS', staged) == 0 then return refuse('evicted', 0) end
-if mode == 'fill' and not mine then return refuse('lease', 0) end
+if mode == 'fill' and now[1] ~= token then return refuse('lease', 0) end
 if mode == 'add' then
-  if redis.call('EXISTS', entry) == 1 and (seen == '' or redis.pcall('GETRANGE', entry, 0, #seen - 1) ~= seen) then
-    return refuse('exists', 0)
-  end
+  local there = redis.pcall('GETRANGE', entry, 0, math.max(#seen, 1) - 1)
+  if type(there) == 'string' and there ~= '' and there ~= seen then return refuse('exists', 0) end
 end
-for i = 1, count do
-  local observed, now = ARGV[5 + 2 * i - 1], stamp(KEYS[3 + i])
-  if now == 'closed' then return refuse('closed', i - 1) end
-  if observed == '' then
-    if not now then
-      now = ARGV[5 + 2 * i]
-      redis.call('SET', KEYS[3 + i], now)
-      if stamp_ttl ~= '' then redis.call('PEXPIRE', KEYS[3 + i], stamp_ttl) end
+for i = 4, #KEYS do
+  local stamp, observed = now[i - 2], ARGV[2 * i - 1]
+  if stamp ~= observed then
+    local open = stamp and #stamp == {STAMP_SIZE}
+    if not open and redis.call('EXISTS', KEYS[i]) == 1 then return refuse('closed', i - 4) end
+    if observed == '' then
+      if not open then
+        stamp = ARGV[2 * i]
+        redis.call('SET', KEYS[i], stamp)
+        expire(KEYS[i], stamp_ttl)
+      end
+      redis.call('SETRANGE', staged, {STAMPS_AT} + {STAMP_SIZE} * (i - 4), stamp)
+    elseif not open or string.sub(stamp, 1, {HARD_SIZE}) ~= string.sub(observed, 1, {HARD_SIZE}) then
+      return refuse('stale', i - 4)
     end
-    redis.call('SETRANGE', staged, {STAMPS_AT} + {STAMP_SIZE} * (i - 1), now)
-  elseif not now or string.sub(now, 1, {HARD_SIZE}) ~= string.sub(observed, 1, {HARD_SIZE}) then
-    return refuse('stale', i - 1)
   end
 end
-for i = 1, count do prolong(KEYS[3 + i], stamp_ttl) end
-redis.call('RENAME', staged, entry)
-if ttl == '' then redis.call('PERSIST', entry) else redis.call('PEXPIRE', entry, ttl) end
+if redis.pcall('RENAME', staged, entry).err then return refuse('evicted', 0) end
+if ttl ~= '0' then expire(entry, ttl) end
+if prolong == '1' then
+  for i = 4, #KEYS do expire(KEYS[i], stamp_ttl, 'GT') end
+end
 redis.call('UNLINK', lease)
-return {{'stored', 0}}
+return 'stored'
 """
 )
-"""Put a staged value in place: KEYS entry lease staged stamp…, ARGV mode token ttl stamp_ttl seen, then per stamp the
-observed one ('' to take what stands there) and a new one should it be missing. An empty ttl means no limit."""
+"""Put a staged value in place: KEYS entry staged lease stamp…; ARGV mode token ttl stamp_ttl prolong seen, then for
+each stamp the observed one ('' to take what stands there) and a new one should it be missing. An empty ttl means no
+limit, '0' that the staged value has the right one. One MGET reads the lease and all stamps (closed ones and missing
+ones as nil): a call from Lua costs the engine about 0.75 µs."""
 
 MODIFY: Final = Script(
-    _STAMP
-    + f"""
+    f"""
 local entry, count = KEYS[1], #KEYS - 1
 local change, shape, names, identity = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local size = {STAMPS_AT} + {STAMP_SIZE} * count + #names
-if redis.call('EXISTS', entry) == 0 then return 'absent' end
 local head = redis.pcall('GETRANGE', entry, 0, size - 1)
+if head == '' then return 'absent' end
 if type(head) ~= 'string' or #head < size then return 'other' end
 if string.sub(head, 1, #shape) ~= shape then return 'other' end
 if string.sub(head, {STAMPS_AT + 1} + {STAMP_SIZE} * count) ~= names then return 'other' end
 if string.byte(head, {FLAGS_AT + 1}) == {FENCED} then
   if string.sub(head, {IDENTITY_AT + 1}, {IDENTITY_AT + IDENTITY_SIZE}) ~= identity then return 'stale' end
 end
-for i = 1, count do
+for i, stamp in ipairs(redis.call('MGET', unpack(KEYS, 2))) do
   local first = {STAMPS_AT + 1} + {STAMP_SIZE} * (i - 1)
-  if stamp(KEYS[1 + i]) ~= string.sub(head, first, first + {STAMP_SIZE - 1}) then return 'stale' end
+  if stamp ~= string.sub(head, first, first + {STAMP_SIZE - 1}) then return 'stale' end
 end
 if change == 'increase' then
   local payload = redis.call('GETRANGE', entry, size, size + 8)
@@ -121,9 +113,12 @@ if change == 'increase' then
   redis.call('SETRANGE', entry, size, struct.pack('>I8', value))
   return {{string.format('%.0f', value)}}
 end
+local function expire(name, time, ...)
+  if time == '' then redis.call('PERSIST', name) else redis.call('PEXPIRE', name, time, ...) end
+end
 redis.call('SETRANGE', entry, {TIMES_AT}, ARGV[5])
-if ARGV[6] == '' then redis.call('PERSIST', entry) else redis.call('PEXPIRE', entry, ARGV[6]) end
-for i = 1, count do prolong(KEYS[1 + i], ARGV[7]) end
+expire(entry, ARGV[6])
+for i = 1, count do expire(KEYS[1 + i], ARGV[7], 'GT') end
 return {{'0'}}
 """
 )
