@@ -16,16 +16,14 @@ import pytest
 import redis
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # `python -m pytest` does it; plain `pytest` does not
-
-from demo import database, report  # noqa: E402 - see above
-from demo.figures import Figures, figures  # noqa: E402
-from demo.judge import Board, Floors, is_stale  # noqa: E402
-from demo.orders import order_page  # noqa: E402
-from demo.server import Sample  # noqa: E402
-from demo.worker import Client, Done  # noqa: E402
-from demo.workload import Load, Operation, schedule, users_of  # noqa: E402
-from unstale.stores.embedded import EmbeddedServer  # noqa: E402
+from demo import database, report
+from demo.figures import Figures, figures
+from demo.judge import Board, Floors, is_stale
+from demo.orders import order_page
+from demo.server import Sample
+from demo.worker import Client, Done
+from demo.workload import Load, Operation, schedule, users_of
+from unstale.stores.embedded import EmbeddedServer
 
 SHORT = ("--seconds", "1", "--keys", "2000", "--users", "40", "--rate", "150")
 
