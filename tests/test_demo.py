@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 import redis
 
-ROOT = Path(__file__).resolve().parent.parent
 from demo import database, report
 from demo.figures import Figures, figures
 from demo.judge import Board, Floors, is_stale
@@ -25,6 +24,7 @@ from demo.worker import Client, Done
 from demo.workload import Load, Operation, schedule, users_of
 from unstale.stores.embedded import EmbeddedServer
 
+ROOT = Path(__file__).resolve().parent.parent
 SHORT = ("--seconds", "1", "--keys", "2000", "--users", "40", "--rate", "150")
 
 
