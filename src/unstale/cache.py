@@ -146,13 +146,14 @@ class Cache:
     A cache may be used from many threads, after a fork, and under gevent.
     """
 
-    __slots__ = ("_emit", "_hints", "_io", "_names", "_prefix", "_space", "_store", "_tagset")
+    __slots__ = ("_emit", "_hints", "_io", "_names", "_prefix", "_raw_prefix", "_space", "_store", "_tagset")
 
     def __init__(self, store: Store, space: Keyspace, *, prefix: str = "") -> None:
         """Put the parts together; `from_url` is the usual way."""
         self._store = store
         self._space = space
         self._prefix = prefix
+        self._raw_prefix = prefix.encode()
         self._io = _SyncIO(store)
         self._names = space.names
         self._tagset = space.names.tagset
@@ -218,10 +219,10 @@ class Cache:
 
     def _hit(self, key: str, tags: Tags) -> Any:
         """The value of a fresh entry, in one trip, or a `_Cold`."""
-        raw = key_bytes(self._prefix + key if self._prefix else key)
+        raw = self._raw_prefix + key_bytes(key)
         try:
-            declared = self._tagset(self._prefix, tags)  # a list is not hashable
-        except TypeError:
+            declared = self._tagset(self._prefix, tags) if type(tags) is tuple else self._tagset_of(tags)
+        except TypeError:  # a tuple that holds what cannot be hashed
             declared = self._tagset_of(tags)
         expected = self._hints.get((raw, declared), declared) if self._hints else declared
         values, identity = self._store.read(self._names.read_names(raw, expected, declared.home))
@@ -460,6 +461,7 @@ class Cache:
             self._store.close()
 
     def _tagset_of(self, tags: Tags) -> TagSet:
+        """The set of declared tags. Only tuples are looked up as they are: other iterables may change or run out."""
         try:
             return self._tagset(self._prefix, tags if isinstance(tags, str) else tuple(tags))
         except TypeError as error:
@@ -467,7 +469,7 @@ class Cache:
 
     def _target(self, key: str, tags: Tags) -> Target:
         declared = self._tagset_of(tags)
-        return Target(key, key_bytes(self._prefix + key if self._prefix else key), declared)
+        return Target(key, self._raw_prefix + key_bytes(key), declared)
 
     def _without(self, verb: str, key: str, error: StoreError) -> None:
         """Go on without the cache. A cache that was closed is a mistake of the caller's, though."""

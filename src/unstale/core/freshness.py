@@ -18,7 +18,7 @@ from typing import TypeAlias
 from unstale.core.entry import Head, UnreadableError, parse
 from unstale.core.keys import END, TagSet, root_tag
 from unstale.core.layout import COMPRESSION_AT, FENCED, FLAGS_AT, IDENTITY_AT, STAMPS_AT
-from unstale.core.stamps import Observed, equal
+from unstale.core.stamps import STAMP_SIZE, Observed, equal
 from unstale.events import Why
 
 
@@ -78,6 +78,7 @@ def payload_at(data: bytes, expected: TagSet, names: bytes, stamps: Sequence[Obs
         and names_at == expected.names_at
         and (data.startswith(identity, IDENTITY_AT) if data[FLAGS_AT] == FENCED else data[FLAGS_AT] == 0)
         and data[COMPRESSION_AT] == 0
+        and max(map(len, stamps)) == STAMP_SIZE  # type: ignore[arg-type]  # with the sum of all right, each is
     ):
         return names_at + len(names)
     return 0

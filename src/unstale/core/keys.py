@@ -43,6 +43,10 @@ END: Final = b"\0"
 """Ends every name inside an entry. Keys and tags hold no control characters, so it cannot occur in one."""
 
 
+_OWN_SEGMENTS: Final = frozenset({"e", "h", "l", "l#", "r", "s"})
+"""What follows the namespace in a name. A namespace with one of them inside could meet another's names."""
+
+
 def _has_control(text: str) -> bool:
     return any(unicodedata.category(char) == "Cc" for char in text)
 
@@ -169,14 +173,17 @@ class Names:
         Raises:
             ConfigurationError: empty, over 64 characters, or with control characters, braces or glob characters.
         """
+        given: object = namespace
         if (
-            not namespace
-            or len(namespace) > MAX_NAMESPACE
-            or not namespace.isprintable()
-            or any(c in namespace for c in "{}*?[]\\")
+            not isinstance(given, str)
+            or not 0 < len(given) <= MAX_NAMESPACE
+            or not given.isprintable()
+            or any(char in given for char in "{}*?[]\\")
+            or not _OWN_SEGMENTS.isdisjoint(given.split(":")[1:])
         ):
             raise ConfigurationError(
-                f"A namespace must have 1 to 64 printable characters, and none of {{ }} [ ] * ? \\: {namespace[:80]!r}."
+                "A namespace must be a str of 1 to 64 printable characters, none of them { } [ ] * ? \\, and without "
+                f"e, h, l, l#, r or s between colons, which are unstale's own: {str(given)[:80]!r}."
             )
         self.namespace = namespace
         self.clustered = clustered
@@ -239,8 +246,14 @@ class Names:
     def _distant_entry(self, raw_key: bytes, home: str) -> bytes:
         from hashlib import blake2b  # noqa: PLC0415 - only long keys need it
 
+        if len(raw_key) > MAX_KEY_BYTES:
+            raise InvalidKeyError(
+                f"A key has at most {MAX_KEY_BYTES} bytes with its scope; this one has {len(raw_key)}."
+            )
         hashed = len(raw_key) > MAX_PLAIN_BYTES
-        place = _hash_tag(home).encode() + b":" if self.clustered and home else b""
+        place = b""
+        if self.clustered:  # without a home, the key's own hash: entry and lease must share a slot
+            place = _hash_tag(home or f"~{blake2b(raw_key, digest_size=4).hexdigest()}").encode() + b":"
         tail = blake2b(raw_key, digest_size=16).hexdigest().encode() if hashed else raw_key
         return (self._hashed if hashed else self._entry) + place + tail
 

@@ -154,7 +154,7 @@ class Look:
     @property
     def probe(self) -> bytes | None:
         """The entry's first bytes, to see later whether it is still the same one."""
-        return None if self.data is None else self.data[:HEAD_PROBE]
+        return self.data[:HEAD_PROBE] or None if self.data is not None else None
 
     def needed(self) -> tuple[str, ...]:
         """The tags that a fill records: the declared ones and the key's root, which comes last."""

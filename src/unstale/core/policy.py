@@ -47,7 +47,7 @@ def seconds(duration: Duration, name: str = "ttl") -> float:
     if isinstance(given, timedelta):
         value = given.total_seconds()
     elif isinstance(given, int | float) and not isinstance(given, bool):
-        value = float(given)
+        value = float(min(max(given, -MAX_SECONDS), 2 * MAX_SECONDS))  # an int may be too large for a float
     else:
         raise InvalidDurationError(f"{name} must be seconds, a timedelta or None, not {type(given).__name__}.")
     if not MIN_SECONDS <= value <= MAX_SECONDS:

@@ -135,7 +135,8 @@ class Pool:
         self.drop_all()
 
     def forked(self) -> None:
-        """Begin anew in a child process."""
+        """Begin anew in a child process. A wire that comes back all the same is the parent's, and not used again."""
+        self.generation += 1
         self._begin()
 
 
