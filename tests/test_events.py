@@ -21,7 +21,7 @@ def test_a_fill_and_a_hit(cache: Cache, events: list[Event]) -> None:
     assert (miss, hit) == (Miss("k", Why.ABSENT), Hit("k"))
     assert isinstance(stored, Stored)
     assert (stored.key, stored.tags, stored.ttl) == ("k", ("a", "a/b"), 10)
-    assert stored.size == 44 + 16 * 3 + len("a0a/b0k0") + 5
+    assert stored.size == 48 + 16 * 3 + len("a0a/b0k0") + 5
     assert stored.load_seconds > 0
 
 

@@ -9,10 +9,11 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar, cast
 
 from unstale.core import capture, codecs, verbs
+from unstale.core.entry import value_of
 from unstale.core.freshness import names_blob, payload_at
 from unstale.core.keys import Names, TagSet, check_tag, key_bytes, quote_part, root_tag
 from unstale.core.keyspace import NOTHING, Keyspace, Look, Snapshot, Target, assess, serve
-from unstale.core.layout import CODEC_AT, FENCED, FLAGS_AT
+from unstale.core.layout import FENCED, FLAGS_AT
 from unstale.core.policy import DEFAULT, Duration, Policy, Ttl, seconds
 from unstale.core.ports import Bumped, Commit, Committed, Modify, Opening, Peek, Reading, Store, Unmodified
 from unstale.core.refresh import Fill, load_only, refresh
@@ -100,9 +101,11 @@ def _run(steps: Coroutine[Any, Any, T]) -> T:
         value: T = done.value
         return value
     except _Stopped as stopped:
-        raise stopped.error from None
-    steps.close()
-    raise RuntimeError("a synchronous step suspended")
+        error = stopped.error
+    else:
+        steps.close()
+        raise RuntimeError("a synchronous step suspended")
+    raise error
 
 
 class _Reporter:
@@ -196,8 +199,8 @@ class Cache:
         """
         if timeout is None or lease is None:
             raise ConfigurationError("timeout and lease need a limit in seconds.")
-        if max_connections < 1:
-            raise ConfigurationError("max_connections must be at least 1.")
+        if type(max_connections) is not int or max_connections < 1:
+            raise ConfigurationError("max_connections must be an int of at least 1.")
         policy = Policy(seconds(ttl), seconds(stamp_ttl, "stamp_ttl"), seconds(lease, "lease"), fence)
         space = Keyspace(Names(namespace), codecs.codec_named(codec), policy, _Reporter(on_event), on_event)
         return cls(open_store(url, StoreOptions(seconds(timeout, "timeout"), max_connections)), space)
@@ -230,9 +233,8 @@ class Cache:
         if data is not None:
             at = payload_at(data, expected, names_blob(expected, raw), values, identity)
             if at:
-                number = data[CODEC_AT]
                 try:
-                    value = data[at:] if number == codecs.RAW else codecs.decode(number, memoryview(data)[at:])
+                    value = value_of(data, at)
                 except DecodeError:
                     return _Cold(
                         Target(key, raw, declared), expected, Snapshot(data, values, identity)
@@ -402,6 +404,8 @@ class Cache:
         """
         if type(delta) is not int or abs(delta) > codecs.MAX_COUNTER:
             raise NotACounterError("A counter's delta must be an int of at most 2**53 - 1.")
+        if initial is not None and (type(initial) is not int or not 0 <= initial <= codecs.MAX_COUNTER):
+            raise NotACounterError("A counter begins from an int from 0 to 2**53 - 1.")
         target, seconds_fresh = self._target(key, tags), self._space.policy.ttl_of(ttl)
         return _run(verbs.incr(self._io, self._space, target, (delta, initial), seconds_fresh))
 

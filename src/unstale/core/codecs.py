@@ -70,7 +70,10 @@ class Counter:
         """Give an int."""
         if len(payload) != _COUNTER.size:
             raise DecodeError("A counter has eight bytes.")
-        return int(_COUNTER.unpack(payload)[0])
+        count = int(_COUNTER.unpack(payload)[0])
+        if count > MAX_COUNTER:
+            raise DecodeError("A counter is at most 2**53 - 1.")
+        return count
 
 
 class _Library:
@@ -161,7 +164,7 @@ def codec_named(name: str) -> Codec:
     Raises:
         ConfigurationError: no codec has this name.
     """
-    if name not in _NAMES:
+    if str(name) not in _NAMES:
         raise ConfigurationError(f"There is no codec {name!r}. Choose one of: {', '.join(sorted(_NAMES))}.")
     codec = _codec(_NAMES[name])
     assert codec is not None  # noqa: S101 - each name has a kind

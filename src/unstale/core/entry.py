@@ -10,21 +10,36 @@
     16  4   ttl, seconds                              infinity: until evicted or invalidated
     20  4   stale ttl, seconds
     24  4   what the load took, seconds
-    28 16   identity of the server whose stamps these are
-    44 16(n + 1)  the stamps, as they were before the load: of the tags in order, then of the key's root
+    28 16   identity of the server whose stamps these are; zero where it does not count
+    44  4   CRC-32 of the payload, begun with the codec   so that no damaged value passes; a counter has a fixed one
+    48 16(n + 1)  the stamps, as they were before the load: of the tags in order, then of the key's root
      …      the tags' names and the key, each ended by a zero byte
      …      the payload
 
-44 bytes, 16 for every stamp, and the names. Integers are unsigned and big-endian, seconds are IEEE floats.
+48 bytes, 16 for every stamp, and the names. Integers are unsigned and big-endian, seconds are IEEE floats.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
 
+from unstale.core.codecs import COUNTER, RAW, decode
 from unstale.core.keys import END, MAX_TAGS, ROOT_MARK, ROOT_TAGS, TagSet
-from unstale.core.layout import FENCED, HEADER, MAGIC, STAMPS_AT, UNFENCED_IDENTITY, size_of_stamps
+from unstale.core.layout import (
+    CHECK,
+    CHECK_AT,
+    CODEC_AT,
+    FENCED,
+    HEADER,
+    MAGIC,
+    STAMPS_AT,
+    UNFENCED_IDENTITY,
+    size_of_stamps,
+)
 from unstale.core.stamps import STAMP_SIZE
+from unstale.errors import DecodeError
 
 
 class UnreadableError(Exception):
@@ -62,6 +77,28 @@ class Head:
     stale_ttl: float
     load_seconds: float
     size: int
+
+
+def checksum(codec: int, payload: bytes | memoryview) -> int:
+    """The checksum of a payload. A counter's is fixed, since a script counts in place, and Lua has no CRC."""
+    return crc32(b"" if codec == COUNTER else payload, codec)
+
+
+def value_of(data: bytes, size: int) -> Any:
+    """The value of an entry that may be served.
+
+    Args:
+        data: the entry's bytes.
+        size: where its payload begins.
+
+    Raises:
+        DecodeError: the payload is damaged, or its codec cannot read it.
+    """
+    codec = data[CODEC_AT]
+    payload = data[size:] if codec == RAW else memoryview(data)[size:]
+    if not data.startswith(CHECK.pack(checksum(codec, payload)), CHECK_AT):
+        raise DecodeError("The payload is damaged.")
+    return payload if codec == RAW else decode(codec, memoryview(payload))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +140,7 @@ class Draft:
             0.0,
             self.load_seconds,
             identity if self.fenced else UNFENCED_IDENTITY,
+            checksum(self.codec, self.payload),
         )
         filled = b"".join(bytes(STAMP_SIZE) if stamp is None else stamp for stamp in stamps)
         return b"".join((header, filled, tagset.blob, self.raw_key, END, self.payload))
@@ -116,13 +154,12 @@ def parse(data: bytes) -> Head:
     """
     if len(data) < STAMPS_AT or data[:2] != MAGIC:
         raise UnreadableError
-    _, count, blob_size, flags, codec, compression, created_at, ttl, stale_ttl, load, identity = HEADER.unpack_from(
-        data
-    )
+    _, count, blob_size, flags, codec, compression, *times, identity, _ = HEADER.unpack_from(data)
+    created_at, ttl, stale_ttl, load = times
     names_at = STAMPS_AT + size_of_stamps(count)
     key_at = names_at + blob_size
     end = data.find(END, key_at)
-    if flags & ~FENCED or compression or end < 0:
+    if flags & ~FENCED or compression or end < 0 or (not flags and identity != UNFENCED_IDENTITY):
         raise UnreadableError
     return Head(
         key=data[key_at:end],
@@ -149,6 +186,6 @@ def _names(blob: bytes, count: int) -> tuple[str, ...]:
     except UnicodeDecodeError as error:
         raise UnreadableError from error
     plain = [name for name in names if name not in ROOT_TAGS]
-    if len(plain) > MAX_TAGS or any(name.startswith(ROOT_MARK) for name in plain):
+    if len(plain) > MAX_TAGS or any(name.startswith(ROOT_MARK) for name in plain) or list(names) != sorted({*names}):
         raise UnreadableError
     return names

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from unstale.core.entry import Head, UnreadableError, parse
 from unstale.core.keys import END, TagSet, root_tag
-from unstale.core.layout import COMPRESSION_AT, FENCED, FLAGS_AT, IDENTITY_AT, STAMPS_AT
+from unstale.core.layout import COMPRESSION_AT, FENCED, FLAGS_AT, IDENTITY_AT, STAMPS_AT, UNFENCED_IDENTITY
 from unstale.core.stamps import STAMP_SIZE, Observed, equal
 from unstale.events import Why
 
@@ -76,7 +76,11 @@ def payload_at(data: bytes, expected: TagSet, names: bytes, stamps: Sequence[Obs
         and data.startswith(names, names_at)
         and data.startswith(expected.shape)
         and names_at == expected.names_at
-        and (data.startswith(identity, IDENTITY_AT) if data[FLAGS_AT] == FENCED else data[FLAGS_AT] == 0)
+        and (
+            data.startswith(identity, IDENTITY_AT)
+            if data[FLAGS_AT] == FENCED
+            else data[FLAGS_AT] == 0 and data.startswith(UNFENCED_IDENTITY, IDENTITY_AT)
+        )
         and data[COMPRESSION_AT] == 0
         and max(map(len, stamps)) == STAMP_SIZE  # type: ignore[arg-type]  # with the sum of all right, each is
     ):

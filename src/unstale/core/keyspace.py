@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
-from unstale.core import capture, codecs
+from unstale.core import capture
 from unstale.core.codecs import Codec
-from unstale.core.entry import Head
+from unstale.core.entry import Head, value_of
 from unstale.core.freshness import Fresh, Outdated, Unfit, Unknown, Verdict, judge, recorded_stamps
 from unstale.core.keys import Names, TagSet, root_tag
 from unstale.core.policy import Policy
@@ -25,6 +25,8 @@ from unstale.events import Failed, Hit, Hook, Miss, Stale, Why
 _serials = itertools.count(1)
 
 MAX_HINTS: Final = 8192
+LONGEST_LOAD: Final = 86400.0
+"""What an entry says of its load is not believed beyond this: it decides how long leases last."""
 
 
 class Hints(dict[tuple[bytes, TagSet], TagSet]):
@@ -149,7 +151,7 @@ class Look:
     def load_seconds(self) -> float | None:
         """What loading this key took the last time, if the entry tells."""
         head = self.head
-        return head.load_seconds if head and math.isfinite(head.load_seconds) and head.load_seconds > 0 else None
+        return head.load_seconds if head and 0 < head.load_seconds <= LONGEST_LOAD else None
 
     @property
     def probe(self) -> bytes | None:
@@ -238,7 +240,7 @@ def serve(space: Keyspace, seen: Look) -> Any:
     match seen.verdict:
         case Fresh(head):
             try:
-                value = codecs.decode(head.codec, memoryview(seen.data or b"")[head.size :])
+                value = value_of(seen.data or b"", head.size)
             except DecodeError:
                 return _missed(space, Miss(seen.target.key, Why.UNDECODABLE))
             seen.inherit(space)

@@ -10,7 +10,7 @@ from unstale.core.stamps import STAMP_SIZE
 MAGIC: Final = b"\xf5\x01"
 """What every entry begins with: a byte that no UTF-8 text, JSON or RESP begins with, and the format's version."""
 
-HEADER: Final = struct.Struct(">2sBHBBBdfff16s")
+HEADER: Final = struct.Struct(">2sBHBBBdfff16sI")
 FLAGS_AT: Final = 5
 CODEC_AT: Final = 6
 COMPRESSION_AT: Final = 7
@@ -19,6 +19,8 @@ TIMES: Final = struct.Struct(">df")
 """Created at and ttl: the part that `touch` writes anew."""
 IDENTITY_AT: Final = 28
 IDENTITY_SIZE: Final = 16
+CHECK_AT: Final = 44
+CHECK: Final = struct.Struct(">I")
 STAMPS_AT: Final = HEADER.size
 
 FENCED: Final = 1

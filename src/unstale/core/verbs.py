@@ -242,7 +242,7 @@ async def incr(io: IO, space: Keyspace, target: Target, step: tuple[int, int | N
         NotACounterError: the entry is no counter, or would leave 0 … 2**53 - 1.
     """
     delta, initial = step
-    while True:
+    for _ in range(MAX_ROUNDS):
         outcome = await _modify(
             io,
             space,
@@ -262,8 +262,9 @@ async def incr(io: IO, space: Keyspace, target: Target, step: tuple[int, int | N
             raise NotACounterError
         if await add(io, space, target, first, ttl):
             return first
-        if not await has_key(io, space, target):  # it may not be stored: a tag is closed
-            return first
+        if not await has_key(io, space, target):
+            break
+    return first  # it may not be stored (a tag is closed), or others keep replacing it: an event has said so
 
 
 async def invalidate(io: IO, space: Keyspace, tags: Sequence[str]) -> Invalidated:

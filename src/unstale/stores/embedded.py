@@ -22,7 +22,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
-from urllib.parse import unquote
+from urllib.parse import quote
 
 from unstale.errors import ConfigurationError, StoreUnavailableError
 
@@ -53,12 +53,13 @@ def embedded_store(url: str, options: StoreOptions) -> RedisStore:
 
 
 def _directory(url: str) -> Path:
-    rest = unquote(url.removeprefix("embedded://"))
+    """The directory: what stands behind embedded://, as it is, without any escapes."""
+    rest = url.removeprefix("embedded://")
     if not rest:
         if not _own:
             _own.append(Path(tempfile.mkdtemp(prefix=OWN_PREFIX)))
         return _own[0]
-    if not rest.startswith("/") or "?" in rest:
+    if not rest.startswith("/"):
         raise ConfigurationError(
             "Write embedded:// for a server of this process's own, or embedded:///an/absolute/directory."
         )
@@ -81,16 +82,15 @@ class EmbeddedServer:
             )
         binary = server_binary()
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            self._share: IO[bytes] | None = (directory / "users.lock").open("ab")
-            fcntl.flock(self._share, fcntl.LOCK_SH)
-            with (directory / "start.lock").open("ab") as starting:
-                fcntl.flock(starting, fcntl.LOCK_EX)
-                if not _answers(self._socket):
-                    _start_keeper(directory, binary)
+            self._share: IO[bytes] | None = _share(directory)
+            try:
+                _see_to_a_server(directory, binary, self._socket)
+            except BaseException:
+                self.leave()
+                raise
         except OSError as error:
             raise ConfigurationError(f"The directory {directory} cannot be used: {error.strerror}.") from error
-        self.url = f"unix://{self._socket}"
+        self.url = f"unix://{quote(str(self._socket))}"
 
     def leave(self) -> None:
         """Give the share back."""
@@ -116,15 +116,36 @@ def server_binary() -> Path:
     return found[0]
 
 
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(1.0)
+def _share(directory: Path) -> IO[bytes]:
+    """Take a share. If the keeper has removed the directory while we waited for it, begin anew."""
+    while True:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = directory / "users.lock"
+        share = path.open("ab")
         try:
-            sock.connect(str(path))
-            sock.sendall(b"PING\r\n")
-            return sock.recv(16).startswith(b"+PONG")
-        except OSError:
-            return False
+            fcntl.flock(share, fcntl.LOCK_SH)
+            if os.path.samestat(os.fstat(share.fileno()), path.stat()):
+                return share
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            share.close()
+            raise
+        share.close()
+
+
+def _see_to_a_server(directory: Path, binary: Path, path: Path) -> None:
+    """Start the server if none listens. One that listens but does not answer is a server all the same."""
+    with (directory / "start.lock").open("ab") as starting:
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(1.0)
+            try:
+                sock.connect(str(path))
+            except TimeoutError:
+                return
+            except OSError:
+                _start_keeper(directory, binary)
 
 
 def _start_keeper(directory: Path, binary: Path) -> None:

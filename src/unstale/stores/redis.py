@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import hiredis
 from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection, Connection, parse_url
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from unstale.core.ports import Bumped, Change, Commit, Committed, Mode, Modify, Opening, Peek, Reading, Unmodified
@@ -29,6 +30,12 @@ T = TypeVar("T")
 _PING = (b"PING",)
 _OURS = ("max_connections", "timeout")
 """Options of redis-py's pool, which is not used; StoreOptions has them."""
+_TAKEN = frozenset(
+    {"connection_class", "db", "host", "password", "path", "port", "username"}
+    | {"client_name", "socket_connect_timeout", "socket_keepalive", "socket_timeout"}
+)
+_MOOT = frozenset({"decode_responses", "health_check_interval", "protocol", "retry_on_timeout"})
+"""Options that other clients of the same URL may need: they change nothing here."""
 
 
 def connector(url: str, timeout: float) -> Callable[[], AbstractConnection]:
@@ -38,13 +45,16 @@ def connector(url: str, timeout: float) -> Callable[[], AbstractConnection]:
         ConfigurationError: redis-py does not understand the URL or an option in it.
     """
     try:
-        options = parse_url(url)  # type: ignore[no-untyped-call]
-    except ValueError as error:
-        raise ConfigurationError(f"This URL makes no sense to redis-py: {error}") from error
+        options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+    except ValueError:  # its text may show a part of the password
+        text = "redis-py cannot read this URL. Percent-encode special characters in the password: # is %23, / is %2F."
+        raise ConfigurationError(text) from None
     kind = options.pop("connection_class", Connection)
-    for name in _OURS:
-        if name in options:
+    for name in options:
+        if name in _OURS:
             raise ConfigurationError(f"Give {name} to the cache, not in the URL: Cache.from_url(url, {name}=…).")
+        if name not in _TAKEN | _MOOT and not name.startswith("ssl_"):
+            raise ConfigurationError(f"A cache's URL takes no option {name[:40]!r}.")
     given = {"socket_timeout": timeout, "socket_connect_timeout": timeout, **options}
     # RESP2, without decoding: the wire reads the socket itself. No retries: see this module's rule.
     fixed = {"protocol": 2, "decode_responses": False, "retry": Retry(NoBackoff(), 0), "retry_on_timeout": False}
@@ -55,8 +65,8 @@ def connector(url: str, timeout: float) -> Callable[[], AbstractConnection]:
 
     try:
         make()
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"An option in this URL is unknown or wrong: {error}") from error
+    except (TypeError, ValueError, RedisError) as error:
+        raise ConfigurationError(f"An option in this URL has a value that redis-py cannot use: {error}") from error
     return make
 
 

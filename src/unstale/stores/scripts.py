@@ -74,7 +74,8 @@ for i = 4, #KEYS do
     end
   end
 end
-if redis.pcall('RENAME', staged, entry).err then return refuse('evicted', 0) end
+local moved = redis.pcall('RENAME', staged, entry)
+if moved.err then return string.find(moved.err, 'no such key', 1, true) and refuse('evicted', 0) or moved end
 if ttl ~= '0' then expire(entry, ttl) end
 if prolong == '1' then
   for i = 4, #KEYS do expire(KEYS[i], stamp_ttl, 'GT') end

@@ -30,6 +30,8 @@ def open_store(url: str, options: StoreOptions) -> Store:
             from unstale.stores.embedded import embedded_store  # noqa: PLC0415 - optional
 
             return embedded_store(url, options)
+        case "memory" if url != "memory://":
+            raise ConfigurationError("memory:// takes nothing behind it.")
         case "memory":
             from unstale.stores.memory import MemoryStore  # noqa: PLC0415 - rarely wanted
 

@@ -78,6 +78,8 @@ class Wire:
             connection.connect()  # type: ignore[no-untyped-call]
         except redis.exceptions.RedisError as error:
             raise _translated(error) from error
+        except UnicodeError as error:
+            raise StoreUnavailableError("The URL's host is no name that can be looked up.") from error
         sock = connection._get_socket()  # noqa: SLF001 - redis-py has no public name for it
         if sock is None:
             raise StoreUnavailableError
