@@ -138,7 +138,15 @@ def pack_read(names: tuple[bytes, ...]) -> bytes:
 
 def read(names: Sequence[bytes]) -> Trip[Reading]:
     """One MGET."""
-    return Trip([(b"MGET", *names)], lambda replies, identity: (list(checked(replies[0])), identity))
+    return Trip([(b"MGET", *names)], lambda replies, identity: (_strings(replies[0], len(names)), identity))
+
+
+def _strings(reply: Any, count: int) -> list[bytes | None]:
+    """The reply to an MGET."""
+    values: list[bytes | None] = checked(reply)
+    if len(values) != count or any(value is not None and type(value) is not bytes for value in values):
+        raise ValueError
+    return values
 
 
 def peek(entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes]) -> Trip[Peek]:

@@ -22,7 +22,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from unstale.errors import ConfigurationError, StoreUnavailableError
 
@@ -53,17 +53,17 @@ def embedded_store(url: str, options: StoreOptions) -> RedisStore:
 
 
 def _directory(url: str) -> Path:
-    """The directory: what stands behind embedded://, as it is, without any escapes."""
     rest = url.removeprefix("embedded://")
     if not rest:
         if not _own:
             _own.append(Path(tempfile.mkdtemp(prefix=OWN_PREFIX)))
         return _own[0]
-    if not rest.startswith("/"):
+    if not rest.startswith("/") or "?" in rest or "#" in rest:
         raise ConfigurationError(
-            "Write embedded:// for a server of this process's own, or embedded:///an/absolute/directory."
+            "Write embedded:// for a server of this process's own, or embedded:///an/absolute/directory "
+            "(with %3F for ? and %23 for #), and no options."
         )
-    return Path(rest)
+    return Path(unquote(rest))
 
 
 class EmbeddedServer:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import hiredis
 from redis.backoff import NoBackoff
@@ -18,7 +19,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from unstale.core.ports import Bumped, Change, Commit, Committed, Mode, Modify, Opening, Peek, Reading, Unmodified
-from unstale.errors import ConfigurationError, StoreTimeoutError, StoreUnavailableError
+from unstale.errors import ConfigurationError, StoreRefusedError, StoreTimeoutError, StoreUnavailableError
 from unstale.stores import commands
 from unstale.stores.commands import Trip
 from unstale.stores.options import StoreOptions
@@ -50,6 +51,9 @@ def connector(url: str, timeout: float) -> Callable[[], AbstractConnection]:
         text = "redis-py cannot read this URL. Percent-encode special characters in the password: # is %23, / is %2F."
         raise ConfigurationError(text) from None
     kind = options.pop("connection_class", Connection)
+    path = urlsplit(url).path.strip("/")
+    if "path" not in options and path and not path.isdecimal():
+        raise ConfigurationError(f"Behind the host a URL has the database's number, not {path[:20]!r}.")
     for name in options:
         if name in _OURS:
             raise ConfigurationError(f"Give {name} to the cache, not in the URL: Cache.from_url(url, {name}=…).")
@@ -116,10 +120,10 @@ class RedisStore:
         except BaseException:
             pool.discard(wire)  # its answer is still under way
             raise
-        if type(reply) is not list:
+        if type(reply) is not list or len(reply) != len(names):
             self._settle(wire, [reply])
-            commands.checked(reply)
-        elif wire.generation != pool.generation:
+            return _parsed(commands.read(names), [reply], wire.identity)
+        if wire.generation != pool.generation:
             pool.give(wire)
         else:
             pool.idle.append(wire)
@@ -158,7 +162,7 @@ class RedisStore:
                 raise
             else:
                 self._settle(wire, replies)
-                return trip.parse(replies, wire.identity)
+                return _parsed(trip, replies, wire.identity)
 
     def _exchange(self, wire: Wire, trip: Trip[T]) -> list[Any]:
         replies = wire.exchange(trip.commands)
@@ -215,6 +219,13 @@ class RedisStore:
         self._pool.close()
         if self._on_close is not None:
             self._on_close()
+
+
+def _parsed(trip: Trip[T], replies: list[Any], identity: bytes) -> T:
+    try:
+        return trip.parse(replies, identity)
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise StoreRefusedError("The server's answer makes no sense. Is it Redis or Valkey?") from error
 
 
 def _any_error(replies: Sequence[Any], kind: str) -> bool:

@@ -52,7 +52,11 @@ local function expire(name, time, ...)
   if time == '' then redis.call('PERSIST', name) else redis.call('PEXPIRE', name, time, ...) end
 end
 
-if mode == 'fill' and now[1] ~= token then return refuse('lease', 0) end
+if mode == 'fill' then
+  if now[1] ~= token then return refuse('lease', 0) end
+elseif redis.call('EXISTS', staged) == 0 then  -- a fill finds out by RENAME; SETRANGE would make a new key
+  return refuse('evicted', 0)
+end
 if mode == 'add' then
   local there = redis.pcall('GETRANGE', entry, 0, math.max(#seen, 1) - 1)
   if type(there) == 'string' and there ~= '' and there ~= seen then return refuse('exists', 0) end

@@ -171,7 +171,10 @@ class Wire:
 def _info(reply: Any) -> bytes:
     if isinstance(reply, hiredis.ReplyError) and "NOPERM" in str(reply):
         raise StoreRefusedError("unstale needs INFO to tell servers apart: allow +info in this user's ACL.")
-    return bytes(checked(reply))
+    text = checked(reply)
+    if type(text) is not bytes:
+        raise StoreRefusedError("The server's answer makes no sense. Is it Redis or Valkey?")
+    return text
 
 
 def _field(info: bytes, name: bytes) -> bytes:
