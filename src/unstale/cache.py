@@ -9,11 +9,10 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar, cast
 
 from unstale.core import capture, codecs, verbs
-from unstale.core.entry import value_of
-from unstale.core.freshness import names_blob, payload_at
-from unstale.core.keys import Names, TagSet, check_tag, key_bytes, quote_part, root_tag
+from unstale.core.freshness import payload_at
+from unstale.core.keys import END, Names, TagSet, check_tag, key_bytes, quote_part, root_tag
 from unstale.core.keyspace import NOTHING, Keyspace, Look, Snapshot, Target, assess, serve
-from unstale.core.layout import FENCED, FLAGS_AT
+from unstale.core.layout import CODEC_AT, FLAGS_AT
 from unstale.core.policy import DEFAULT, Duration, Policy, Ttl, seconds
 from unstale.core.ports import Bumped, Commit, Committed, Modify, Opening, Peek, Reading, Store, Unmodified
 from unstale.core.refresh import Fill, load_only, refresh
@@ -231,22 +230,25 @@ class Cache:
         values, identity = self._store.read(self._names.read_names(raw, expected, declared.home))
         data = values.pop(0)
         if data is not None:
-            at = payload_at(data, expected, names_blob(expected, raw), values, identity)
+            at = payload_at(data, expected, expected.blob + raw + END, values, identity)
             if at:
+                codec = data[CODEC_AT]
                 try:
-                    value = value_of(data, at)
-                except DecodeError:
-                    return _Cold(
-                        Target(key, raw, declared), expected, Snapshot(data, values, identity)
-                    )  # the core says why
-                heir = capture.heir(self._space)
-                if heir is not None:
-                    recorded = zip((*expected.tags, root_tag(raw)), cast("list[bytes]", values), strict=True)
-                    heir.add(recorded, identity if data[FLAGS_AT] == FENCED else None)
+                    value = data[at:] if codec == codecs.RAW else codecs.decode(codec, memoryview(data)[at:])
+                except DecodeError:  # the core says why
+                    return _Cold(Target(key, raw, declared), expected, Snapshot(data, values, identity))
+                if capture.running() is not None:
+                    self._bequeath(raw, expected, cast("list[bytes]", values), identity if data[FLAGS_AT] else None)
                 if self._emit is not None:
                     self._emit(Hit(key))
                 return value
         return _Cold(Target(key, raw, declared), expected, Snapshot(data, values, identity))
+
+    def _bequeath(self, raw: bytes, tagset: TagSet, stamps: list[bytes], identity: bytes | None) -> None:
+        """A hit inside a loader: the loader's result depends on it."""
+        heir = capture.heir(self._space)
+        if heir is not None:
+            heir.add(zip((*tagset.tags, root_tag(raw)), stamps, strict=True), identity)
 
     def _finish(self, cold: _Cold) -> tuple[Any, Look]:
         """Judge what the hit path could not; the value or NOTHING, and the look."""

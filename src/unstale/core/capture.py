@@ -50,12 +50,16 @@ class Inheritance:
 _running: ContextVar[Inheritance | None] = ContextVar("unstale_inheritance", default=None)
 
 
+running = _running.get
+"""The innermost loader's inheritance, whosoever's, or None: what a hit asks first, since mostly no loader runs."""
+
+
 def heir(owner: object) -> Inheritance | None:
     """The inheritance of the innermost loader of `owner`'s that runs now in this context, if there is one."""
-    running = _running.get()
-    while running is not None and running.owner is not owner:
-        running = running.outer
-    return running
+    found = _running.get()
+    while found is not None and found.owner is not owner:
+        found = found.outer
+    return found
 
 
 @contextmanager

@@ -5,8 +5,8 @@
 Around it stand the conditions without which the comparison would mean nothing: the bytes are an entry, of this key,
 with all the tags that the reader asked for, filled under the server that answers now.
 
-`payload_at` decides the common case in a few comparisons of bytes: it says yes only where `judge` would. Everything
-else, and every reason, is `judge`'s.
+`payload_at` decides the common case in a few comparisons of bytes: it says yes only where `judge` would, and only if
+the payload is undamaged. Everything else, and every reason, is `judge`'s.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from unstale.core.entry import Head, UnreadableError, parse
+from unstale.core.entry import Head, UnreadableError, checksum, parse
 from unstale.core.keys import END, TagSet, root_tag
-from unstale.core.layout import COMPRESSION_AT, FENCED, FLAGS_AT, IDENTITY_AT, STAMPS_AT, UNFENCED_IDENTITY
+from unstale.core.layout import CHECK, CODEC_AT, COMPRESSION_AT, FENCED, FLAGS_AT, IDENTITY_AT, UNFENCED_IDENTITY
 from unstale.core.stamps import STAMP_SIZE, Observed, equal
 from unstale.events import Why
 
@@ -57,7 +57,10 @@ Verdict: TypeAlias = Fresh | Unfit | Outdated | Unknown
 
 
 def payload_at(data: bytes, expected: TagSet, names: bytes, stamps: Sequence[Observed], identity: bytes) -> int:
-    """Where the payload of a fresh entry begins, or 0 where this quick look cannot say that it is fresh.
+    """Where the payload of a fresh, undamaged entry begins, or 0 where this quick look cannot say so.
+
+    From the identity to the payload, an entry holds nothing that is not known beforehand (but the checksum, which
+    follows from the payload): all of that is one comparison.
 
     Args:
         data: the entry's bytes.
@@ -66,26 +69,21 @@ def payload_at(data: bytes, expected: TagSet, names: bytes, stamps: Sequence[Obs
         stamps: the stamps now: of the expected tags in order, then of the key's root.
         identity: of the connection that answered.
     """
-    try:
-        current = b"".join(stamps)  # type: ignore[arg-type]  # a stamp that is not bytes raises TypeError
-    except TypeError:
+    at = expected.names_at + len(names)
+    if len(data) < at or not data.startswith(expected.shape):
         return 0
-    names_at = STAMPS_AT + len(current)
-    if (
-        data.startswith(current, STAMPS_AT)
-        and data.startswith(names, names_at)
-        and data.startswith(expected.shape)
-        and names_at == expected.names_at
-        and (
-            data.startswith(identity, IDENTITY_AT)
-            if data[FLAGS_AT] == FENCED
-            else data[FLAGS_AT] == 0 and data.startswith(UNFENCED_IDENTITY, IDENTITY_AT)
-        )
-        and data[COMPRESSION_AT] == 0
-        and max(map(len, stamps)) == STAMP_SIZE  # type: ignore[arg-type]  # with the sum of all right, each is
-    ):
-        return names_at + len(names)
-    return 0
+    flags, codec = data[FLAGS_AT], data[CODEC_AT]
+    check = CHECK.pack(checksum(codec, data[at:]))
+    try:
+        known = b"".join((identity if flags else UNFENCED_IDENTITY, check, *stamps, names))  # type: ignore[arg-type]
+    except TypeError:  # a stamp is missing or closed
+        return 0
+    if not data.startswith(known, IDENTITY_AT) or len(known) != at - IDENTITY_AT:
+        return 0
+    for stamp in stamps:
+        if len(stamp) != STAMP_SIZE:  # type: ignore[arg-type]
+            return 0
+    return at if flags <= FENCED and not data[COMPRESSION_AT] else 0
 
 
 def judge(

@@ -56,7 +56,7 @@ class Opening:
     identity: bytes
 
 
-HEAD_PROBE = 60
+HEAD_PROBE = 64
 """How much of the entry `open` reads again: the header and the first stamp, enough to see that another filled it."""
 
 

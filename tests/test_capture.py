@@ -1,0 +1,517 @@
+"""What a computation has looked at: inheritance within a loader, remembrance between a get and a set."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+
+from unstale import Cache, remembering
+from unstale.core import capture
+from unstale.core.capture import MAX_KEYS, MAX_REMEMBERED, excuse, forget, heir, inheriting, recall, remember
+from unstale.core.ports import Opening, Peek, Reading
+from unstale.core.stamps import CLOSED
+from unstale.errors import StoreTimeoutError
+from unstale.events import Event, Refused, Why
+from unstale.stores.memory import MemoryStore
+
+ONE, OTHER = object(), object()
+S1, S2 = b"1" * 16, b"2" * 16
+ID1, ID2 = b"i" * 16, b"j" * 16
+
+
+def elsewhere(function, *arguments):
+    """Call something as another process would: in a context of its own."""
+    return contextvars.Context().run(function, *arguments)
+
+
+@pytest.fixture(autouse=True)
+def own_memory() -> Iterator[None]:
+    """Each test begins with nothing remembered."""
+    with remembering():
+        yield
+
+
+def test_no_heir_outside_a_loader() -> None:
+    """Outside a loader nobody inherits."""
+    assert heir(ONE) is None
+
+
+def test_heir_inside_a_loader() -> None:
+    """Inside a loader it inherits, until it ends, also by an exception."""
+    with suppress(ZeroDivisionError), inheriting(ONE) as mine:
+        assert heir(ONE) is mine
+        raise ZeroDivisionError
+    assert heir(ONE) is None
+
+
+def test_heir_is_the_innermost() -> None:
+    """A loader within a loader inherits for itself."""
+    with inheriting(ONE) as outer:
+        with inheriting(ONE) as inner:
+            assert heir(ONE) is inner
+        assert heir(ONE) is outer
+
+
+def test_heir_of_ones_own_cache() -> None:
+    """A loader of another cache in between does not inherit what is read from this one."""
+    with inheriting(ONE) as mine, inheriting(OTHER) as others:
+        assert heir(ONE) is mine
+        assert heir(OTHER) is others
+    assert heir(OTHER) is None
+
+
+def test_inheritance_gathers_stamps() -> None:
+    """Recorded stamps are gathered by tag; the same stamp twice is no matter."""
+    with inheriting(ONE) as mine:
+        mine.add([("a", S1), ("b", S2)], ID1)
+        mine.add([("a", S1)], None)
+    assert (mine.stamps, mine.identity, mine.broken) == ({"a": S1, "b": S2}, ID1, False)
+
+
+def test_two_stamps_of_one_tag_break_it() -> None:
+    """Two values under two stamps of one tag never were fresh together: the result depends on both."""
+    with inheriting(ONE) as mine:
+        mine.add([("a", S1)], ID1)
+        mine.add([("a", S2)], ID1)
+    assert mine.broken
+
+
+def test_two_identities_break_it() -> None:
+    """Values of two servers make a result that belongs to neither."""
+    with inheriting(ONE) as mine:
+        mine.add([("a", S1)], ID1)
+        mine.add([("b", S1)], ID2)
+    assert mine.broken
+
+
+def test_unfenced_entries_have_any_identity() -> None:
+    """An entry that is bound to no server leaves the identity as it is."""
+    with inheriting(ONE) as mine:
+        mine.add([("a", S1)], None)
+        mine.add([("b", S1)], ID1)
+        mine.add([("c", S1)], None)
+    assert (mine.identity, mine.broken) == (ID1, False)
+
+
+def test_broken_stays_broken() -> None:
+    """Nothing mends a broken inheritance."""
+    with inheriting(ONE) as mine:
+        mine.broken = True
+        mine.add([("a", S1)], ID1)
+    assert mine.broken
+
+
+def test_a_thread_of_a_loaders_does_not_inherit() -> None:
+    """A plain thread begins with a context of its own: what it reads is not the loader's to inherit."""
+    seen: list[object] = []
+    with inheriting(ONE):
+        thread = threading.Thread(target=lambda: seen.append(heir(ONE)))
+        thread.start()
+        thread.join()
+    assert seen == [None]
+
+
+def test_a_copied_context_inherits() -> None:
+    """A thread that runs in a copy of the loader's context (asyncio.to_thread) reads for the loader."""
+    with inheriting(ONE) as mine:
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=context.run, args=(lambda: heir(ONE).add([("a", S1)], ID1),))
+        thread.start()
+        thread.join()
+    assert mine.stamps == {"a": S1}
+
+
+def test_loaders_in_threads_inherit_apart() -> None:
+    """Loaders that run at the same time in several threads inherit each its own."""
+    barrier = threading.Barrier(4)
+
+    def load(number: int) -> dict[str, bytes]:
+        with inheriting(ONE) as mine:
+            barrier.wait(10)
+            heir(ONE).add([(f"tag{number}", S1)], None)
+            barrier.wait(10)
+        return mine.stamps
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(load, range(4))) == [{f"tag{n}": S1} for n in range(4)]
+
+
+def test_remember_and_recall() -> None:
+    """What was seen is recalled, with the identity; missing and closed as well."""
+    remember(1, [(b"a", S1), (b"b", None), (b"c", CLOSED)], ID1)
+    assert [recall(1, name) for name in (b"a", b"b", b"c", b"d")] == [(S1, ID1), (None, ID1), (CLOSED, ID1), None]
+
+
+def test_caches_remember_apart() -> None:
+    """One cache's memory is not another's."""
+    remember(1, [(b"a", S1)], ID1)
+    assert recall(2, b"a") is None
+
+
+def test_forget() -> None:
+    """What is forgotten is gone; forgetting what is not there is no matter."""
+    remember(1, [(b"a", S1), (b"b", S1)], ID1)
+    forget(1, [b"a", b"none"])
+    assert (recall(1, b"a"), recall(1, b"b")) == (None, (S1, ID1))
+    elsewhere(forget, 1, [b"a"])
+
+
+def test_remembering_ends() -> None:
+    """What was remembered within is gone at the end, and what was remembered before is back."""
+    remember(1, [(b"a", S1)], ID1)
+    with suppress(ZeroDivisionError), remembering():
+        assert recall(1, b"a") is None
+        remember(1, [(b"a", S2)], ID1)
+        raise ZeroDivisionError
+    assert recall(1, b"a") == (S1, ID1)
+
+
+def test_memory_is_bounded() -> None:
+    """A context remembers 1,024 stamps; the oldest go first."""
+    remember(1, [(b"%d" % number, S1) for number in range(MAX_REMEMBERED + 10)], ID1)
+    assert [recall(1, b"%d" % number) is None for number in (0, 9, 10, MAX_REMEMBERED + 9)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_a_thread_remembers_apart() -> None:
+    """A thread has a memory of its own."""
+    remember(1, [(b"a", S1)], ID1)
+    seen: list[object] = []
+    thread = threading.Thread(target=lambda: (seen.append(recall(1, b"a")), remember(1, [(b"a", S2)], ID1)))
+    thread.start()
+    thread.join()
+    assert (seen, recall(1, b"a")) == ([None], (S1, ID1))
+
+
+def test_a_context_remembers_apart() -> None:
+    """A task in a context of its own has a memory of its own."""
+    elsewhere(remember, 1, [(b"a", S1)], ID1)
+    assert recall(1, b"a") is None
+
+
+def test_copied_contexts_remember_apart() -> None:
+    """Two tasks begun from one that has remembered something do not overwrite each other's memory."""
+    remember(1, [(b"z", S1)], ID1, b"key")
+    one, other = contextvars.copy_context(), contextvars.copy_context()
+    one.run(remember, 1, [(b"a", S1)], ID1, b"key")
+    other.run(remember, 1, [(b"a", S2)], ID1, b"key")
+    assert one.run(recall, 1, b"a", b"key") == (S1, ID1)
+    assert recall(1, b"a", b"key") is None
+
+
+def test_the_last_look_counts_for_its_own_key() -> None:
+    """Who looks at a key again computes its value anew: what he sees then is remembered for it."""
+    remember(1, [(b"a", S1)], ID1, b"key")
+    remember(1, [(b"a", S2)], ID2, b"key")
+    assert recall(1, b"a", b"key") == (S2, ID2)
+
+
+def test_the_first_look_counts_for_other_keys() -> None:
+    """For a key that nobody looked at, the first look at any key is remembered: its value may be as old."""
+    remember(1, [(b"a", S1)], ID1, b"key")
+    remember(1, [(b"a", S2)], ID2, b"another")
+    assert [recall(1, b"a", key) for key in (b"key", b"another", b"a third", None)] == [
+        (S1, ID1),
+        (S2, ID2),
+        (S1, ID1),
+        (S1, ID1),
+    ]
+
+
+def test_excused() -> None:
+    """A key whose set was refused takes the stamp as it stands; what others remember stays, until the next look."""
+    remember(1, [(b"a", S1)], ID1, b"key")
+    excuse(1, b"a", b"key")
+    excuse(1, b"never seen", b"key")
+    assert [recall(1, b"a", key) for key in (b"key", b"another")] == [None, (S1, ID1)]
+    remember(1, [(b"a", S2)], ID1, b"key")
+    assert recall(1, b"a", b"key") == (S2, ID1)
+
+
+def test_keys_are_bounded() -> None:
+    """For many keys under one stamp the oldest looks are dropped; for their keys the first look counts then."""
+    remember(1, [(b"a", S1)], ID1, b"first")
+    for number in range(MAX_KEYS + 5):
+        remember(1, [(b"a", S2)], ID2, b"%d" % number)
+    assert [recall(1, b"a", key) for key in (b"0", b"%d" % (MAX_KEYS + 4))] == [(S1, ID1), (S2, ID2)]
+
+
+class Wobbly(MemoryStore):
+    """A store whose next calls can be made to fail, or to be answered by another server."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures = 0
+
+    def fail(self, *_: object) -> None:
+        """Do not answer in time."""
+        raise StoreTimeoutError
+
+    def _fail(self) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise StoreTimeoutError
+
+    def read(self, names) -> Reading:
+        self._fail()
+        return super().read(names)
+
+    def peek(self, *arguments) -> Peek:
+        self._fail()
+        return super().peek(*arguments)
+
+    def open(self, *arguments) -> Opening:
+        self._fail()
+        return super().open(*arguments)
+
+
+@pytest.fixture
+def store() -> Wobbly:
+    """A store in memory that can fail."""
+    return Wobbly()
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    """What the cache says."""
+    return []
+
+
+@pytest.fixture
+def cache(store: Wobbly, events: list[Event], monkeypatch: pytest.MonkeyPatch) -> Cache:
+    """A cache on that store."""
+    monkeypatch.setattr("unstale.cache.open_store", lambda *_: store)
+    return Cache.from_url("memory://", namespace="test", on_event=events.append)
+
+
+def test_set_after_a_missed_get(cache: Cache) -> None:
+    """A value computed after a get that missed, and outrun by an invalidation, is not stored."""
+    cache.get("k", tags=["a"])
+    elsewhere(cache.invalidate, "a")
+    assert cache.set("k", "old", tags=["a"]) is False
+
+
+def test_looking_at_another_key_keeps_what_was_seen(cache: Cache) -> None:
+    """A later look at another key with the same tag does not let an older value pass for a newer one."""
+    cache.get("one", tags=["a"])
+    old = "computed before the invalidation"
+    elsewhere(cache.invalidate, "a")
+    cache.get("two", tags=["a"])
+    cache.set("one", old, tags=["a"])
+    assert elsewhere(cache.get, "one") is None
+
+
+def test_looking_at_many_keys_keeps_what_was_seen(cache: Cache) -> None:
+    """The same by get_many, with only the root in common."""
+    cache.get("one")
+    elsewhere(cache.clear)
+    cache.get_many(f"k{number}" for number in range(64))
+    cache.set("one", "computed before the clear")
+    assert elsewhere(cache.get, "one") is None
+
+
+def test_a_refused_set_does_not_let_another_pass(cache: Cache) -> None:
+    """After a set was refused, another key's value that is as old is refused too."""
+    cache.get("one", tags=["a"])
+    cache.get("two", tags=["a"])
+    elsewhere(cache.invalidate, "a")
+    assert cache.set("one", "old", tags=["a"]) is False
+    cache.set("two", "just as old", tags=["a"])
+    assert elsewhere(cache.get, "two") is None
+
+
+def test_a_key_that_was_never_looked_at(cache: Cache) -> None:
+    """A value stored under a key that was never read counts as old as the first look at its tags."""
+    cache.get("one", tags=["a"])
+    elsewhere(cache.invalidate, "a")
+    cache.get("two", tags=["a"])
+    assert cache.set("never read", "computed after the first look", tags=["a"]) is False
+
+
+def test_loads_in_copied_contexts_do_not_mix(cache: Cache) -> None:
+    """Of two tasks begun from one, the second's look does not let the first's old value pass."""
+    cache.get("something else")
+    one, other = contextvars.copy_context(), contextvars.copy_context()
+    one.run(cache.get, "k", tags=["a"])
+    elsewhere(cache.invalidate, "a")
+    other.run(cache.get, "k", tags=["a"])
+    one.run(lambda: cache.set("k", "old", tags=["a"]))
+    assert elsewhere(cache.get, "k") is None
+
+
+def test_get_in_a_loader_is_inherited(cache: Cache) -> None:
+    """What a loader gets from the cache makes its own result stale with it; a miss by its tags, a hit by all."""
+    cache.set("hit", 1, tags=["a"])
+
+    def load() -> list[object]:
+        return [cache.get("hit"), cache.get("miss", tags=["b"]), cache.get_many(["many"], tags=["c"])]
+
+    for tag in ("a", "b", "c"):
+        cache.set("hit", 1, tags=["a"])
+        cache.get_or_set("outer", load)
+        assert cache.has_key("outer")
+        elsewhere(cache.invalidate, tag)
+        assert not cache.has_key("outer")
+
+
+@pytest.mark.parametrize("verb", ["get", "get_many"])
+def test_a_failed_look_in_a_loader_keeps_it_from_being_stored(
+    cache: Cache, store: Wobbly, events: list[Event], verb: str
+) -> None:
+    """What a loader could not look up it computes itself, under stamps that nobody saw: its result is not stored."""
+
+    def load() -> str:
+        store.failures = 1
+        getattr(cache, verb)("k", tags=["a"])
+        return "computed from inner's source"
+
+    cache.get_or_set("outer", load)
+    elsewhere(cache.invalidate, "a")
+    assert elsewhere(cache.get, "outer") is None
+    assert Refused("outer", Why.UNAVAILABLE) in events
+
+
+def test_a_failed_get_or_set_in_a_loader_keeps_it_from_being_stored(
+    cache: Cache, store: Wobbly, events: list[Event]
+) -> None:
+    """An inner value that was loaded while the store was away keeps the outer one from being stored."""
+
+    def load() -> str:
+        store.failures = 1
+        return cache.get_or_set("inner", lambda: "inner", tags=["a"])
+
+    assert cache.get_or_set("outer", load) == "inner"
+    assert events[-1] == Refused("outer", Why.UNAVAILABLE)
+
+
+def test_a_failed_opening_in_a_loader_keeps_it_from_being_stored(
+    cache: Cache, store: Wobbly, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same where the store goes away after the inner look, before the inner load."""
+
+    def load() -> str:
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "open", store.fail)
+            return cache.get_or_set("inner", lambda: "inner", tags=["a"])
+
+    assert cache.get_or_set("outer", load) == "inner"
+    assert events[-1] == Refused("outer", Why.UNAVAILABLE)
+
+
+def test_what_was_loaded_under_a_closed_tag_is_no_ground(cache: Cache, store: Wobbly, events: list[Event]) -> None:
+    """An inner value of a closed tag, which has no stamp to inherit, keeps the outer one from being stored."""
+    store.close_stamp(b"test:s:{a}", 60.0)
+    cache.get_or_set("outer", lambda: cache.get_or_set("inner", lambda: 1, tags=["a"]))
+    assert events[-2:] == [Refused("inner", Why.CLOSED), Refused("outer", Why.UNAVAILABLE)]
+
+
+def test_a_look_at_a_closed_tag_in_a_loader(cache: Cache, store: Wobbly, events: list[Event]) -> None:
+    """What a loader computes after a miss under a closed tag is not stored."""
+    store.close_stamp(b"test:s:{a}", 60.0)
+    cache.get_or_set("outer", lambda: cache.get("inner", tags=["a"]))
+    assert events[-1] == Refused("outer", Why.UNAVAILABLE)
+
+
+def test_what_was_closed_at_the_look(cache: Cache, store: Wobbly, events: list[Event]) -> None:
+    """What was looked for under a closed tag is not stored, though the tag is open by then."""
+    store.close_stamp(b"test:s:{a}", 60.0)
+    cache.get("k", tags=["a"])
+    store._remove(b"test:s:{a}")
+    assert cache.set("k", "old", tags=["a"]) is False
+    assert events[-1] == Refused("k", Why.CLOSED)
+
+
+def test_a_look_that_two_servers_answered(cache: Cache, store: Wobbly, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the stamps were created on another server than was looked at, nothing is known, and nothing stored."""
+    create = store.open
+
+    def elsewhere_created(*arguments: object) -> Opening:
+        store.identity = ID2
+        return create(*arguments)
+
+    monkeypatch.setattr(store, "open", elsewhere_created)
+    cache.get("k", tags=["a"])
+    assert cache.set("k", 1, tags=["a"]) is False
+
+
+async def at_once(_: float) -> None:
+    """Wait for no time."""
+
+
+def test_what_was_loaded_without_a_lease_is_inherited(
+    cache: Cache, store: Wobbly, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An inner value that was loaded without storing it, since another kept the lease, is inherited as it was seen."""
+    monkeypatch.setattr(cache._io, "sleep", at_once)
+    assert store.open(None, (), b"test:l:inner", 60.0, 60.0).token
+    cache.get_or_set("outer", lambda: cache.get_or_set("inner", lambda: 1, tags=["a"]))
+    assert Refused("inner", Why.NO_LEASE) in events
+    assert cache.has_key("outer")
+    elsewhere(cache.invalidate, "a")
+    assert not cache.has_key("outer")
+
+
+def test_inherited_tags_are_limited(cache: Cache, events: list[Event]) -> None:
+    """A value computed from more tags than an entry may carry is returned, not stored, and says so."""
+
+    def load() -> list[int]:
+        return [cache.get_or_set(f"k{n}", lambda n=n: n, tags=[f"a{n}/b{n}"]) for n in range(17)]
+
+    assert cache.get_or_set("outer", load) == list(range(17))
+    assert events[-1] == Refused("outer", Why.TOO_MANY_TAGS)
+
+
+def test_what_is_not_stored_keeps_the_outer_from_being_stored(cache: Cache, events: list[Event]) -> None:
+    """An inner value with more tags than can be recorded is no ground for an outer one with fewer."""
+
+    def middle() -> int:
+        return sum(cache.get_or_set(f"k{n}", lambda: 1, tags=[f"a{n}/b{n}"]) for n in range(17))
+
+    assert cache.get_or_set("outer", lambda: cache.get_or_set("middle", middle)) == 17
+    assert events[-2:] == [Refused("middle", Why.TOO_MANY_TAGS), Refused("outer", Why.UNAVAILABLE)]
+
+
+def test_an_inner_value_of_another_server(cache: Cache, store: Wobbly, events: list[Event]) -> None:
+    """What was computed from entries of two servers, one that came and went within the load, is not stored."""
+    first = store.identity
+
+    def load() -> int:
+        store.identity = ID2
+        value = cache.get_or_set("inner", lambda: 1, tags=["b"])
+        store.identity = first
+        return value
+
+    assert cache.get_or_set("outer", load, tags=["a"]) == 1
+    assert events[-1] == Refused("outer", Why.IDENTITY)
+
+
+def test_another_caches_entries_are_not_inherited(cache: Cache) -> None:
+    """What a loader reads from another cache is not this cache's to know."""
+    other = Cache.from_url("memory://", namespace="other")
+    cache.get_or_set("outer", lambda: other.get_or_set("inner", lambda: 1, tags=["a"]))
+    other.invalidate("a")
+    assert cache.get("outer") == 1
+
+
+def test_scopes_of_one_cache_inherit(cache: Cache) -> None:
+    """A scope is the same cache: what a loader reads through it is inherited."""
+    mine = cache.scope("user", 42)
+    cache.get_or_set("outer", lambda: mine.get_or_set("inner", lambda: 1))
+    mine.invalidate()
+    assert cache.get("outer") is None
+
+
+def test_capture_is_left_clean(cache: Cache) -> None:
+    """A loader that raises leaves no inheritance behind."""
+    with pytest.raises(ZeroDivisionError):
+        cache.get_or_set("k", lambda: 1 // 0)
+    assert capture._running.get() is None

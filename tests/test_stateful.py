@@ -1,0 +1,863 @@
+"""Models that Hypothesis drives at random: of a store, of the one rule, and of what is set after a look.
+
+Each machine keeps a small account of its own of what must be so, and compares after every step.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import itertools
+import math
+import os
+import struct
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from servers import Server
+
+from unstale import Cache
+from unstale.core import codecs
+from unstale.core.entry import Draft
+from unstale.core.freshness import names_blob
+from unstale.core.keys import ROOTS, Names, ancestry, root_tag
+from unstale.core.keyspace import Keyspace
+from unstale.core.layout import STAMPS_AT, TIMES
+from unstale.core.policy import Policy
+from unstale.core.ports import (
+    HEAD_PROBE,
+    PEEK_BYTES,
+    Bumped,
+    Change,
+    Commit,
+    Committed,
+    Mode,
+    Modify,
+    Outcome,
+    Store,
+    Unmodified,
+)
+from unstale.core.stamps import CLOSED, HARD_SIZE, STAMP_SIZE, Observed, observe
+from unstale.errors import AbsentError
+from unstale.events import Event, Refused, Stored
+from unstale.stores.memory import MemoryStore
+from unstale.stores.options import StoreOptions
+from unstale.stores.urls import open_store
+
+NAMES = Names("model")
+
+
+def machine_settings(examples: int, steps: int) -> settings:
+    """Settings for so many runs of so many steps, on a machine of any speed."""
+    return settings(
+        max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_(self, seconds: float) -> None:
+        self.now += seconds
+
+
+KEYS = [b"k1", b"k2"]
+TAGSETS = [NAMES.make_tagset("", tags) for tags in ((), ("a",), ("a", "b"))]
+ENTRIES = [NAMES.entry(key) for key in KEYS]
+LEASES = [NAMES.lease(entry) for entry in ENTRIES]
+STAMPS = sorted({*TAGSETS[2].stamp_names, *map(NAMES.root_of, KEYS)})
+EVERYTHING = [*ENTRIES, *LEASES, *STAMPS]
+PAYLOADS = [(codecs.RAW, b"raw"), (codecs.COUNTER, struct.pack(">Q", 5)), (codecs.COUNTER, b"short")]
+
+a_key = st.integers(0, len(KEYS) - 1)
+a_tagset = st.sampled_from(TAGSETS)
+a_stamp = st.sampled_from(STAMPS)
+some_stamps = st.lists(a_stamp, min_size=1, max_size=len(STAMPS), unique=True)
+a_limit = st.sampled_from([100.0, 1000.0, math.inf])
+OBSERVED = ["none", "none", "current", "current", "current", "past", "strange", "other soft half"]
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """A store beside a dictionary of what must stand in it: bytes, or CLOSED for a closed stamp."""
+
+    tolerance = 0.001
+    timed = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock: Callable[[], float] = time.monotonic
+        self.store: Store = self.make()
+        self.identity = self.store.read([b"nothing"])[1]
+        self.cells: dict[bytes, Observed] = {}
+        self.until: dict[bytes, float] = {}
+        self.stamps: list[bytes] = []
+        self.tokens: list[bytes] = [b"never a token"]
+
+    def make(self) -> Store:
+        """An empty store."""
+        raise NotImplementedError
+
+    def really_close(self, name: bytes) -> None:
+        """Put a closed stamp in place."""
+        raise NotImplementedError
+
+    def really_put(self, name: bytes, data: bytes | None) -> None:
+        """Put a value in place for ever, or remove what is there."""
+        raise NotImplementedError
+
+    def teardown(self) -> None:
+        self.store.close()
+
+    def put(self, name: bytes, data: Observed, seconds: float) -> None:
+        """Note that something stands under a name now."""
+        self.cells[name] = data
+        self.until[name] = self.clock() + seconds
+
+    def gone(self, *names: bytes) -> None:
+        """Note that nothing stands there any more."""
+        for name in names:
+            self.cells.pop(name, None)
+            self.until.pop(name, None)
+
+    def string(self, name: bytes) -> bytes | None:
+        """What a read sees."""
+        data = self.cells.get(name)
+        return data if isinstance(data, bytes) else None
+
+    def stamp(self, name: bytes) -> Observed:
+        """What stands under a stamp's name."""
+        data = self.cells.get(name)
+        return observe(data) if isinstance(data, bytes) else data
+
+    def prolong(self, names: Sequence[bytes], seconds: float) -> None:
+        """Note that stamps live at least so long from now."""
+        for name in names:
+            self.until[name] = max(self.until[name], self.clock() + seconds)
+
+    def adopt(self, name: bytes, seconds: float) -> None:
+        """Note the new stamp that the store has made: sixteen bytes that never were before."""
+        stamp = self.store.read([name])[0][0]
+        assert isinstance(observe(stamp), bytes)
+        assert stamp not in self.stamps
+        self.stamps.append(stamp)
+        self.put(name, stamp, seconds)
+
+    @invariant()
+    def the_same_stands_there(self) -> None:
+        """A read shows what the model has, and the same identity as ever."""
+        values, identity = self.store.read(EVERYTHING)
+        assert dict(zip(EVERYTHING, values, strict=True)) == {name: self.string(name) for name in EVERYTHING}
+        assert identity == self.identity
+
+    @invariant()
+    def it_lives_as_long(self) -> None:
+        """Everything expires when the model says."""
+        for name in [name for name in EVERYTHING if self.string(name)]:
+            left = self.until[name] - self.clock()
+            ttl = self.store.peek(name, STAMPS[:1]).ttl
+            assert left == ttl or abs(left - ttl) <= self.tolerance
+
+    @rule(which=a_key, missing=some_stamps, look=st.booleans(), lease=st.booleans(), ttl=st.sampled_from([50.0, 500.0]))
+    def open(self, which: int, missing: list[bytes], look: bool, lease: bool, ttl: float) -> None:
+        """The lease goes to the first; missing stamps are made, others found; the entry's beginning is shown."""
+        given = LEASES[which] if lease else None
+        opening = self.store.open(ENTRIES[which] if look else None, missing, given, 20.0, ttl)
+        taken = lease and LEASES[which] not in self.cells
+        assert (opening.token is not None) == taken
+        if opening.token is not None:
+            assert opening.token not in self.tokens
+            self.tokens.append(opening.token)
+            self.put(LEASES[which], opening.token, 20.0)
+        for name in missing:
+            if name not in self.cells:
+                self.adopt(name, ttl)
+        assert opening.stamps == [self.stamp(name) for name in missing]
+        entry = self.string(ENTRIES[which]) if look else None
+        assert opening.head == (None if entry is None else entry[:HEAD_PROBE])
+        assert opening.identity == self.identity
+
+    def observed(self, name: bytes, how: str, draw: int) -> bytes | None:
+        """A stamp as a commit claims to have seen it."""
+        now = self.stamp(name)
+        open_now = now if isinstance(now, bytes) else None
+        return {
+            "none": None,
+            "current": open_now,
+            "past": self.stamps[draw % len(self.stamps)] if self.stamps else None,
+            "strange": b"never stood here",
+            "other soft half": open_now and open_now[:HARD_SIZE] + b"softsoft",
+        }[how]
+
+    def seen(self, which: int, how: str) -> bytes | None:
+        """The entry's beginning, as an add claims to have seen it."""
+        entry = self.string(ENTRIES[which])
+        return {"none": None, "current": entry and entry[:HEAD_PROBE], "strange": b"x" * HEAD_PROBE}[how]
+
+    @rule(
+        which=a_key,
+        mode=st.sampled_from(Mode),
+        tagset=a_tagset,
+        observed=st.lists(st.tuples(st.sampled_from(OBSERVED), st.integers(0, 99)), min_size=3, max_size=3),
+        held=st.sampled_from([True, True, True, False]),
+        seen=st.sampled_from(["none", "current", "current", "strange"]),
+        ttl=a_limit,
+        stamp_ttl=a_limit,
+        payload=st.sampled_from(PAYLOADS),
+        fenced=st.booleans(),
+        elsewhere=st.sampled_from([False, False, False, True]),
+        prolong=st.booleans(),
+    )
+    def commit(self, **choice: Any) -> None:
+        """A draft is stored or refused as its conditions say."""
+        one = self.commit_of(**choice)
+        [committed] = self.store.commit([one])
+        self.account(one, committed)
+
+    def commit_of(self, **choice: Any) -> Commit:
+        """A commit as it was chosen."""
+        key, entry, lease = (column[choice["which"]] for column in (KEYS, ENTRIES, LEASES))
+        tagset, (codec, payload) = choice["tagset"], choice["payload"]
+        names = (*tagset.stamp_names, NAMES.root_of(key))
+        token = (self.string(lease) or b"no lease") if choice["held"] else b"no lease of mine"
+        return Commit(
+            mode=choice["mode"],
+            entry=entry,
+            lease=lease,
+            stamp_names=names,
+            observed=tuple(self.observed(name, *how) for name, how in zip(names, choice["observed"], strict=False)),
+            identity=b"of another serve" if choice["elsewhere"] else None,
+            draft=Draft(key, tagset, codec, payload, float(len(self.stamps)), choice["ttl"], 0.5, choice["fenced"]),
+            stamp_ttl=choice["stamp_ttl"],
+            prolong=choice["prolong"],
+            token=token if choice["mode"] is Mode.FILL else b"",
+            seen=self.seen(choice["which"], choice["seen"]),
+        )
+
+    def expected(self, one: Commit) -> tuple[Outcome, int]:
+        """What must become of a commit."""
+        if one.mode is Mode.FILL and self.cells.get(one.lease) != one.token:
+            return Outcome.LEASE, 0
+        entry = self.string(one.entry)
+        if one.mode is Mode.ADD and entry is not None and (one.seen is None or not entry.startswith(one.seen)):
+            return Outcome.EXISTS, 0
+        for position, (name, observed) in enumerate(zip(one.stamp_names, one.observed, strict=True)):
+            now = self.stamp(name)
+            if now is CLOSED:
+                return Outcome.CLOSED, position
+            if observed is not None and (now is None or now[:HARD_SIZE] != observed[:HARD_SIZE]):
+                return Outcome.STALE, position
+        return Outcome.STORED, 0
+
+    def account(self, one: Commit, committed: Committed) -> None:
+        """Compare a commit's outcome, and note what it has changed."""
+        outcome, position = self.expected(one)
+        assert (committed.outcome, committed.position) == (outcome, position)
+        if outcome is Outcome.STORED:
+            for name in [name for name in one.stamp_names if name not in self.cells]:
+                self.adopt(name, one.stamp_ttl)
+            self.prolong(one.stamp_names if one.prolong else (), one.stamp_ttl)
+            stamps = [
+                observed or self.string(name) for observed, name in zip(one.observed, one.stamp_names, strict=True)
+            ]
+            data = one.draft.seal(one.identity or self.identity, tuple(stamps))
+            self.put(one.entry, data, one.draft.ttl)
+            self.gone(one.lease)
+            assert committed.size == len(data)
+            return
+        if one.mode is Mode.SET:
+            self.gone(one.entry, one.lease)
+        if one.mode is Mode.FILL and self.cells.get(one.lease) == one.token:
+            self.gone(one.lease)
+        self.tolerate_stamps_made_in_vain(one, position)
+
+    def tolerate_stamps_made_in_vain(self, one: Commit, position: int) -> None:
+        """A set that is refused for a later stamp may have made the missing ones before it."""
+        for name, observed in zip(one.stamp_names[:position], one.observed, strict=False):
+            if observed is None and name not in self.cells and self.store.read([name])[0][0] is not None:
+                self.adopt(name, one.stamp_ttl)
+
+    @rule(which=a_key, mine=st.booleans())
+    def release(self, which: int, mine: bool) -> None:
+        """A lease is given back by its holder only."""
+        held = self.string(LEASES[which])
+        self.store.release(LEASES[which], held if held and mine else self.tokens[0])
+        if mine:
+            self.gone(LEASES[which])
+
+    @rule(which=a_key, names=some_stamps, remove=st.sampled_from([False, False, True]))
+    def peek(self, which: int, names: list[bytes], remove: bool) -> None:
+        """A peek shows the entry's beginning and the stamps; then what is to go goes."""
+        removed = (ENTRIES[which], LEASES[which]) if remove else ()
+        peek = self.store.peek(ENTRIES[which], names, removed)
+        entry = self.string(ENTRIES[which])
+        assert peek.head == (None if entry is None else entry[:PEEK_BYTES])
+        assert peek.stamps == [observe(self.string(name)) for name in names]
+        assert (peek.ttl == 0.0) == (entry is None)
+        assert peek.identity == self.identity
+        self.gone(*removed)
+
+    @rule(names=some_stamps, ttl=st.sampled_from([50.0, 500.0]))
+    def bump(self, names: list[bytes], ttl: float) -> None:
+        """A bump changes what is open, creates nothing, and opens nothing."""
+        met = {name: self.cells.get(name) for name in names}
+        expected = [
+            Bumped.MISSING if now is None else Bumped.CLOSED if now is CLOSED else Bumped.CHANGED
+            for now in met.values()
+        ]
+        assert self.store.bump(names, ttl) == expected
+        for name, bumped in zip(names, expected, strict=True):
+            if bumped is Bumped.CHANGED:
+                self.adopt(name, ttl)
+
+    @rule(which=a_key, tagset=a_tagset, delta=st.sampled_from([1, -1, -6, 2**53 - 1, 0]))
+    def increase(self, which: int, tagset: Any, delta: int) -> None:
+        """A fresh counter counts within its range; nothing else does."""
+        modify = self.modification(which, tagset, Change.INCREASE, delta=delta)
+        expected = self.unmodified(modify)
+        data = self.string(modify.entry) or b""
+        count = int.from_bytes(data[-8:]) + delta
+        if expected is None and (data[6] != codecs.COUNTER or len(data) != self.head_size(modify) + 8):
+            expected = Unmodified.NOT_A_COUNTER
+        elif expected is None and not 0 <= count <= codecs.MAX_COUNTER:
+            expected = Unmodified.RANGE
+        assert self.store.modify(modify) == (count if expected is None else expected)
+        if expected is None:
+            self.cells[modify.entry] = data[:-8] + struct.pack(">Q", count)
+
+    @rule(which=a_key, tagset=a_tagset, ttl=a_limit, stamp_ttl=a_limit)
+    def touch(self, which: int, tagset: Any, ttl: float, stamp_ttl: float) -> None:
+        """A fresh entry gets new times, and its stamps live on; nothing else changes."""
+        times = TIMES.pack(7.0, ttl)
+        modify = self.modification(which, tagset, Change.TOUCH, times=times, ttl=ttl, stamp_ttl=stamp_ttl)
+        expected = self.unmodified(modify)
+        assert self.store.modify(modify) == (0 if expected is None else expected)
+        if expected is None:
+            data = self.string(modify.entry) or b""
+            self.put(modify.entry, data[:8] + times + data[8 + len(times) :], ttl)
+            self.prolong(modify.stamp_names, stamp_ttl)
+
+    def modification(self, which: int, tagset: Any, change: Change, **fields: Any) -> Modify:
+        """A change of an entry that is taken to have these tags."""
+        names = (*tagset.stamp_names, NAMES.root_of(KEYS[which]))
+        return Modify(change, ENTRIES[which], names, tagset.shape, names_blob(tagset, KEYS[which]), **fields)
+
+    def head_size(self, modify: Modify) -> int:
+        """Where the payload begins."""
+        return STAMPS_AT + STAMP_SIZE * len(modify.stamp_names) + len(modify.names)
+
+    def unmodified(self, modify: Modify) -> Unmodified | None:
+        """Why an entry may not be changed; None where it may."""
+        data = self.string(modify.entry)
+        if data is None:
+            return Unmodified.ABSENT
+        names_at = self.head_size(modify) - len(modify.names)
+        if not data.startswith(modify.shape) or not data.startswith(modify.names, names_at):
+            return Unmodified.OTHER
+        recorded = [data[at : at + STAMP_SIZE] for at in range(STAMPS_AT, names_at, STAMP_SIZE)]
+        same_server = data[5] == 0 or data[28:44] == self.identity
+        if same_server and recorded == [self.stamp(name) for name in modify.stamp_names]:
+            return None
+        return Unmodified.STALE
+
+    @rule(name=st.sampled_from(EVERYTHING))
+    def evict(self, name: bytes) -> None:
+        """Whatever the server evicts is missing."""
+        self.really_put(name, None)
+        self.gone(name)
+
+    @rule(name=a_stamp)
+    def close_stamp(self, name: bytes) -> None:
+        """A closed stamp is put in place."""
+        self.really_close(name)
+        self.put(name, CLOSED, math.inf)
+
+    @rule(
+        name=st.sampled_from([*ENTRIES, *STAMPS]), data=st.sampled_from([b"short", b"x" * 17, b"\xf5\x01" + bytes(90)])
+    )
+    def foreign(self, name: bytes, data: bytes) -> None:
+        """Somebody else writes there."""
+        self.really_put(name, data)
+        self.put(name, data, math.inf)
+
+    @precondition(lambda self: self.timed)
+    @rule(seconds=st.sampled_from([0.0, 1.0, 19.9, 20.0, 60.0, 100.0, 600.0]))
+    def time_passes(self, seconds: float) -> None:
+        """What has lived its time is missing."""
+        self.clock.pass_(seconds)  # type: ignore[attr-defined]
+        self.gone(*[name for name, until in self.until.items() if until <= self.clock()])
+
+
+class MemoryMachine(StoreMachine):
+    """The reference store, with a clock of its own."""
+
+    timed = True
+
+    def make(self) -> Store:
+        self.clock = Clock()
+        self.memory = MemoryStore(self.clock)
+        return self.memory
+
+    def really_close(self, name: bytes) -> None:
+        self.memory.close_stamp(name, math.inf)
+
+    def really_put(self, name: bytes, data: bytes | None) -> None:
+        self.memory._remove(name)
+        if data is not None:
+            self.memory._put(name, data, math.inf)
+
+
+class ServerMachine(StoreMachine):
+    """A store on a real server; nothing expires while it runs."""
+
+    tolerance = 5.0
+
+    def __init__(self, url: str, client: redis.Redis) -> None:
+        self.url, self.client = url, client
+        super().__init__()
+
+    def make(self) -> Store:
+        self.client.flushdb()
+        return open_store(self.url, StoreOptions(timeout=5.0))
+
+    def really_close(self, name: bytes) -> None:
+        self.really_put(name, None)
+        self.client.zadd(name, {"owner": 4102444800})
+
+    def really_put(self, name: bytes, data: bytes | None) -> None:
+        self.client.delete(name)
+        if data is not None:
+            self.client.set(name, data)
+
+
+def test_memory_store() -> None:
+    """The reference store does what the model does, and lets things expire in time."""
+    run_state_machine_as_test(MemoryMachine, settings=machine_settings(150, 40))
+
+
+def test_server_store(server: Server) -> None:
+    """The store on a server does what the model does."""
+    with server.client as client:
+        run_state_machine_as_test(lambda: ServerMachine(server.url, client), settings=machine_settings(60, 40))
+
+
+CACHE_KEYS = ["k0", "k1", "k2"]
+CACHE_TAGS = ["u:1", "u:1/a", "u:2", "p"]
+IDENTITY = "the server's identity"
+NEVER = object()
+Target = tuple[str, Sequence[str]]
+Deps = dict[str, int]
+"""What a value depends on: tags, roots and the identity, each with the moment since when."""
+
+cache_key = st.sampled_from(CACHE_KEYS)
+USUAL = [("k0", ("u:1/a",)), ("k1", ("u:1", "p")), ("k2", ())]
+UNUSUAL = [("k0", ()), ("k0", ("u:1",)), ("k1", ("u:2",)), ("k2", ("p",))]
+target = st.sampled_from([*USUAL * 4, *UNUSUAL])
+"""A key and its tags: mostly those that all others use."""
+cache_ttl = st.sampled_from([5.0, 100.0, 100.0, None])
+CACHE_ROOTS = [root_tag(key.encode()) for key in CACHE_KEYS]
+INVALIDATIONS = [("invalidate", tag) for tag in CACHE_TAGS]
+loss = st.sampled_from(
+    [
+        *INVALIDATIONS * 3,
+        ("clear", None),
+        *(("evict", tag) for tag in (*CACHE_TAGS, *CACHE_ROOTS)),
+        *(("close", tag) for tag in CACHE_TAGS),
+        ("fail over", None),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value, and what it depends on."""
+
+    number: int
+    deps: Deps
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An entry as it should stand in the store."""
+
+    value: Value
+    until: float
+
+
+def counting(deps: Deps) -> Deps:
+    """What counts of these: without tags, the server's identity does not."""
+    tagged = any(tag[0] != "*" and tag is not IDENTITY for tag in deps)
+    return {tag: since for tag, since in deps.items() if tagged or tag is not IDENTITY}
+
+
+def inherit(deps: Deps, more: Deps) -> None:
+    """Depend on what counts of another value, each since the earliest moment."""
+    for tag, since in counting(more).items():
+        deps[tag] = min(deps.get(tag, since), since)
+
+
+class CacheMachine(RuleBasedStateMachine):
+    """A cache in memory, and an account of when which tag was lost: invalidated, evicted, closed, cleared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.store = MemoryStore(self.clock)
+        self.events: list[Event] = []
+        policy = Policy(ttl=100.0)
+        space = Keyspace(NAMES, codecs.codec_named("msgpack"), policy, self.events.append, self.events.append)
+        self.cache = Cache(self.store, space)
+        self.cache._io.sleep = self.sleep
+        self.cache._io.monotonic = self.clock
+        self.ticks = itertools.count(1)
+        self.numbers = itertools.count(1000, 1000)
+        self.lost: Deps = {}
+        self.closed: dict[str, float] = {}
+        self.kept: dict[str, Kept] = {}
+
+    async def sleep(self, seconds: float) -> None:
+        """Who waits for a lease waits by the machine's clock."""
+        self.clock.pass_(seconds)
+
+    def elsewhere(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """Call something as a process does that has seen nothing yet."""
+        return contextvars.Context().run(lambda: function(*arguments, **named))
+
+    def needed(self, key: str, tags: Sequence[str]) -> set[str]:
+        """The tags that an entry records, and its server's identity."""
+        return {*(one for tag in tags for one in ancestry(tag)), root_tag(key.encode()), IDENTITY}
+
+    def new_value(self, key: str, tags: Sequence[str]) -> Value:
+        """A value that is loaded now."""
+        now = next(self.ticks)
+        return Value(next(self.numbers), dict.fromkeys(self.needed(key, tags), now))
+
+    def stands(self, deps: Deps) -> bool:
+        """Whether nothing that counts was lost since a value was loaded."""
+        return all(self.lost.get(tag, 0) < since for tag, since in counting(deps).items())
+
+    def unchanged(self, deps: Deps) -> bool:
+        """Whether no tag was lost since then, whatever the server."""
+        return all(self.lost.get(tag, 0) < since for tag, since in deps.items() if tag is not IDENTITY)
+
+    def fresh(self, key: str, tags: Sequence[str] = ()) -> Kept | None:
+        """The entry that must be served to who asks for these tags, or None where none may be."""
+        kept = self.kept.get(key)
+        if kept is None or kept.until <= self.clock() or not self.needed(key, tags) <= set(kept.value.deps):
+            return None
+        return kept if self.stands(kept.value.deps) else None
+
+    def is_closed(self, tags: Sequence[str]) -> bool:
+        """Whether one of these tags is closed now, itself or an ancestor."""
+        return any(self.closed.get(one, 0.0) > self.clock() for tag in tags for one in ancestry(tag))
+
+    def keep(self, key: str, value: Value, ttl: float | None) -> None:
+        """Note that a value was stored."""
+        self.kept[key] = Kept(value, self.clock() + (math.inf if ttl is None else ttl))
+
+    def lose(self, how: str, what: str | None) -> None:
+        """Lose a tag in one of the ways there are."""
+        everything = [f"*{number}" for number in range(ROOTS)]
+        match how:
+            case "invalidate":
+                self.cache.invalidate(what)
+            case "clear":
+                self.cache.clear()
+            case "evict":
+                self.store._remove(NAMES.stamp(what))
+                self.closed.pop(what, None)
+            case "close":
+                self.store.close_stamp(NAMES.stamp(what), 50.0)
+                self.closed[what] = self.clock() + 50.0
+            case "fail over":
+                self.store.identity = os.urandom(16)
+        gone = {"clear": everything, "fail over": [IDENTITY]}.get(how, [what])
+        self.lost.update(dict.fromkeys(gone, next(self.ticks)))
+
+    @rule(what=loss)
+    def something_is_lost(self, what: tuple[str, str | None]) -> None:
+        """A tag is invalidated, evicted or closed, everything is cleared, or the server is another."""
+        self.elsewhere(self.lose, *what)
+
+    @rule(seconds=st.sampled_from([1.0, 4.0, 30.0, 60.0]))
+    def time_passes(self, seconds: float) -> None:
+        """Entries and stamps grow old."""
+        self.clock.pass_(seconds)
+
+
+LEAF = st.one_of(
+    loss,
+    loss,
+    st.tuples(st.just("pause"), st.sampled_from([0.5, 3.0, 12.0, 40.0])),
+    st.tuples(st.just("get"), target),
+    st.tuples(st.just("set"), st.tuples(target, cache_ttl)),
+    st.tuples(st.just("delete"), cache_key),
+    st.tuples(st.just("raise"), st.none()),
+)
+PLAN = st.recursive(
+    st.lists(LEAF, max_size=2),
+    lambda inner: st.lists(
+        st.one_of(LEAF, st.tuples(st.just("load"), st.tuples(target, cache_ttl, inner))), max_size=3
+    ),
+    max_leaves=6,
+)
+"""What happens while a loader runs, other loads within it included."""
+
+
+class LoaderFailedError(Exception):
+    """A loader raises this."""
+
+
+class RuleMachine(CacheMachine):
+    """All verbs: a value is served if and only if nothing that it depends on was lost since its load began."""
+
+    @rule(one=target, ttl=cache_ttl, plan=PLAN)
+    def get_or_set(self, one: Target, ttl: float | None, plan: list[Any]) -> None:
+        """What is fresh is served; else it is loaded, while whatever the plan says happens."""
+        try:
+            self.elsewhere(self.load, one, ttl, plan, {})
+        except LoaderFailedError:
+            assert any(step[0] == "raise" for step in flattened(plan))
+
+    def load(self, one: Target, ttl: float | None, plan: list[Any], outer: Deps) -> None:
+        """One get_or_set; what its value depends on, the loader around it depends on, too."""
+        key, tags = one
+        before, loads = self.fresh(key, tags), []
+
+        def loader() -> int:
+            value = self.new_value(key, tags)
+            loads.append(value)
+            for what, how in plan:
+                self.perform(what, how, value.deps)
+            return value.number
+
+        got = self.cache.get_or_set(key, loader, tags=tags, ttl=ttl)
+        if loads:
+            assert before is None
+            self.loaded(key, ttl, loads[-1], quiet=not plan and not self.is_closed(tags))
+            value = loads[-1]
+        else:
+            kept = self.fresh(key, tags)
+            assert kept is not None
+            value = kept.value
+        assert got == value.number
+        inherit(outer, value.deps)
+
+    def loaded(self, key: str, ttl: float | None, value: Value, *, quiet: bool) -> None:
+        """Only what nothing was lost of is stored, and if nothing happened it is."""
+        said = self.events[-1]
+        assert isinstance(said, Stored | Refused)
+        assert said.key == key
+        if isinstance(said, Stored):
+            assert self.unchanged(value.deps)
+            self.keep(key, value, ttl)
+        assert isinstance(said, Stored) or not quiet
+
+    def perform(self, what: str, how: Any, deps: Deps) -> None:
+        """One step of a plan, within a loader whose value depends on `deps`."""
+        match what:
+            case "raise":
+                raise LoaderFailedError
+            case "pause":
+                self.clock.pass_(how)
+            case "get":
+                key, tags = how
+                kept = self.fresh(key, tags)
+                assert self.cache.get(key, NEVER, tags=tags) == (kept.value.number if kept else NEVER)
+                inherit(deps, kept.value.deps if kept else self.new_value(key, tags).deps)
+            case "set":
+                self.elsewhere(self.set, *how)
+            case "delete":
+                self.delete(how)
+            case "load":
+                self.load(*how, deps)
+            case _:
+                self.elsewhere(self.lose, what, how)
+
+    @rule(tag=st.sampled_from(["u:1", "u:1/a", "p"]))
+    def invalidated(self, tag: str) -> None:
+        """A tag that many carry is invalidated."""
+        self.elsewhere(self.lose, "invalidate", tag)
+
+    @rule(one=target)
+    def get(self, one: Target) -> None:
+        """A read serves what is fresh, and nothing else."""
+        key, tags = one
+        kept = self.fresh(key, tags)
+        assert self.elsewhere(self.cache.get, key, NEVER, tags=tags) == (kept.value.number if kept else NEVER)
+
+    @rule(said=st.booleans())
+    def get_many(self, said: bool) -> None:
+        """So does a read of many, whether it says the tags or not."""
+        tags = dict(USUAL) if said else dict.fromkeys(CACHE_KEYS, ())
+        kept = {key: self.fresh(key, tags[key]) for key in CACHE_KEYS}
+        expected = {key: one.value.number for key, one in kept.items() if one}
+        assert self.elsewhere(self.cache.get_many, CACHE_KEYS, tags=tags.get) == expected
+
+    @rule(one=target)
+    def look(self, one: Target) -> None:
+        """Has_key and ttl see what is fresh, and nothing else."""
+        key, tags = one
+        kept = self.fresh(key, tags)
+        assert self.cache.has_key(key, tags=tags) == (kept is not None)
+        assert self.cache.ttl(key, tags=tags) == (kept.until - self.clock() if kept else None)
+
+    @rule(one=target, ttl=cache_ttl)
+    def set(self, one: Target, ttl: float | None) -> None:
+        """A set stores, but under a closed tag, where it leaves nothing."""
+        key, tags = one
+        value, closed = self.new_value(key, tags), self.is_closed(tags)
+        assert self.elsewhere(self.cache.set, key, value.number, tags=tags, ttl=ttl) == (not closed)
+        self.kept.pop(key, None)
+        if not closed:
+            self.keep(key, value, ttl)
+
+    @rule(one=target, ttl=cache_ttl)
+    def add(self, one: Target, ttl: float | None) -> None:
+        """An add stores where nothing fresh is and no tag is closed."""
+        key, tags = one
+        value = self.new_value(key, tags)
+        may = self.fresh(key, tags) is None and not self.is_closed(tags)
+        assert self.elsewhere(self.cache.add, key, value.number, tags=tags, ttl=ttl) == may
+        if may:
+            self.keep(key, value, ttl)
+
+    @rule(one=target, ttl=cache_ttl)
+    def touch(self, one: Target, ttl: float | None) -> None:
+        """A touch prolongs what is fresh, and nothing else."""
+        key, tags = one
+        kept = self.fresh(key, tags)
+        assert self.cache.touch(key, ttl, tags=tags) == (kept is not None)
+        if kept:
+            self.keep(key, kept.value, ttl)
+
+    @rule(one=target, delta=st.integers(1, 5))
+    def incr(self, one: Target, delta: int) -> None:
+        """Counting goes on from what is fresh, and from nothing else."""
+        key, tags = one
+        kept = self.fresh(key, tags)
+        if kept is None:
+            with pytest.raises(AbsentError):
+                self.cache.incr(key, delta, tags=tags)
+        else:
+            self.kept[key] = replace(kept, value=replace(kept.value, number=kept.value.number + delta))
+            assert self.cache.incr(key, delta, tags=tags) == self.kept[key].value.number
+
+    @rule(one=target)
+    def incr_from(self, one: Target) -> None:
+        """With something to begin from, counting begins anew where nothing is fresh."""
+        key, tags = one
+        kept, value = self.fresh(key, tags), self.new_value(key, tags)
+        start = kept.value.number if kept else value.number
+        assert self.elsewhere(self.cache.incr, key, 1, initial=value.number, tags=tags) == start + 1
+        if kept:
+            self.kept[key] = replace(kept, value=replace(kept.value, number=start + 1))
+        elif not self.is_closed(tags):
+            self.keep(key, replace(value, number=start + 1), 100.0)
+
+    @rule(key=cache_key)
+    def delete(self, key: str) -> None:
+        """A delete says whether something fresh was there; nothing is afterwards."""
+        assert self.cache.delete(key) == (self.fresh(key) is not None)
+        self.kept.pop(key, None)
+
+
+def flattened(plan: list[Any]) -> list[Any]:
+    """All steps of a plan, those of the loads within it included."""
+    return [one for step in plan for one in (step, *(flattened(step[1][2]) if step[0] == "load" else ()))]
+
+
+def test_rule() -> None:
+    """No verb, at no time, sees a value that depends on something lost since; and every other value is served."""
+    run_state_machine_as_test(RuleMachine, settings=machine_settings(300, 50))
+
+
+SHARING = [("k0", ("u:1",)), ("k1", ("u:1",)), ("k2", ("u:1/a",))]
+sharing = st.sampled_from(SHARING)
+"""A key and its tags, which it shares with the others."""
+worker = st.integers(0, 1)
+
+
+class LookThenSetMachine(CacheMachine):
+    """Workers that look, miss, compute, and set later, each in a context of its own, with others in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.workers = [contextvars.Context() for _ in range(2)]
+        self.computed: dict[tuple[int, str], tuple[Value, Sequence[str]]] = {}
+
+    @rule(who=worker, one=sharing)
+    def look(self, who: int, one: Target) -> None:
+        """A worker looks; on a miss he computes a value from what is so now."""
+        key, tags = one
+        kept = self.fresh(key, tags)
+        got = self.workers[who].run(self.cache.get, key, NEVER, tags=tags)
+        assert got == (kept.value.number if kept else NEVER)
+        if kept is None:
+            self.computed[who, key] = self.new_value(key, tags), tags
+
+    @rule(who=worker)
+    def look_at_two(self, who: int) -> None:
+        """The same with two keys at once."""
+        two = dict(SHARING[:2])
+        kept = {key: self.fresh(key, tags) for key, tags in two.items()}
+        got = self.workers[who].run(self.cache.get_many, two, tags=two.get)
+        assert got == {key: one.value.number for key, one in kept.items() if one}
+        for key in [key for key in two if key not in got]:
+            self.computed[who, key] = self.new_value(key, two[key]), two[key]
+
+    @precondition(lambda self: self.computed)
+    @rule(which=st.integers(0, 5), ttl=cache_ttl, verb=st.sampled_from(["set", "set", "add"]))
+    def store_it(self, which: int, ttl: float | None, verb: str) -> None:
+        """He stores what he has computed: it is not stored if something was lost since he looked."""
+        who, key = sorted(self.computed)[which % len(self.computed)]
+        value, tags = self.computed.pop((who, key))
+        stored = self.workers[who].run(getattr(self.cache, verb), key, value.number, tags=tags, ttl=ttl)
+        assert not stored or self.unchanged(value.deps)
+        if stored or verb == "set":
+            self.kept.pop(key, None)
+        if stored:
+            self.keep(key, value, ttl)
+
+    @rule(tag=st.sampled_from(["u:1", "u:1/a"]))
+    def invalidated_elsewhere(self, tag: str) -> None:
+        """Somebody else invalidates what the workers look at."""
+        self.elsewhere(self.lose, "invalidate", tag)
+
+    @rule(who=worker, what=loss)
+    def lose_by_himself(self, who: int, what: tuple[str, str | None]) -> None:
+        """What a worker invalidates himself, he no longer has a value of: so it is promised."""
+        self.workers[who].run(self.lose, *what)
+        now = max(self.lost.values())
+        lost = {tag for tag, at in self.lost.items() if at == now}
+        for at in [at for at, (value, _) in self.computed.items() if at[0] == who and lost & set(value.deps)]:
+            del self.computed[at]
+
+    @rule(who=worker)
+    def begin_anew(self, who: int) -> None:
+        """A worker's request ends, and with it what he has computed and seen."""
+        self.workers[who] = contextvars.Context()
+        self.computed = {at: value for at, value in self.computed.items() if at[0] != who}
+
+    @rule(one=sharing)
+    def read(self, one: Target) -> None:
+        """Anybody's read serves what is fresh, and nothing else."""
+        key, tags = one
+        kept = self.fresh(key, tags)
+        assert self.elsewhere(self.cache.get, key, NEVER, tags=tags) == (kept.value.number if kept else NEVER)
+
+
+def test_look_then_set() -> None:
+    """A value computed after a look is never stored over what was lost since the look."""
+    run_state_machine_as_test(LookThenSetMachine, settings=machine_settings(200, 50))
