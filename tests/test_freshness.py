@@ -109,8 +109,9 @@ VERDICTS: dict[str, tuple[Reading, Verdict]] = {
 @pytest.mark.parametrize("reading", FRESH.values(), ids=FRESH)
 def test_fresh(reading: Reading) -> None:
     """An entry whose every stamp stands is fresh, and the quick look finds its payload."""
-    assert reading.verdict() == Fresh(parse(reading.data or b""))
-    assert (reading.data or b"")[reading.quick() :] == b"payload"
+    assert reading.data is not None
+    assert reading.verdict() == Fresh(parse(reading.data))
+    assert reading.data[reading.quick() :] == b"payload"
 
 
 @pytest.mark.parametrize(("reading", "verdict"), VERDICTS.values(), ids=VERDICTS)

@@ -6,6 +6,7 @@ answers the leak taken out, the same scenario must give the old one: so the scen
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
 import socket
 import threading
@@ -564,6 +565,18 @@ def test_leak_18_get_then_set(
     assert compare(scenario, forget) == [NEW, OLD]
 
 
+def the_last_look_counts(patch: Patch) -> None:
+    """Remember of each stamp only what the last look at any key saw."""
+    remember = capture.remember
+
+    def forgetful(owner: int, raw_key: bytes, stamps: Any, identity: bytes) -> None:
+        seen = list(stamps)
+        capture.forget(owner, [name for name, _ in seen])
+        remember(owner, raw_key, seen, identity)
+
+    patch.setattr(capture, "remember", forgetful)
+
+
 def test_leak_18_two_keys_of_one_tag(
     cache: Cache, other: Cache, database: Database, compare: Callable[..., list[str]]
 ) -> None:
@@ -578,17 +591,7 @@ def test_leak_18_two_keys_of_one_tag(
             cache.set("page", page, tags=["user:42"])
         return cache.get_or_set("page", database.load, tags=["user:42"])
 
-    def last_look_at_any_key(patch: Patch) -> None:
-        remember = capture.remember
-
-        def forgetful(owner: int, stamps: Any, identity: bytes, _: bytes) -> None:
-            seen = list(stamps)
-            capture.forget(owner, [name for name, _ in seen])
-            remember(owner, seen, identity)
-
-        patch.setattr(capture, "remember", forgetful)
-
-    assert compare(scenario, last_look_at_any_key) == [NEW, OLD]
+    assert compare(scenario, the_last_look_counts) == [NEW, OLD]
 
 
 def test_leak_18_a_key_that_was_never_read(
@@ -605,27 +608,77 @@ def test_leak_18_a_key_that_was_never_read(
             cache.set("page", page, tags=["user:42"])
         return cache.get_or_set("page", database.load, tags=["user:42"])
 
-    def last_look(patch: Patch) -> None:
-        remember = capture.remember
+    assert compare(scenario, the_last_look_counts) == [NEW, OLD]
 
-        def forgetful(owner: int, stamps: Any, identity: bytes, key: bytes) -> None:
-            seen = list(stamps)
-            capture.forget(owner, [name for name, _ in seen])
-            remember(owner, seen, identity, key)
 
-        patch.setattr(capture, "remember", forgetful)
+def test_leak_18_a_look_again_before_the_set(cache: Cache, other: Cache) -> None:
+    """In a request a key's first look counts: what was computed after it may be older than the second one."""
+    cache.get("k", tags=["a"])
+    other.invalidate("a")
+    assert cache.get("k", tags=["a"]) is None
+    assert cache.set("k", "computed before the second look", tags=["a"]) is False
 
-    assert compare(scenario, last_look) == [NEW, OLD]
+
+def test_leak_18_a_refused_set_that_is_repeated(cache: Cache, other: Cache) -> None:
+    """In a request a set that was refused is refused again."""
+    cache.get("k", tags=["a"])
+    other.invalidate("a")
+    assert [cache.set("k", 1, tags=["a"]), cache.add("k", 1, tags=["a"])] == [False, False]
+
+
+def test_leak_18_a_get_that_failed(own_server: Server, database: Database) -> None:
+    """What could not be looked up is not stored by the set that follows."""
+    with Cache.from_url(own_server.url, namespace="test", timeout=0.2) as cache, remembering():
+        cache.ping()
+        own_server.freeze()
+        assert cache.get("k", tags=["a"]) is None
+        own_server.thaw()
+        value = database.load()
+        database.commit(cache.scope("another", "process"), "a")
+        assert cache.set("k", value, tags=["a"]) is False
+
+
+def test_leak_15_a_loader_that_raises(cache: Cache, other: Cache, database: Database) -> None:
+    """A loader that goes on when an inner one raises depends on what that one has looked at."""
+
+    def inner() -> str:
+        if cache.get_or_set("status", database.load, tags=["user:42"]) == OLD:
+            raise PermissionError
+        return NEW
+
+    def outer() -> str:
+        try:
+            return cache.get_or_set("inner", inner)
+        except PermissionError:
+            return OLD
+
+    assert cache.get_or_set("outer", outer) == OLD
+    database.commit(other, "user:42")
+    assert cache.get_or_set("outer", outer) == NEW
+
+
+@pytest.mark.parametrize("ask", ["has_key", "ttl", "get"])
+def test_leak_15_a_loader_that_asks(cache: Cache, other: Cache, ask: str) -> None:
+    """A loader that asks whether there is an entry depends on it, be it there or not."""
+    for _ in range(2):
+        cache.get_or_set("outer", lambda: bool(getattr(cache, ask)("k", tags=["a"])))
+        other.set("k", 1, tags=["a"])
+        other.invalidate("a")
+        assert cache.has_key("outer") is False
 
 
 def test_leak_18_each_fill_of_a_key_counts_anew(cache: Cache, other: Cache) -> None:
     """A thread that fills a key again and again, with others invalidating in between, is refused nothing."""
-    stored = []
-    for number in range(3):
-        assert cache.get("k", tags=["a"]) is None
-        stored.append(cache.set("k", number, tags=["a"]))
-        other.invalidate("a")
-    assert stored == [True, True, True]
+
+    def fills() -> list[bool]:
+        stored = []
+        for number in range(3):
+            assert cache.get("k", tags=["a"]) is None
+            stored.append(cache.set("k", number, tags=["a"]))
+            other.invalidate("a")
+        return stored
+
+    assert contextvars.Context().run(fills) == [True, True, True]
 
 
 def test_leak_18_a_get_that_did_not_say_its_tags(cache: Cache, other: Cache, database: Database) -> None:
@@ -658,7 +711,20 @@ def test_leak_18_own_invalidation_forgets(cache: Cache) -> None:
 
 
 def test_leak_18_refused_once_only(cache: Cache, other: Cache) -> None:
-    """A set that was refused for what another invalidated does not refuse the next one too."""
-    cache.get("k", tags=["a"])
-    other.invalidate("a")
-    assert [cache.set("k", 1, tags=["a"]) for _ in range(2)] == [False, True]
+    """Outside a request, a set that was refused for what another invalidated does not refuse the next one too."""
+
+    def sets() -> list[bool]:
+        cache.get("k", tags=["a"])
+        other.invalidate("a")
+        return [cache.set("k", 1, tags=["a"]) for _ in range(2)]
+
+    assert contextvars.Context().run(sets) == [False, True]
+
+
+def test_leak_18_more_keys_than_are_remembered(cache: Cache, other: Cache, monkeypatch: Patch) -> None:
+    """In a request that has read more keys than are remembered, none passes for one that was not read."""
+    monkeypatch.setattr(capture, "MAX_STRICT_KEYS", 10)
+    keys = [f"k{number}" for number in range(20)]
+    cache.get_many(keys, tags=lambda key: [f"t:{key}"])
+    other.invalidate(*(f"t:{key}" for key in keys))
+    assert cache.set_many(dict.fromkeys(keys, "old"), tags=lambda key: [f"t:{key}"]) == keys

@@ -16,6 +16,7 @@ from unstale.core.layout import CODEC_AT, FLAGS_AT
 from unstale.core.policy import DEFAULT, Duration, Policy, Ttl, seconds
 from unstale.core.ports import Bumped, Commit, Committed, Modify, Opening, Peek, Reading, Store, Unmodified
 from unstale.core.refresh import Fill, load_only, refresh
+from unstale.core.stamps import CLOSED
 from unstale.errors import (
     ConfigurationError,
     DecodeError,
@@ -279,7 +280,7 @@ class Cache:
                 if value is NOTHING:
                     _run(verbs.after_miss(self._io, self._space, [seen]))
         except StoreError as error:
-            self._without("get", key, error)
+            self._without("get", error, [self._target(key, tags)])
             return default
         return default if value is NOTHING else value
 
@@ -312,7 +313,7 @@ class Cache:
                 return value  # type: ignore[no-any-return]
             value, seen = self._finish(value)
         except StoreError as error:
-            self._without("get_or_set", key, error)
+            self._without("get_or_set", error, [self._target(key, tags)])
             return _run(load_only(self._io, self._space, loader, None))  # type: ignore[no-any-return]
         if value is NOTHING:
             value = _run(refresh(self._io, self._space, seen, Fill(loader, fill_ttl)))
@@ -334,7 +335,7 @@ class Cache:
         try:
             return _run(verbs.get_many(self._io, self._space, list(targets.values())))
         except StoreError as error:
-            self._without("get_many", "", error)
+            self._without("get_many", error, list(targets.values()))
             return {}
 
     def has_key(self, key: str, *, tags: Tags = ()) -> bool:
@@ -342,7 +343,7 @@ class Cache:
         try:
             return _run(verbs.has_key(self._io, self._space, self._target(key, tags)))
         except StoreError as error:
-            self._without("has_key", key, error)
+            self._without("has_key", error, [self._target(key, tags)])
             return False
 
     def ttl(self, key: str, *, tags: Tags = ()) -> float | None:
@@ -380,7 +381,7 @@ class Cache:
     def add(self, key: str, value: Any, *, tags: Tags = (), ttl: Ttl = DEFAULT) -> bool:
         """Store a value only if there is no fresh entry; whether it was stored. Raises as `set` does."""
         target, seconds_fresh = self._target(key, tags), self._space.policy.ttl_of(ttl)
-        return _run(verbs.add(self._io, self._space, target, value, seconds_fresh))
+        return _run(verbs.add(self._io, self._space, target, value, seconds_fresh)) is True
 
     def touch(self, key: str, ttl: Ttl = DEFAULT, *, tags: Tags = ()) -> bool:
         """Give a fresh entry a new ttl, counted from now; whether there was one. Raises StoreError."""
@@ -477,11 +478,18 @@ class Cache:
         declared = self._tagset_of(tags)
         return Target(key, self._raw_prefix + key_bytes(key), declared)
 
-    def _without(self, verb: str, key: str, error: StoreError) -> None:
-        """Go on without the cache. A cache that was closed is a mistake of the caller's, though."""
+    def _without(self, verb: str, error: StoreError, targets: Sequence[Target]) -> None:
+        """Go on without the cache. A cache that was closed is a mistake of the caller's, though.
+
+        What could not be looked up is computed under stamps that nobody saw: neither a set that follows nor a loader
+        around this may store it.
+        """
         if isinstance(error, StoreClosedError):
             raise error
         heir = capture.heir(self._space)
         if heir is not None:
             heir.broken = True
-        self._space.fail(Failed(verb, key, error))
+        for target in targets:
+            names = (*target.declared.stamp_names, self._names.root_of(target.raw))
+            capture.remember(self._space.serial, target.raw, [(name, CLOSED) for name in names], b"")
+        self._space.fail(Failed(verb, targets[0].key if len(targets) == 1 else "", error))

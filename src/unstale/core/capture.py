@@ -6,7 +6,12 @@ Two memories, each bound to the running context (thread or task):
   (never read anew) to what the loader's own result will record. So a value computed from cached values is stale when
   any of them is. What cannot be inherited (a value whose stamps are not known) keeps the result from being stored.
 - *Remembrance.* A `get` that missed remembers the stamps it saw, so that the `set` that follows stores under what stood
-  there before the value was computed. Bounded; the oldest go first; `invalidate` in the same context forgets its tags.
+  there before the value was computed. `invalidate` in the same context forgets its tags.
+
+Remembrance knows two kinds of context. Inside `remembering()`, a request or a job, it is strict: a key's first look
+counts, other keys of the same tags are held to the first look at any, and a refused set stays refused. Outside, in a
+thread that lives on, that would refuse for ever what was computed long after; there a key's last look counts, for that
+key only, until a set was refused for it.
 """
 
 from __future__ import annotations
@@ -16,12 +21,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeAlias
 
-from unstale.core.stamps import Observed
+from unstale.core.stamps import CLOSED, Observed
 
-MAX_REMEMBERED = 1024
-"""Most stamps that one context remembers."""
-MAX_KEYS = 64
-"""For each stamp, the keys whose last look is remembered by itself; for others the first look at any counts."""
+MAX_KEYS = 1024
+"""Most keys whose looks one context outside `remembering()` remembers; the oldest go first."""
+MAX_STRICT_KEYS = 65536
+"""Most keys inside. When there are more, what is not remembered is refused."""
 
 
 class Inheritance:
@@ -48,8 +53,6 @@ class Inheritance:
 
 
 _running: ContextVar[Inheritance | None] = ContextVar("unstale_inheritance", default=None)
-
-
 running = _running.get
 """The innermost loader's inheritance, whosoever's, or None: what a hit asks first, since mostly no loader runs."""
 
@@ -75,62 +78,77 @@ def inheriting(owner: object) -> Iterator[Inheritance]:
 Seen: TypeAlias = "tuple[Observed, bytes]"
 """What stood under a stamp's name, and the identity of the server that said so."""
 
-_Memory: TypeAlias = "dict[tuple[int, bytes], dict[bytes | None, Seen | None]]"
-_remembered: ContextVar[_Memory | None] = ContextVar("unstale_seen", default=None)
+
+class _Memory:
+    """The looks of one context. Tasks that are begun inside share it."""
+
+    __slots__ = ("keys", "overflown", "strict", "tags")
+
+    def __init__(self, *, strict: bool) -> None:
+        self.strict = strict
+        self.overflown = False
+        self.keys: dict[tuple[int, bytes], dict[bytes, Seen]] = {}
+        self.tags: dict[tuple[int, bytes], Seen] = {}
 
 
-def remember(
-    owner: int, stamps: Iterable[tuple[bytes, Observed]], identity: bytes, raw_key: bytes | None = None
-) -> None:
-    """Remember what stands under these stamp names, as seen by a read that missed.
-
-    For the key that was read the last look counts: its value is computed after it. For all other keys the first one
-    does, since nobody knows when their values were computed.
-    """
-    memory: _Memory = dict(_remembered.get() or {})  # a copy: tasks begun from one context must not share it
-    for name, stamp in stamps:
-        seen = dict(memory.pop((owner, name), {}))
-        seen.setdefault(None, (stamp, identity))
-        if raw_key is not None:
-            seen.pop(raw_key, None)
-            seen[raw_key] = (stamp, identity)
-            if len(seen) > MAX_KEYS:
-                del seen[next(key for key in seen if key is not None)]
-        memory[owner, name] = seen
-    while len(memory) > MAX_REMEMBERED:
-        memory.pop(next(iter(memory)))
-    _remembered.set(memory)
+_remembered: ContextVar[_Memory | None] = ContextVar("unstale_remembered", default=None)
 
 
-def recall(owner: int, name: bytes, raw_key: bytes | None = None) -> Seen | None:
-    """What was remembered of a stamp: by the last look at this key, else by the first one at any; None if nothing."""
-    seen = (_remembered.get() or {}).get((owner, name))
-    return None if seen is None else seen.get(raw_key, seen[None])
+def remember(owner: int, raw_key: bytes, stamps: Iterable[tuple[bytes, Observed]], identity: bytes) -> None:
+    """Remember what a read of a key that missed saw under its stamps' names."""
+    memory = _remembered.get()
+    if memory is None:
+        _remembered.set(memory := _Memory(strict=False))
+    looks = {name: (stamp, identity) for name, stamp in stamps}
+    if memory.strict:
+        memory.keys[owner, raw_key] = {**looks, **memory.keys.get((owner, raw_key), {})}
+        for name, seen in looks.items():
+            memory.tags.setdefault((owner, name), seen)
+    else:
+        memory.keys.pop((owner, raw_key), None)
+        memory.keys[owner, raw_key] = looks
+    if len(memory.keys) > (MAX_STRICT_KEYS if memory.strict else MAX_KEYS):
+        memory.overflown = True
+        memory.keys.pop(next(iter(memory.keys)), None)
 
 
-def excuse(owner: int, name: bytes, raw_key: bytes) -> None:
-    """Let the next set of one key take this stamp as it stands: its last one was refused for what was remembered.
+def recall(owner: int, raw_key: bytes, name: bytes) -> Seen | None:
+    """What a set of this key is held to for a stamp: what was remembered; None for nothing, to take what stands."""
+    memory = _remembered.get()
+    if memory is None:
+        return None
+    seen = memory.keys.get((owner, raw_key), {}).get(name)
+    if seen is None and memory.strict:
+        seen = memory.tags.get((owner, name)) or ((CLOSED, b"") if memory.overflown else None)
+    return seen
 
-    Other keys' values may be as old as the refused one: what is remembered for them stays.
-    """
-    memory = _remembered.get() or {}
-    seen = memory.get((owner, name))
-    if seen is not None:
-        _remembered.set({**memory, (owner, name): {**seen, raw_key: None}})
+
+def stored(owner: int, raw_key: bytes) -> None:
+    """A key was set: what was seen before it has served. The next set without a look takes what stands."""
+    memory = _remembered.get()
+    if memory is not None and not memory.strict:
+        memory.keys.pop((owner, raw_key), None)
 
 
 def forget(owner: int, names: Iterable[bytes]) -> None:
-    """Forget stamps."""
+    """Forget stamps: this context has invalidated them itself."""
     memory = _remembered.get()
-    if memory:
-        gone = {(owner, name) for name in names}
-        _remembered.set({key: seen for key, seen in memory.items() if key not in gone})
+    if memory is not None:
+        for name in names:
+            memory.tags.pop((owner, name), None)
+            for (whose, _), looks in memory.keys.items():
+                if whose == owner:
+                    looks.pop(name, None)
 
 
 @contextmanager
 def remembering() -> Iterator[None]:
-    """Begin with an empty memory, and drop it at the end: what a request or a job is wrapped in."""
-    token = _remembered.set({})
+    """Bound what `get` remembers for `set`: wrap a request or a job in it.
+
+    Inside, a `set` is refused if one of its tags was invalidated since the first `get` in the same request that missed
+    and named the tag, also if that was a `get` of another key.
+    """
+    token = _remembered.set(_Memory(strict=True))
     try:
         yield
     finally:

@@ -60,7 +60,8 @@ class Prolonged(dict[bytes, float]):
 
         Not if that was done less than a quarter of their life ago, and the entry lives no longer than half of it.
         """
-        if ttl <= stamp_ttl / 2 and all(now - self.get(name, -math.inf) < stamp_ttl / 4 for name in names):
+        lately = all(now - self.get(name, -math.inf) < stamp_ttl / 4 for name in names)
+        if lately and math.isfinite(ttl) and ttl <= stamp_ttl / 2:
             return False
         if len(self) >= MAX_HINTS:
             self.clear()

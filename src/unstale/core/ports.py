@@ -45,12 +45,14 @@ class Opening:
 
     Attributes:
         token: the lease's token if this attempt got the lease, else None.
+        holder: the token of whoever holds it, if that is another.
         head: the entry's first bytes as they are now (HEAD_PROBE of them); None where there is no entry.
         stamps: the stamps under the names that were missing: just created, found, or CLOSED.
         identity: of the server that answered.
     """
 
     token: bytes | None
+    holder: bytes | None
     head: bytes | None
     stamps: list[Observed]
     identity: bytes
@@ -80,6 +82,7 @@ class Outcome(Enum):
     CLOSED = "closed"
     EXISTS = "exists"
     EVICTED = "evicted"
+    IDENTITY = "identity"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ Everything here awaits only the injected `IO`; it never imports asyncio. A synch
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,8 @@ from unstale.events import Failed, Refused, Stored, Why
 Loader = Callable[[], Any]
 
 VERB = "get_or_set"
+MAX_LEASES = 3.0
+"""For how many leases' time one waits at the most, when their holders die or are refused one after the other."""
 MAX_STRANGE = 3
 """How often a look and its opening may be answered by different servers before the value is loaded without storing."""
 
@@ -40,6 +42,7 @@ WHY_OF = {
     Outcome.LEASE: Why.LEASE,
     Outcome.EXISTS: Why.LEASE,
     Outcome.EVICTED: Why.EVICTED,
+    Outcome.IDENTITY: Why.IDENTITY,
 }
 
 
@@ -115,7 +118,9 @@ async def _approach(io: IO, space: Keyspace, seen: Look) -> _Found | _Unstored |
     lease = space.names.lease(seen.entry)
     last_took = seen.load_seconds or space.slow.get(seen.target.raw)
     lease_seconds = space.policy.lease_for(last_took)
-    pauses = waits(last_took, lease_seconds)
+    pauses: Iterator[float] = iter(())
+    holder: bytes | None = None
+    wait_until = io.monotonic() + MAX_LEASES * lease_seconds
     strange, waited = 0, False
     while True:
         missing = seen.missing()
@@ -131,8 +136,10 @@ async def _approach(io: IO, space: Keyspace, seen: Look) -> _Found | _Unstored |
             if opening.token is not None and observation is not None and not waited:
                 return _Leased(seen, observation, lease, opening.token)
             if opening.token is None:
+                if opening.holder != holder:  # another has taken the lease over: it has its own time
+                    holder, pauses = opening.holder, waits(last_took, lease_seconds)
                 pause = next(pauses, None)
-                if pause is None:
+                if pause is None or io.monotonic() > wait_until:
                     return _Unstored(Why.NO_LEASE, observation)
                 waited = True
                 await io.sleep(pause)
@@ -158,6 +165,7 @@ def _observe(seen: Look, missing: tuple[str, ...], opening: Opening) -> Observat
 
 
 async def _load_and_store(io: IO, space: Keyspace, way: _Leased, fill: Fill) -> Any:
+    inherited = Inheritance(space, None)
     try:
         began = io.monotonic()
         with capture.inheriting(space) as inherited:
@@ -165,6 +173,7 @@ async def _load_and_store(io: IO, space: Keyspace, way: _Leased, fill: Fill) -> 
         done = io.monotonic()
         commit = _commit(space, way, fill, _Loaded(value, inherited, done - began, io.now(), done))
     except BaseException:
+        _pass_on(space, inherited, way.observation)  # the loader around may go on without the value
         await _give_back_quietly(io, space, way)
         raise
     if isinstance(commit, Why):
@@ -241,15 +250,22 @@ def merge(
 
 async def load_only(io: IO, space: Keyspace, loader: Loader, observation: Observation | None) -> Any:
     """Load without storing. A loader around this one inherits what was observed, or is not stored either."""
-    with capture.inheriting(space) as inherited:
-        value = await io.call(loader)
+    inherited = Inheritance(space, None)
+    try:
+        with capture.inheriting(space) as inherited:
+            return await io.call(loader)
+    finally:
+        _pass_on(space, inherited, observation)
+
+
+def _pass_on(space: Keyspace, inherited: Inheritance, observation: Observation | None) -> None:
+    """Hand what a loader looked at, and what was observed before it, to the loader around it, if there is one."""
     heir = capture.heir(space)
     if heir is not None:
         heir.broken |= observation is None or inherited.broken
         heir.add(inherited.stamps.items(), inherited.identity)
         if observation is not None:
             heir.add(observation.stamps.items(), observation.identity)
-    return value
 
 
 def _recorded(commit: Commit, way: _Leased) -> Observation:

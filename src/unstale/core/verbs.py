@@ -12,10 +12,10 @@ from unstale.core.freshness import Fresh, names_blob
 from unstale.core.keys import TagSet
 from unstale.core.keyspace import NOTHING, Keyspace, Look, Snapshot, Target, assess_all, look_at_head, serve
 from unstale.core.layout import TIMES
-from unstale.core.ports import IO, Bumped, Change, Commit, Committed, Mode, Modify, Outcome, Unmodified
-from unstale.core.refresh import report
+from unstale.core.ports import IO, Bumped, Change, Commit, Mode, Modify, Outcome, Unmodified
+from unstale.core.refresh import WHY_OF, report
 from unstale.core.stamps import Observed
-from unstale.errors import AbsentError, NotACounterError
+from unstale.errors import AbsentError, NotACounterError, StoreRefusedError
 from unstale.events import Invalidated, Refused, Why
 
 MAX_ROUNDS = 8
@@ -40,7 +40,7 @@ async def after_miss(io: IO, space: Keyspace, seen: Sequence[Look]) -> None:
         needed = {tag: created[tag] if tag in created else one.current[tag] for tag in one.needed()}
         known = {**{tag: stamp for tag, stamp in one.current.items() if stamp is not None}, **needed}
         by_name = [(space.names.stamp(tag), stamp) for tag, stamp in known.items()]
-        capture.remember(space.serial, by_name, one.identity, one.target.raw)
+        capture.remember(space.serial, one.target.raw, by_name, one.identity)
         if heir is not None:
             opened = {tag: stamp for tag, stamp in needed.items() if isinstance(stamp, bytes)}
             heir.broken |= len(opened) != len(needed)
@@ -82,7 +82,7 @@ def _stand(space: Keyspace, target: Target) -> _Stand | Why:
     observed: list[bytes | None] = []
     identity: bytes | None = None
     for name in (*target.declared.stamp_names, space.names.root_of(target.raw)):
-        memory = capture.recall(space.serial, name, target.raw)
+        memory = capture.recall(space.serial, target.raw, name)
         if memory is None:
             observed.append(None)
             continue
@@ -96,14 +96,16 @@ def _stand(space: Keyspace, target: Target) -> _Stand | Why:
     return _Stand(tuple(observed), identity)
 
 
-def draft_commit(io: IO, space: Keyspace, mode: Mode, target: Target, value: Any, ttl: float) -> Commit | Why:
+def draft_commit(  # noqa: PLR0913 - a set's arguments
+    io: IO, space: Keyspace, mode: Mode, target: Target, value: Any, ttl: float, *, computed: bool = True
+) -> Commit | Why:
     """Make the commit of a set or an add.
 
     Raises:
         EncodeError: the codec cannot carry the value.
     """
     number, payload = codecs.encode(value, space.codec)
-    stand = _stand(space, target)
+    stand = _stand(space, target) if computed else _Stand((None,) * (len(target.declared.tags) + 1), None)
     if isinstance(stand, Why):
         return stand
     entry = space.names.entry(target.raw, target.declared.home)
@@ -135,39 +137,36 @@ async def set_many(io: IO, space: Keyspace, values: Sequence[tuple[Target, Any]]
     for target, why in drafts:
         if isinstance(why, Why):
             await look_at_head(io, space, target, remove=True)
+            capture.stored(space.serial, target.raw)
             _refuse(space, target.key, why)
             unstored.append(target.key)
     done = await io.commit([commit for _, commit in commits]) if commits else []
     for (target, commit), committed in zip(commits, done, strict=True):
+        capture.stored(space.serial, target.raw)
         if not report(space, target.key, commit, committed):
-            _excuse(space, target, commit, committed)
             unstored.append(target.key)
     return unstored
 
 
-def _excuse(space: Keyspace, target: Target, commit: Commit, committed: Committed) -> None:
-    """A stamp remembered from a miss has been invalidated since: the next set of this key takes the present one."""
-    if committed.outcome in (Outcome.STALE, Outcome.CLOSED):
-        capture.excuse(space.serial, commit.stamp_names[committed.position], target.raw)
+async def add(io: IO, space: Keyspace, target: Target, value: Any, ttl: float, *, computed: bool = True) -> bool | Why:
+    """Store a value only if there is no fresh entry: True, False, or why it may not be stored.
 
-
-async def add(io: IO, space: Keyspace, target: Target, value: Any, ttl: float) -> bool:
-    """Store a value only if there is no fresh entry."""
+    `computed` is False for a value that depends on nothing that was read: it needs no look before.
+    """
     for _ in range(MAX_ROUNDS):
         seen, _ttl = await look_at_head(io, space, target)
         if isinstance(seen.verdict, Fresh):
             return False
-        commit = draft_commit(io, space, Mode.ADD, target, value, ttl)
+        commit = draft_commit(io, space, Mode.ADD, target, value, ttl, computed=computed)
         if isinstance(commit, Why):
+            capture.stored(space.serial, target.raw)
             _refuse(space, target.key, commit)
-            return False
+            return commit
         commit = replace(commit, seen=seen.probe)
         [committed] = await io.commit([commit])
         if committed.outcome is not Outcome.EXISTS:
-            stored = report(space, target.key, commit, committed)
-            if not stored:
-                _excuse(space, target, commit, committed)
-            return stored
+            capture.stored(space.serial, target.raw)
+            return report(space, target.key, commit, committed) or WHY_OF[committed.outcome]
     return False  # others kept storing it: there is an entry
 
 
@@ -185,12 +184,24 @@ async def delete(io: IO, space: Keyspace, target: Target) -> bool:
 async def has_key(io: IO, space: Keyspace, target: Target) -> bool:
     """Whether there is a fresh entry."""
     seen, _ = await look_at_head(io, space, target)
+    await _inherit(io, space, seen)
     return isinstance(seen.verdict, Fresh)
+
+
+async def _inherit(io: IO, space: Keyspace, seen: Look) -> None:
+    """A loader that asks for an entry depends on it, be it there or not."""
+    if capture.heir(space) is None:
+        return
+    if isinstance(seen.verdict, Fresh):
+        seen.inherit(space)
+    else:
+        await after_miss(io, space, [seen])
 
 
 async def ttl(io: IO, space: Keyspace, target: Target) -> float | None:
     """Seconds that a fresh entry has left; infinite for no limit; None where there is none."""
     seen, left = await look_at_head(io, space, target)
+    await _inherit(io, space, seen)
     return left if isinstance(seen.verdict, Fresh) else None
 
 
@@ -260,11 +271,12 @@ async def incr(io: IO, space: Keyspace, target: Target, step: tuple[int, int | N
         first = initial + delta
         if not 0 <= first <= codecs.MAX_COUNTER:
             raise NotACounterError
-        if await add(io, space, target, first, ttl):
+        added = await add(io, space, target, first, ttl, computed=False)
+        if added is True:
             return first
-        if not await has_key(io, space, target):
-            break
-    return first  # it may not be stored (a tag is closed), or others keep replacing it: an event has said so
+        if isinstance(added, Why):
+            raise StoreRefusedError(f"{target.key!r} could not be counted: {added.value}.")
+    raise StoreRefusedError(f"{target.key!r} could not be counted: others keep replacing it.")
 
 
 async def invalidate(io: IO, space: Keyspace, tags: Sequence[str]) -> Invalidated:

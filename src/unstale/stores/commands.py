@@ -75,18 +75,21 @@ def new_token() -> bytes:
     return os.urandom(9).hex().encode()
 
 
-def milliseconds(seconds: float) -> int:
-    """For PX and PEXPIRE: at least one."""
-    return max(1, round(seconds * 1000))
+def milliseconds(seconds: float) -> bytes:
+    """For PX and PEXPIRE: at least one.
+
+    Bytes, as all that is packed: on an int, hiredis 3.5 crashes the process when a signal's handler raises.
+    """
+    return b"%d" % max(1, round(seconds * 1000))
 
 
 def _limit(seconds: float) -> bytes:
     """For the scripts: milliseconds, or nothing for no limit."""
-    return b"" if math.isinf(seconds) else b"%d" % milliseconds(seconds)
+    return b"" if math.isinf(seconds) else milliseconds(seconds)
 
 
 def _evalsha(script: Script, keys: Sequence[bytes], *arguments: Any) -> Command:
-    return (b"EVALSHA", script.digest, len(keys), *keys, *arguments)
+    return (b"EVALSHA", script.digest, b"%d" % len(keys), *keys, *arguments)
 
 
 def by_text(command: Command) -> Command:
@@ -151,7 +154,11 @@ def _strings(reply: Any, count: int) -> list[bytes | None]:
 
 def peek(entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes]) -> Trip[Peek]:
     """GETRANGE, PTTL and MGET; UNLINK where something is to go."""
-    commands: list[Command] = [(b"GETRANGE", entry, 0, PEEK_BYTES - 1), (b"PTTL", entry), (b"MGET", *stamp_names)]
+    commands: list[Command] = [
+        (b"GETRANGE", entry, b"0", b"%d" % (PEEK_BYTES - 1)),
+        (b"PTTL", entry),
+        (b"MGET", *stamp_names),
+    ]
     if remove:
         commands.append((b"UNLINK", *remove))
 
@@ -180,19 +187,19 @@ def open_(
     token, stamps = new_token(), [new_stamp() for _ in missing]
     commands: list[Command] = []
     if lease is not None:
-        commands.append((b"SET", lease, token, b"NX", b"PX", milliseconds(lease_seconds)))
+        commands.append((b"SET", lease, token, b"NX", b"GET", b"PX", milliseconds(lease_seconds)))
     commands += [
         (b"SET", name, stamp, b"NX", b"GET", b"PX", milliseconds(stamp_ttl))
         for name, stamp in zip(missing, stamps, strict=True)
     ]
     if entry is not None:
-        commands.append((b"GETRANGE", entry, 0, HEAD_PROBE - 1))
+        commands.append((b"GETRANGE", entry, b"0", b"%d" % (HEAD_PROBE - 1)))
 
     def parse(replies: list[Any], identity: bytes) -> Opening:
-        taken = lease is not None and checked(replies.pop(0)) is not None
+        holder = _string(replies.pop(0)) if lease is not None else b""
         head = _string(replies.pop()) if entry is not None else None
         found = [_opened(reply, stamp) for reply, stamp in zip(replies, stamps, strict=True)]
-        return Opening(token if taken else None, head, found, identity)
+        return Opening(token if holder is None else None, holder, head, found, identity)
 
     return Trip(commands, parse)
 
@@ -227,15 +234,15 @@ def commit(commits: Sequence[Commit], identity: bytes) -> Trip[list[Committed]]:
                 one.token,
                 b"0" if staged_so else _limit(ttl),
                 _limit(one.stamp_ttl),
-                int(one.prolong),
+                b"1" if one.prolong else b"0",
                 one.seen or b"",
                 *stamps,
             )
         )
 
-    def parse(replies: list[Any], _identity: bytes) -> list[Committed]:
-        pairs = zip(replies[::2], replies[1::2], sizes, strict=True)
-        return [_committed(staged, stored, size) for staged, stored, size in pairs]
+    def parse(replies: list[Any], _proved: bytes) -> list[Committed]:
+        done = [_committed(*each) for each in zip(replies[::2], replies[1::2], sizes, strict=True)]
+        return [_bound(one, committed, identity) for one, committed in zip(commits, done, strict=True)]
 
     return Trip(commands, parse)
 
@@ -251,6 +258,12 @@ def _committed(staged: Any, stored: Any, size: int) -> Committed:
         return Committed(Outcome.STORED, 0, size)
     outcome, position = checked(stored)
     return Committed(Outcome(outcome.decode()), position, size)
+
+
+def _bound(one: Commit, committed: Committed, identity: bytes) -> Committed:
+    """What was observed at one server and stored at another is never fresh: for its readers it was not stored."""
+    elsewhere = one.draft.fenced and one.identity not in (None, identity)
+    return Committed(Outcome.IDENTITY) if elsewhere and committed.outcome is Outcome.STORED else committed
 
 
 def release(lease: bytes, token: bytes) -> Trip[None]:
@@ -284,7 +297,7 @@ def modify(one: Modify, identity: bytes) -> Trip[int | Unmodified]:
     """A script that checks the entry's stamps, then counts or gives a new ttl."""
     keys = (one.entry, *one.stamp_names)
     if one.change is Change.INCREASE:
-        rest: tuple[Any, ...] = (one.delta,)
+        rest: tuple[Any, ...] = (b"%d" % one.delta,)
     else:
         rest = (one.times, _limit(one.ttl), _limit(one.stamp_ttl))
     command = _evalsha(MODIFY, keys, one.change.value.encode(), one.shape, one.names, identity, *rest)

@@ -8,6 +8,7 @@ It keeps nothing on disk. Its life hangs on file locks, which the kernel lets go
 - every user holds `users.lock` shared, and so do the children it forks;
 - a keeper process (`keeper.py`) starts the server, waits until it gets `users.lock` for itself, that is, until the last
   user is gone, and ends the server;
+- `server.lock` is held by the keeper and its server, as long as one of them lives;
 - `start.lock` lets one process at a time find out that there is no keeper and start one.
 """
 
@@ -16,7 +17,6 @@ from __future__ import annotations
 import fcntl
 import importlib.util
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -135,17 +135,25 @@ def _share(directory: Path) -> IO[bytes]:
 
 
 def _see_to_a_server(directory: Path, binary: Path, path: Path) -> None:
-    """Start the server if none listens. One that listens but does not answer is a server all the same."""
+    """Start the server if none runs. One that runs but does not answer is a server all the same."""
     with (directory / "start.lock").open("ab") as starting:
         fcntl.flock(starting, fcntl.LOCK_EX)
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(1.0)
-            try:
-                sock.connect(str(path))
-            except TimeoutError:
-                return
-            except OSError:
-                _start_keeper(directory, binary)
+        if not _runs(directory):
+            _start_keeper(directory, binary)
+        elif not path.exists():
+            raise StoreUnavailableError(
+                f"The embedded server of {directory} runs, but its socket was removed. End it first."
+            )
+
+
+def _runs(directory: Path) -> bool:
+    """Whether a server, or its keeper, holds the directory."""
+    with (directory / "server.lock").open("ab") as server:
+        try:
+            fcntl.flock(server, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
 
 
 def _start_keeper(directory: Path, binary: Path) -> None:

@@ -33,9 +33,13 @@ def main(directory: str, binary: str) -> int:
 def keep(directory: str, binary: str, tell: int) -> None:
     """Start the server, say so, wait for the last user to go, end it."""
     path = os.path.join(directory, "server.sock")
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # whoever started us may have blocked SIGTERM
+    held = os.open(os.path.join(directory, "server.lock"), os.O_RDWR | os.O_CREAT)
+    fcntl.flock(held, fcntl.LOCK_EX)
     server = subprocess.Popen(
         [binary, "--port", "0", "--unixsocket", path, "--unixsocketperm", "700", "--dir", directory]
         + ["--save", "", "--appendonly", "no", "--maxmemory-policy", "allkeys-lru"],
+        pass_fds=[held],
         preexec_fn=end_with_keeper,  # noqa: PLW1509 - this program has no threads
     )
     try:

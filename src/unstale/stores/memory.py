@@ -113,7 +113,7 @@ class MemoryStore:
     ) -> Opening:
         """See Store."""
         with self._lock:
-            token = None
+            token, holder = None, self._string(lease) if lease is not None else None
             if lease is not None and self._find(lease) is None:
                 token = os.urandom(9).hex().encode()
                 self._put(lease, token, lease_seconds)
@@ -122,7 +122,7 @@ class MemoryStore:
                     self._put(name, os.urandom(STAMP_SIZE), stamp_ttl)
             data = self._string(entry) if entry is not None else None
             head = data[:HEAD_PROBE] if data is not None else None
-            return Opening(token, head, [self._stamp(name) for name in missing], self.identity)
+            return Opening(token, holder, head, [self._stamp(name) for name in missing], self.identity)
 
     def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """See Store."""

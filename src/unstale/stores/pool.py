@@ -1,21 +1,39 @@
 """The connections of one process to one server: a stack, so that a few stay busy and the rest go idle.
 
-Taking and giving back are single list operations, safe between threads without a lock; making one is counted under a
-lock. After a fork the child begins with none: the parent's sockets are let go without a word to the server.
+Taking and giving back are single list operations, safe between threads and in a signal's handler, without a lock. Each
+connection holds a permit, which comes back when the connection goes, however it goes: a signal's exception can lose one
+anywhere. After a fork the child begins with none: the parent's sockets are let go without a word to the server.
 """
 
 from __future__ import annotations
 
 import os
-import threading
+import queue
+import time
 import weakref
 from collections.abc import Callable
-from time import monotonic
 
 from redis.connection import AbstractConnection
 
 from unstale.errors import PoolExhaustedError, StoreClosedError
 from unstale.stores.wire import Wire
+
+LOOK_SECONDS = 0.002
+"""How often one who waits looks whether a connection has come free."""
+
+
+class _Permit:
+    """The right to one connection. It is given back by going out of existence."""
+
+    __slots__ = ("_permits",)
+
+    def __init__(self, permits: queue.SimpleQueue[None]) -> None:
+        permits.get_nowait()
+        self._permits = permits
+
+    def __del__(self) -> None:
+        if hasattr(self, "_permits"):
+            self._permits.put(None)
 
 
 class Pool:
@@ -24,7 +42,6 @@ class Pool:
     Attributes:
         idle: the wires that nobody uses.
         generation: raised when all wires that exist must go; see `drop_all`.
-        waiting: how many threads wait for one to come back.
     """
 
     def __init__(self, connect: Callable[[], AbstractConnection], timeout: float, limit: int) -> None:
@@ -45,10 +62,9 @@ class Pool:
 
     def _begin(self) -> None:
         self.idle: list[Wire] = []
-        self._live: weakref.WeakSet[Wire] = weakref.WeakSet()  # weak: a signal's exception can lose a wire anywhere
-        self._making = 0
-        self.waiting = 0
-        self._changed = threading.Condition(threading.Lock())
+        self._permits: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(self._limit):
+            self._permits.put(None)
 
     def take(self) -> Wire:
         """A wire: an idle one, or a new one.
@@ -63,61 +79,34 @@ class Pool:
             try:
                 wire = self.idle.pop()
             except IndexError:
-                deadline = deadline or monotonic() + self._timeout
-                if self._may_make(deadline):
-                    return self._make()
-                continue
+                try:
+                    permit = _Permit(self._permits)
+                except queue.Empty:
+                    deadline = self._wait(deadline)
+                    continue
+                return Wire(self._connect(), self._timeout, self.generation, permit)
             if wire.generation == self.generation:
                 return wire
             self.discard(wire)
         raise StoreClosedError
 
-    def _may_make(self, deadline: float) -> bool:
-        """Count one more connection in; or wait until one comes free, or goes, and say no."""
-        with self._changed:
-            if len(self._live) + self._making < self._limit:
-                self._making += 1
-                return True
-            self.waiting += 1
-            try:
-                if not self._changed.wait_for(self._has_room, deadline - monotonic()):
-                    raise PoolExhaustedError
-            finally:
-                self.waiting -= 1
-            return False
-
-    def _has_room(self) -> bool:
-        return bool(self.idle) or len(self._live) + self._making < self._limit
-
-    def _make(self) -> Wire:
-        try:
-            wire = Wire(self._connect(), self._timeout, self.generation)
-            self._live.add(wire)
-            return wire
-        finally:
-            with self._changed:
-                self._making -= 1
-                self._changed.notify()
+    def _wait(self, deadline: float) -> float:
+        now = time.monotonic()
+        if deadline and now >= deadline:
+            raise PoolExhaustedError
+        time.sleep(LOOK_SECONDS)
+        return deadline or now + self._timeout
 
     def give(self, wire: Wire) -> None:
         """Give back a wire that works."""
         if wire.generation != self.generation or self._closed:
             self.discard(wire)
-            return
-        self.idle.append(wire)
-        if self.waiting:  # looked at after the append: who begins to wait in between sees the wire
-            self.wake()
-
-    def wake(self) -> None:
-        """Tell one who waits that something has changed."""
-        with self._changed:
-            self._changed.notify()
+        else:
+            self.idle.append(wire)
 
     def discard(self, wire: Wire) -> None:
         """Close a wire that broke or is too old."""
         wire.close()
-        self._live.discard(wire)
-        self.wake()
 
     def drop_all(self) -> None:
         """Let all wires go: the idle now, those in use when they come back, so never under another thread's read."""

@@ -32,11 +32,14 @@ _PING = (b"PING",)
 _OURS = ("max_connections", "timeout")
 """Options of redis-py's pool, which is not used; StoreOptions has them."""
 _TAKEN = frozenset(
-    {"connection_class", "db", "host", "password", "path", "port", "username"}
-    | {"client_name", "socket_connect_timeout", "socket_keepalive", "socket_timeout"}
+    {"connection_class", "db", "host", "password", "path", "port", "username"} | {"client_name", "socket_keepalive"}
 )
-_MOOT = frozenset({"decode_responses", "health_check_interval", "protocol", "retry_on_timeout"})
+_MOOT = frozenset(
+    {"decode_responses", "health_check_interval", "protocol", "retry_on_timeout"}
+    | {"socket_connect_timeout", "socket_timeout"}
+)
 """Options that other clients of the same URL may need: they change nothing here."""
+_ESCAPE = "This URL cannot be read. Percent-encode special characters in its password: # is %23, / is %2F, ? is %3F."
 
 
 def connector(url: str, timeout: float) -> Callable[[], AbstractConnection]:
@@ -48,10 +51,12 @@ def connector(url: str, timeout: float) -> Callable[[], AbstractConnection]:
     try:
         options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
     except ValueError:  # its text may show a part of the password
-        text = "redis-py cannot read this URL. Percent-encode special characters in the password: # is %23, / is %2F."
-        raise ConfigurationError(text) from None
+        raise ConfigurationError(_ESCAPE) from None
+    parts = urlsplit(url)
+    if "@" in parts.path + parts.query + parts.fragment and "path" not in options:  # so what is shown may be a secret
+        raise ConfigurationError(_ESCAPE)
     kind = options.pop("connection_class", Connection)
-    path = urlsplit(url).path.strip("/")
+    path = parts.path.strip("/")
     if "path" not in options and path and not path.isdecimal():
         raise ConfigurationError(f"Behind the host a URL has the database's number, not {path[:20]!r}.")
     for name in options:
@@ -59,7 +64,7 @@ def connector(url: str, timeout: float) -> Callable[[], AbstractConnection]:
             raise ConfigurationError(f"Give {name} to the cache, not in the URL: Cache.from_url(url, {name}=…).")
         if name not in _TAKEN | _MOOT and not name.startswith("ssl_"):
             raise ConfigurationError(f"A cache's URL takes no option {name[:40]!r}.")
-    given = {"socket_timeout": timeout, "socket_connect_timeout": timeout, **options}
+    given = {**options, "socket_timeout": timeout, "socket_connect_timeout": timeout}
     # RESP2, without decoding: the wire reads the socket itself. No retries: see this module's rule.
     fixed = {"protocol": 2, "decode_responses": False, "retry": Retry(NoBackoff(), 0), "retry_on_timeout": False}
 
@@ -106,8 +111,11 @@ class RedisStore:
             packed = commands.pack_read(names) if type(names) is tuple else commands.pack((b"MGET", *names))
             if wire.send(packed) != len(packed):
                 raise ConnectionResetError  # noqa: TRY301 - the long way sends in parts
-            wire.reader.feed(wire.recv(RECEIVE_BYTES))
-            reply = wire.reader.gets()
+            try:
+                wire.reader.feed(wire.recv(RECEIVE_BYTES))
+                reply = wire.reader.gets()
+            except BlockingIOError:  # not there within a slice of the time limit
+                reply = False
             if reply is False:
                 reply = wire.receive()
         except (BlockingIOError, TimeoutError) as error:
@@ -127,8 +135,6 @@ class RedisStore:
             pool.give(wire)
         else:
             pool.idle.append(wire)
-            if pool.waiting:
-                pool.wake()
         return reply, wire.identity
 
     def _run(self, make: Callable[[bytes], Trip[T]], *, once: bool = False) -> T:

@@ -35,6 +35,9 @@ from unstale.stores.commands import Command, checked, pack
 
 PROOF_SECONDS: Final = 1.0
 RECEIVE_BYTES: Final = 65536
+SLICE_SECONDS: Final = 0.005
+"""The kernel lets go of a read after this, and the wire looks at the clock. After a signal Python begins a read anew,
+and the kernel its time limit: in one piece, a profiler's signals would prolong it for ever."""
 
 _INFO_SERVER: Final = (b"INFO", b"server")
 _INFO_REPLICATION: Final = (b"INFO", b"replication")
@@ -52,7 +55,9 @@ class Wire:
     __slots__ = (
         "__weakref__",
         "_connection",
+        "_permit",
         "_run_id",
+        "_timeout",
         "generation",
         "identity",
         "proved_until",
@@ -62,7 +67,7 @@ class Wire:
         "sock",
     )
 
-    def __init__(self, connection: AbstractConnection, timeout: float, generation: int) -> None:
+    def __init__(self, connection: AbstractConnection, timeout: float, generation: int, permit: object = None) -> None:
         """Connect, and prove role and identity.
 
         Raises:
@@ -70,12 +75,16 @@ class Wire:
             StoreAuthError: the credentials were refused.
         """
         self._connection = connection
+        self._permit = permit  # held until this wire is closed, or gone
+        self._timeout = timeout
         self.generation = generation
         self.identity = b""
         self._run_id = b""
         self.proved_until = 0.0
         try:
             connection.connect()  # type: ignore[no-untyped-call]
+        except redis.exceptions.ResponseError as error:
+            raise _refused(error) from None  # its text may show the password
         except redis.exceptions.RedisError as error:
             raise _translated(error) from error
         except UnicodeError as error:
@@ -98,10 +107,9 @@ class Wire:
         """Let the kernel limit send and recv where it can: it costs nothing, settimeout() a poll for every call."""
         plain: object = sock  # gevent's and eventlet's are no subclasses
         if isinstance(plain, _socket.socket) and not isinstance(plain, ssl.SSLSocket):
-            limit = struct.pack("@ll", int(timeout), int(timeout % 1 * 1_000_000))
             sock.settimeout(None)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(min(timeout, SLICE_SECONDS)))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeout))
         else:
             sock.settimeout(timeout)
 
@@ -155,17 +163,30 @@ class Wire:
         """The next reply; error replies are returned. Raises OSError or hiredis.ProtocolError."""
         reader = self.reader
         reply = reader.gets()
+        deadline = 0.0
         while reply is False:
-            data = self.recv(RECEIVE_BYTES)
+            try:
+                data = self.recv(RECEIVE_BYTES)
+            except BlockingIOError:  # a slice of the time limit is over
+                deadline = deadline or monotonic() + self._timeout - SLICE_SECONDS
+                if monotonic() >= deadline:
+                    raise
+                continue
             if not data:
                 raise ConnectionResetError
+            deadline = 0.0
             reader.feed(data)
             reply = reader.gets()
         return reply
 
     def close(self) -> None:
         """Close the socket, if this process made it."""
+        self._permit = None
         self._connection.disconnect()  # type: ignore[no-untyped-call]
+
+
+def _timeval(seconds: float) -> bytes:
+    return struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
 
 
 def _info(reply: Any) -> bytes:
@@ -194,4 +215,9 @@ def _translated(error: redis.exceptions.RedisError) -> StoreError:
         case redis.exceptions.ConnectionError():
             return StoreUnavailableError(f"{StoreUnavailableError.__doc__} ({error})")
         case _:
-            return StoreRefusedError(f"The server refused the connection: {error}")
+            return StoreRefusedError("The server refused the connection.")
+
+
+def _refused(error: redis.exceptions.ResponseError) -> StoreError:
+    text = str(error).partition(", with args beginning")[0]
+    return StoreRefusedError(f"The server refused the connection: {text}.")
