@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import Self
 
 import redis
 
@@ -86,8 +87,9 @@ class Server:
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGCONT)
 
-    def __enter__(self) -> Server:
-        return self.start()
+    def __enter__(self) -> Self:
+        self.start()
+        return self
 
     def __exit__(self, *exception: object) -> None:
         if self.process is not None:

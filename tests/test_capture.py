@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -12,7 +12,7 @@ import pytest
 
 from unstale import Cache, remembering
 from unstale.core import capture
-from unstale.core.capture import MAX_KEYS, MAX_REMEMBERED, excuse, forget, heir, inheriting, recall, remember
+from unstale.core.capture import MAX_KEYS, forget, heir, inheriting, recall, remember, stored
 from unstale.core.ports import Opening, Peek, Reading
 from unstale.core.stamps import CLOSED
 from unstale.errors import StoreTimeoutError
@@ -143,106 +143,103 @@ def test_loaders_in_threads_inherit_apart() -> None:
 
 def test_remember_and_recall() -> None:
     """What was seen is recalled, with the identity; missing and closed as well."""
-    remember(1, [(b"a", S1), (b"b", None), (b"c", CLOSED)], ID1)
-    assert [recall(1, name) for name in (b"a", b"b", b"c", b"d")] == [(S1, ID1), (None, ID1), (CLOSED, ID1), None]
+    remember(1, b"k", [(b"a", S1), (b"b", None), (b"c", CLOSED)], ID1)
+    seen = [recall(1, b"k", name) for name in (b"a", b"b", b"c", b"d")]
+    assert seen == [(S1, ID1), (None, ID1), (CLOSED, ID1), None]
 
 
 def test_caches_remember_apart() -> None:
-    """One cache's memory is not another's."""
-    remember(1, [(b"a", S1)], ID1)
-    assert recall(2, b"a") is None
+    """What one cache saw is nothing to another, nor is what it forgets."""
+    remember(1, b"k", [(b"a", S1)], ID1)
+    forget(2, [b"a"])
+    assert (recall(2, b"k", b"a"), recall(1, b"k", b"a")) == (None, (S1, ID1))
 
 
 def test_forget() -> None:
-    """What is forgotten is gone; forgetting what is not there is no matter."""
-    remember(1, [(b"a", S1), (b"b", S1)], ID1)
+    """What is forgotten is gone for every key; forgetting what is not there is no matter."""
+    remember(1, b"k", [(b"a", S1), (b"b", S1)], ID1)
     forget(1, [b"a", b"none"])
-    assert (recall(1, b"a"), recall(1, b"b")) == (None, (S1, ID1))
+    assert [recall(1, key, b"a") for key in (b"k", b"other")] == [None, None]
+    assert recall(1, b"k", b"b") == (S1, ID1)
     elsewhere(forget, 1, [b"a"])
 
 
 def test_remembering_ends() -> None:
     """What was remembered within is gone at the end, and what was remembered before is back."""
-    remember(1, [(b"a", S1)], ID1)
+    remember(1, b"k", [(b"a", S1)], ID1)
     with suppress(ZeroDivisionError), remembering():
-        assert recall(1, b"a") is None
-        remember(1, [(b"a", S2)], ID1)
+        assert recall(1, b"k", b"a") is None
+        remember(1, b"k", [(b"a", S2)], ID1)
         raise ZeroDivisionError
-    assert recall(1, b"a") == (S1, ID1)
+    assert recall(1, b"k", b"a") == (S1, ID1)
 
 
-def test_memory_is_bounded() -> None:
-    """A context remembers 1,024 stamps; the oldest go first."""
-    remember(1, [(b"%d" % number, S1) for number in range(MAX_REMEMBERED + 10)], ID1)
-    assert [recall(1, b"%d" % number) is None for number in (0, 9, 10, MAX_REMEMBERED + 9)] == [
-        True,
-        True,
-        False,
-        False,
-    ]
+def test_in_a_request_the_first_look_counts() -> None:
+    """In a request a key's first look counts, and for a key that was never read the first look at any."""
+    remember(1, b"k", [(b"a", S1)], ID1)
+    remember(1, b"k", [(b"a", S2)], ID2)
+    remember(1, b"other", [(b"a", S2)], ID2)
+    stored(1, b"k")
+    assert [recall(1, key, b"a") for key in (b"k", b"other", b"a third")] == [(S1, ID1), (S2, ID2), (S1, ID1)]
+
+
+def test_in_a_request_too_many_keys_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a request that read more keys than are remembered, what is not remembered counts as closed."""
+    monkeypatch.setattr(capture, "MAX_STRICT_KEYS", 2)
+    for number in range(4):
+        remember(1, b"%d" % number, [(b"s%d" % number, S1)], ID1)
+    assert recall(1, b"a third", b"never seen") == (CLOSED, b"")
+    assert recall(1, b"3", b"s3") == (S1, ID1)
+
+
+def outside(do: Callable[[], object]) -> object:
+    """Run something outside of any request."""
+    return contextvars.Context().run(do)
+
+
+def test_outside_the_last_look_counts() -> None:
+    """In a thread that lives on a key's last look counts, for that key only, and until it is set."""
+
+    def looks() -> list[object]:
+        remember(1, b"k", [(b"a", S1)], ID1)
+        remember(1, b"k", [(b"a", S2)], ID2)
+        seen: list[object] = [recall(1, key, b"a") for key in (b"k", b"other")]
+        stored(1, b"k")
+        return [*seen, recall(1, b"k", b"a")]
+
+    assert outside(looks) == [(S2, ID2), None, None]
+
+
+def test_outside_the_oldest_keys_go_first() -> None:
+    """In a thread that lives on 1,024 keys are remembered, and the oldest go first."""
+
+    def looks() -> list[bool]:
+        for number in range(MAX_KEYS + 10):
+            remember(1, b"%d" % number, [(b"a", S1)], ID1)
+        return [recall(1, b"%d" % number, b"a") is None for number in (0, 9, 10, MAX_KEYS + 9)]
+
+    assert outside(looks) == [True, True, False, False]
 
 
 def test_a_thread_remembers_apart() -> None:
-    """A thread has a memory of its own."""
-    remember(1, [(b"a", S1)], ID1)
+    """Another thread neither knows nor changes what this one remembers."""
+    remember(1, b"k", [(b"a", S1)], ID1)
     seen: list[object] = []
-    thread = threading.Thread(target=lambda: (seen.append(recall(1, b"a")), remember(1, [(b"a", S2)], ID1)))
+
+    def work() -> None:
+        seen.append(recall(1, b"k", b"a"))
+        remember(1, b"k", [(b"a", S2)], ID1)
+
+    thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert (seen, recall(1, b"a")) == ([None], (S1, ID1))
+    assert (seen, recall(1, b"k", b"a")) == ([None], (S1, ID1))
 
 
-def test_a_context_remembers_apart() -> None:
-    """A task in a context of its own has a memory of its own."""
-    elsewhere(remember, 1, [(b"a", S1)], ID1)
-    assert recall(1, b"a") is None
-
-
-def test_copied_contexts_remember_apart() -> None:
-    """Two tasks begun from one that has remembered something do not overwrite each other's memory."""
-    remember(1, [(b"z", S1)], ID1, b"key")
-    one, other = contextvars.copy_context(), contextvars.copy_context()
-    one.run(remember, 1, [(b"a", S1)], ID1, b"key")
-    other.run(remember, 1, [(b"a", S2)], ID1, b"key")
-    assert one.run(recall, 1, b"a", b"key") == (S1, ID1)
-    assert recall(1, b"a", b"key") is None
-
-
-def test_the_last_look_counts_for_its_own_key() -> None:
-    """Who looks at a key again computes its value anew: what he sees then is remembered for it."""
-    remember(1, [(b"a", S1)], ID1, b"key")
-    remember(1, [(b"a", S2)], ID2, b"key")
-    assert recall(1, b"a", b"key") == (S2, ID2)
-
-
-def test_the_first_look_counts_for_other_keys() -> None:
-    """For a key that nobody looked at, the first look at any key is remembered: its value may be as old."""
-    remember(1, [(b"a", S1)], ID1, b"key")
-    remember(1, [(b"a", S2)], ID2, b"another")
-    assert [recall(1, b"a", key) for key in (b"key", b"another", b"a third", None)] == [
-        (S1, ID1),
-        (S2, ID2),
-        (S1, ID1),
-        (S1, ID1),
-    ]
-
-
-def test_excused() -> None:
-    """A key whose set was refused takes the stamp as it stands; what others remember stays, until the next look."""
-    remember(1, [(b"a", S1)], ID1, b"key")
-    excuse(1, b"a", b"key")
-    excuse(1, b"never seen", b"key")
-    assert [recall(1, b"a", key) for key in (b"key", b"another")] == [None, (S1, ID1)]
-    remember(1, [(b"a", S2)], ID1, b"key")
-    assert recall(1, b"a", b"key") == (S2, ID1)
-
-
-def test_keys_are_bounded() -> None:
-    """For many keys under one stamp the oldest looks are dropped; for their keys the first look counts then."""
-    remember(1, [(b"a", S1)], ID1, b"first")
-    for number in range(MAX_KEYS + 5):
-        remember(1, [(b"a", S2)], ID2, b"%d" % number)
-    assert [recall(1, b"a", key) for key in (b"0", b"%d" % (MAX_KEYS + 4))] == [(S1, ID1), (S2, ID2)]
+def test_tasks_of_a_request_share_its_memory() -> None:
+    """What a task saw holds for the others of its request: `asyncio.to_thread` runs each call in a copied context."""
+    contextvars.copy_context().run(remember, 1, b"k", [(b"a", S1)], ID1)
+    assert contextvars.copy_context().run(recall, 1, b"k", b"a") == (S1, ID1)
 
 
 class Wobbly(MemoryStore):

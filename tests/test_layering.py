@@ -36,7 +36,7 @@ def layer_of(part: str) -> int:
 
 
 def part_of(path: Path) -> str:
-    """A file's top-level part: core, stores, cache…"""
+    """A file's top-level part, such as core, stores or cache."""
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 

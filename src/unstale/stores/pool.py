@@ -22,18 +22,25 @@ LOOK_SECONDS = 0.002
 """How often one who waits looks whether a connection has come free."""
 
 
-class _Permit:
-    """The right to one connection. It is given back by going out of existence."""
+class Permit:
+    """The right to one connection; it is also given back by going out of existence."""
 
     __slots__ = ("_permits",)
 
     def __init__(self, permits: queue.SimpleQueue[None]) -> None:
+        """Take one. Raises queue.Empty."""
+        self._permits: queue.SimpleQueue[None] | None = None
         permits.get_nowait()
         self._permits = permits
 
+    def release(self) -> None:
+        """Give it back, once."""
+        permits, self._permits = self._permits, None
+        if permits is not None:
+            permits.put(None)
+
     def __del__(self) -> None:
-        if hasattr(self, "_permits"):
-            self._permits.put(None)
+        self.release()
 
 
 class Pool:
@@ -80,15 +87,22 @@ class Pool:
                 wire = self.idle.pop()
             except IndexError:
                 try:
-                    permit = _Permit(self._permits)
+                    permit = Permit(self._permits)
                 except queue.Empty:
                     deadline = self._wait(deadline)
                     continue
-                return Wire(self._connect(), self._timeout, self.generation, permit)
+                return self._make(permit)
             if wire.generation == self.generation:
                 return wire
             self.discard(wire)
         raise StoreClosedError
+
+    def _make(self, permit: Permit) -> Wire:
+        try:
+            return Wire(self._connect(), self._timeout, self.generation, permit)
+        except BaseException:
+            permit.release()  # whoever keeps the exception keeps this frame
+            raise
 
     def _wait(self, deadline: float) -> float:
         now = time.monotonic()
@@ -107,6 +121,7 @@ class Pool:
     def discard(self, wire: Wire) -> None:
         """Close a wire that broke or is too old."""
         wire.close()
+        wire.permit.release()
 
     def drop_all(self) -> None:
         """Let all wires go: the idle now, those in use when they come back, so never under another thread's read."""

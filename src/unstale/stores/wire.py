@@ -16,7 +16,7 @@ import ssl
 import struct
 from hashlib import blake2b
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import hiredis
 import redis
@@ -43,23 +43,31 @@ _INFO_SERVER: Final = (b"INFO", b"server")
 _INFO_REPLICATION: Final = (b"INFO", b"replication")
 
 
+class Permit(Protocol):
+    """The pool's leave for one connection."""
+
+    def release(self) -> None:
+        """Give it back."""
+
+
 class Wire:
     """A connection to one server.
 
     Attributes:
         identity: of the server, 16 bytes.
         proved_until: the monotonic time until which role and identity need no new proof.
+        permit: the right to be, which the pool takes back when it closes the wire, or with the wire itself.
         generation: of the pool, when it was made; a wire of an older one is not used again.
     """
 
     __slots__ = (
         "__weakref__",
         "_connection",
-        "_permit",
         "_run_id",
         "_timeout",
         "generation",
         "identity",
+        "permit",
         "proved_until",
         "reader",
         "recv",
@@ -67,7 +75,7 @@ class Wire:
         "sock",
     )
 
-    def __init__(self, connection: AbstractConnection, timeout: float, generation: int, permit: object = None) -> None:
+    def __init__(self, connection: AbstractConnection, timeout: float, generation: int, permit: Permit) -> None:
         """Connect, and prove role and identity.
 
         Raises:
@@ -75,7 +83,7 @@ class Wire:
             StoreAuthError: the credentials were refused.
         """
         self._connection = connection
-        self._permit = permit  # held until this wire is closed, or gone
+        self.permit = permit
         self._timeout = timeout
         self.generation = generation
         self.identity = b""
@@ -181,7 +189,6 @@ class Wire:
 
     def close(self) -> None:
         """Close the socket, if this process made it."""
-        self._permit = None
         self._connection.disconnect()  # type: ignore[no-untyped-call]
 
 
