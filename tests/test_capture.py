@@ -512,3 +512,39 @@ def test_capture_is_left_clean(cache: Cache) -> None:
     with pytest.raises(ZeroDivisionError):
         cache.get_or_set("k", lambda: 1 // 0)
     assert capture._running.get() is None
+
+
+def test_requests_begun_from_one_context_remember_apart(cache: Cache) -> None:
+    """Outside `remembering`, tasks begun from a context that has missed once keep their looks apart."""
+
+    def serve() -> None:
+        cache.get("warm-up")
+        one, other = contextvars.copy_context(), contextvars.copy_context()
+        one.run(cache.get, "k", tags=["a"])
+        elsewhere(cache.invalidate, "a")
+        other.run(cache.get, "k", tags=["a"])
+        one.run(lambda: cache.set("k", "computed before the invalidation", tags=["a"]))
+
+    outside(serve)
+    assert elsewhere(cache.get, "k") is None
+
+
+def test_a_set_by_another_task_of_the_request(cache: Cache) -> None:
+    """In a request, too, a task's value is held to its own look, whatever its fellows have looked at and set since."""
+    one, two, three = (contextvars.copy_context() for _ in range(3))
+    one.run(cache.get, "k", tags=["a"])
+    two.run(cache.get, "k", tags=["a"])
+    two.run(lambda: cache.set("k", "as old", tags=["a"]))
+    elsewhere(cache.invalidate, "a")
+    three.run(cache.get, "k", tags=["a"])
+    one.run(lambda: cache.set("k", "computed before the invalidation", tags=["a"]))
+    assert elsewhere(cache.get, "k") is None
+
+
+def test_an_invalidation_by_another_task_of_the_request(cache: Cache) -> None:
+    """What a task has computed before another one of its request invalidated the tag is not stored."""
+    one, two = contextvars.copy_context(), contextvars.copy_context()
+    one.run(cache.get, "k", tags=["a"])
+    two.run(cache.invalidate, "a")
+    one.run(lambda: cache.set("k", "computed before the invalidation", tags=["a"]))
+    assert elsewhere(cache.get, "k") is None

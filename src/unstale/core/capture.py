@@ -9,8 +9,9 @@ Two memories, each bound to the running context (thread or task):
   there before the value was computed. `invalidate` in the same context forgets its tags.
 
 Remembrance knows two kinds of context. Inside `remembering()`, a request or a job, it is strict: a key's first look
-counts, other keys of the same tags are held to the first look at any, and a refused set stays refused. Outside, in a
-thread that lives on, that would refuse for ever what was computed long after; there a key's last look counts, for that
+counts until it is set, other keys of the same tags are held to the first look at any, and a refused set is refused
+again until the key is read again. Outside, in a
+thread that lives on, that would refuse for ever what was computed long after: there a key's last look counts, for that
 key only, until a set was refused for it.
 """
 
@@ -80,13 +81,14 @@ Seen: TypeAlias = "tuple[Observed, bytes]"
 
 
 class _Memory:
-    """The looks of one context. Tasks that are begun inside share it."""
+    """The looks of one context. Tasks that are begun inside a request share the request's."""
 
-    __slots__ = ("keys", "overflown", "strict", "tags")
+    __slots__ = ("done", "keys", "overflown", "strict", "tags")
 
     def __init__(self, *, strict: bool) -> None:
         self.strict = strict
         self.overflown = False
+        self.done: set[tuple[int, bytes]] = set()
         self.keys: dict[tuple[int, bytes], dict[bytes, Seen]] = {}
         self.tags: dict[tuple[int, bytes], Seen] = {}
 
@@ -97,19 +99,29 @@ _remembered: ContextVar[_Memory | None] = ContextVar("unstale_remembered", defau
 def remember(owner: int, raw_key: bytes, stamps: Iterable[tuple[bytes, Observed]], identity: bytes) -> None:
     """Remember what a read of a key that missed saw under its stamps' names."""
     memory = _remembered.get()
-    if memory is None:
-        _remembered.set(memory := _Memory(strict=False))
     looks = {name: (stamp, identity) for name, stamp in stamps}
-    if memory.strict:
-        memory.keys[owner, raw_key] = {**looks, **memory.keys.get((owner, raw_key), {})}
-        for name, seen in looks.items():
-            memory.tags.setdefault((owner, name), seen)
-    else:
+    if memory is None or not memory.strict:
+        memory = _apart(memory)
         memory.keys.pop((owner, raw_key), None)
         memory.keys[owner, raw_key] = looks
+    else:
+        first = {} if (owner, raw_key) in memory.done else memory.keys.get((owner, raw_key), {})
+        memory.done.discard((owner, raw_key))
+        memory.keys[owner, raw_key] = {**looks, **first}
+        for name, seen in looks.items():
+            memory.tags.setdefault((owner, name), seen)
     if len(memory.keys) > (MAX_STRICT_KEYS if memory.strict else MAX_KEYS):
         memory.overflown = True
         memory.keys.pop(next(iter(memory.keys)), None)
+
+
+def _apart(memory: _Memory | None) -> _Memory:
+    """This context's own memory outside `remembering()`: a copy, since tasks are begun with their parent's."""
+    own = _Memory(strict=False)
+    if memory is not None:
+        own.keys.update(memory.keys)
+    _remembered.set(own)
+    return own
 
 
 def recall(owner: int, raw_key: bytes, name: bytes) -> Seen | None:
@@ -124,16 +136,25 @@ def recall(owner: int, raw_key: bytes, name: bytes) -> Seen | None:
 
 
 def stored(owner: int, raw_key: bytes) -> None:
-    """A key was set: what was seen before it has served. The next set without a look takes what stands."""
+    """A key was set, or refused: what was seen before it has served.
+
+    In a request the next look begins anew, but a set without one is held to what was seen;
+    outside it takes what stands.
+    """
     memory = _remembered.get()
-    if memory is not None and not memory.strict:
-        memory.keys.pop((owner, raw_key), None)
+    if memory is not None and memory.strict:
+        memory.done.add((owner, raw_key))
+    elif memory is not None and (owner, raw_key) in memory.keys:
+        del _apart(memory).keys[owner, raw_key]
 
 
 def forget(owner: int, names: Iterable[bytes]) -> None:
     """Forget stamps: this context has invalidated them itself."""
     memory = _remembered.get()
     if memory is not None:
+        if not memory.strict:
+            memory = _apart(memory)
+            memory.keys = {key: dict(looks) for key, looks in memory.keys.items()}
         for name in names:
             memory.tags.pop((owner, name), None)
             for (whose, _), looks in memory.keys.items():

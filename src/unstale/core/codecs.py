@@ -105,7 +105,7 @@ class _Library:
 
 
 class MsgPack(_Library):
-    """MessagePack by msgspec: plain data, datetimes, UUIDs. Dataclasses come back as dicts, tuples as lists."""
+    """MessagePack by msgspec: plain data, and datetimes and UUIDs as text. Dataclasses come back as dicts."""
 
     number: int = MSGPACK
     label = "MessagePack"

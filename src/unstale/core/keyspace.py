@@ -56,17 +56,19 @@ class Prolonged(dict[bytes, float]):
     """When this process last prolonged stamps. A stamp that expires costs misses only, so a guess is good enough."""
 
     def due(self, names: Sequence[bytes], ttl: float, stamp_ttl: float, now: float) -> bool:
-        """Whether stamps must be prolonged for an entry with this ttl; notes that they are.
+        """Whether stamps must be prolonged for an entry with this ttl.
 
-        Not if that was done less than a quarter of their life ago, and the entry lives no longer than half of it.
+        Not if that was done less than a quarter of their usual life ago, and the entry lives no longer than half of it.
+        Whoever creates or changes a stamp meanwhile gives it that life anew.
         """
         lately = all(now - self.get(name, -math.inf) < stamp_ttl / 4 for name in names)
-        if lately and math.isfinite(ttl) and ttl <= stamp_ttl / 2:
-            return False
+        return not (lately and math.isfinite(ttl) and ttl <= stamp_ttl / 2)
+
+    def note(self, names: Sequence[bytes], now: float) -> None:
+        """Note that stamps were prolonged. When there are too many, all notes go."""
         if len(self) >= MAX_HINTS:
             self.clear()
         self.update(dict.fromkeys(names, now))
-        return True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

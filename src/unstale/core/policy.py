@@ -51,8 +51,16 @@ def seconds(duration: Duration, name: str = "ttl") -> float:
     else:
         raise InvalidDurationError(f"{name} must be seconds, a timedelta or None, not {type(given).__name__}.")
     if not MIN_SECONDS <= value <= MAX_SECONDS:
-        raise InvalidDurationError(f"{name} must be at least 0.001 s and at most ten years; got {value!r} s.")
+        raise InvalidDurationError(f"{name} must be at least 0.001 s and at most ten years; got {_shown(given)} s.")
     return value
+
+
+def _shown(given: object) -> str:
+    seconds_given = given.total_seconds() if isinstance(given, timedelta) else given
+    try:
+        return repr(float(seconds_given))  # type: ignore[arg-type]
+    except OverflowError:
+        return "a number of far more"
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ class Outcome(Enum):
     EXISTS = "exists"
     EVICTED = "evicted"
     IDENTITY = "identity"
+    """It was observed at one server and stored at another: no reader will find it fresh."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,7 +187,7 @@ async def _load_and_store(io: IO, space: Keyspace, way: _Leased, fill: Fill) -> 
     except StoreError as error:
         space.fail(Failed(VERB, way.seen.target.key, error))
     else:
-        report(space, way.seen.target.key, commit, committed)
+        report(io, space, way.seen.target.key, commit, committed)
         if committed.outcome is Outcome.LEASE:
             space.slow.learn(way.seen.target.raw, commit.draft.load_seconds)
     return value
@@ -224,7 +224,7 @@ def _commit(space: Keyspace, way: _Leased, fill: Fill, loaded: _Loaded) -> Commi
         identity=way.observation.identity,
         draft=draft,
         stamp_ttl=stamp_ttl,
-        prolong=space.prolonged.due(stamp_names, fill.ttl, stamp_ttl, loaded.monotonic),
+        prolong=space.prolonged.due(stamp_names, fill.ttl, space.policy.stamp_ttl, loaded.monotonic),
         token=way.token,
     )
 
@@ -297,9 +297,11 @@ async def _give_back_quietly(io: IO, space: Keyspace, way: _Leased) -> None:
         space.fail(Failed(VERB, way.seen.target.key, error))
 
 
-def report(space: Keyspace, key: str, commit: Commit, committed: Committed) -> bool:
+def report(io: IO, space: Keyspace, key: str, commit: Commit, committed: Committed) -> bool:
     """Say what became of a commit; whether it was stored."""
     stored = committed.outcome is Outcome.STORED
+    if stored and commit.prolong:
+        space.prolonged.note(commit.stamp_names, io.monotonic())
     if space.emit is not None:
         draft = commit.draft
         ttl = None if draft.ttl == float("inf") else draft.ttl

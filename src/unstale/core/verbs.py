@@ -121,7 +121,7 @@ def draft_commit(  # noqa: PLR0913 - a set's arguments
         identity=stand.identity,
         draft=Draft(target.raw, target.declared, number, payload, io.now(), ttl, 0.0, fenced),
         stamp_ttl=stamp_ttl,
-        prolong=space.prolonged.due(stamp_names, ttl, stamp_ttl, io.monotonic()),
+        prolong=space.prolonged.due(stamp_names, ttl, space.policy.stamp_ttl, io.monotonic()),
     )
 
 
@@ -143,7 +143,7 @@ async def set_many(io: IO, space: Keyspace, values: Sequence[tuple[Target, Any]]
     done = await io.commit([commit for _, commit in commits]) if commits else []
     for (target, commit), committed in zip(commits, done, strict=True):
         capture.stored(space.serial, target.raw)
-        if not report(space, target.key, commit, committed):
+        if not report(io, space, target.key, commit, committed):
             unstored.append(target.key)
     return unstored
 
@@ -166,7 +166,7 @@ async def add(io: IO, space: Keyspace, target: Target, value: Any, ttl: float, *
         [committed] = await io.commit([commit])
         if committed.outcome is not Outcome.EXISTS:
             capture.stored(space.serial, target.raw)
-            return report(space, target.key, commit, committed) or WHY_OF[committed.outcome]
+            return report(io, space, target.key, commit, committed) or WHY_OF[committed.outcome]
     return False  # others kept storing it: there is an entry
 
 

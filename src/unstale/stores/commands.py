@@ -88,6 +88,11 @@ def _limit(seconds: float) -> bytes:
     return b"" if math.isinf(seconds) else milliseconds(seconds)
 
 
+def _px(seconds: float) -> tuple[bytes, ...]:
+    """SET's words for a ttl."""
+    return () if math.isinf(seconds) else (b"PX", milliseconds(seconds))
+
+
 def _evalsha(script: Script, keys: Sequence[bytes], *arguments: Any) -> Command:
     return (b"EVALSHA", script.digest, b"%d" % len(keys), *keys, *arguments)
 
@@ -189,8 +194,7 @@ def open_(
     if lease is not None:
         commands.append((b"SET", lease, token, b"NX", b"GET", b"PX", milliseconds(lease_seconds)))
     commands += [
-        (b"SET", name, stamp, b"NX", b"GET", b"PX", milliseconds(stamp_ttl))
-        for name, stamp in zip(missing, stamps, strict=True)
+        (b"SET", name, stamp, b"NX", b"GET", *_px(stamp_ttl)) for name, stamp in zip(missing, stamps, strict=True)
     ]
     if entry is not None:
         commands.append((b"GETRANGE", entry, b"0", b"%d" % (HEAD_PROBE - 1)))
@@ -273,9 +277,7 @@ def release(lease: bytes, token: bytes) -> Trip[None]:
 
 def bump(stamp_names: Sequence[bytes], stamp_ttl: float) -> Trip[list[Bumped | None]]:
     """SET XX GET for each stamp. None where the server had no memory for it: `unlink_open` must follow."""
-    commands: list[Command] = [
-        (b"SET", name, new_stamp(), b"XX", b"GET", b"PX", milliseconds(stamp_ttl)) for name in stamp_names
-    ]
+    commands: list[Command] = [(b"SET", name, new_stamp(), b"XX", b"GET", *_px(stamp_ttl)) for name in stamp_names]
     return Trip(commands, lambda replies, _: [_bumped(reply) for reply in replies])
 
 

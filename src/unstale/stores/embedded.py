@@ -8,7 +8,7 @@ It keeps nothing on disk. Its life hangs on file locks, which the kernel lets go
 - every user holds `users.lock` shared, and so do the children it forks;
 - a keeper process (`keeper.py`) starts the server, waits until it gets `users.lock` for itself, that is, until the last
   user is gone, and ends the server;
-- `server.lock` is held by the keeper and its server, as long as one of them lives;
+- `server.lock` is held by the server, as long as it lives;
 - `start.lock` lets one process at a time find out that there is no keeper and start one.
 """
 
@@ -147,7 +147,7 @@ def _see_to_a_server(directory: Path, binary: Path, path: Path) -> None:
 
 
 def _runs(directory: Path) -> bool:
-    """Whether a server, or its keeper, holds the directory."""
+    """Whether a server holds the directory."""
     with (directory / "server.lock").open("ab") as server:
         try:
             fcntl.flock(server, fcntl.LOCK_EX | fcntl.LOCK_NB)

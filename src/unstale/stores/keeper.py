@@ -42,6 +42,7 @@ def keep(directory: str, binary: str, tell: int) -> None:
         pass_fds=[held],
         preexec_fn=end_with_keeper,  # noqa: PLW1509 - this program has no threads
     )
+    os.close(held)  # the server holds it now: the lock lives as long as the server
     try:
         if not answers(path, server):
             return

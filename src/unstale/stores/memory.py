@@ -148,6 +148,8 @@ class MemoryStore:
         data = one.draft.seal(one.identity or self.identity, stamps)
         self._put(one.entry, data, one.draft.ttl)
         self._remove(one.lease)
+        if one.draft.fenced and one.identity not in (None, self.identity):
+            return Committed(Outcome.IDENTITY)
         return Committed(Outcome.STORED, 0, len(data))
 
     def _refusal(self, one: Commit, *, mine: bool) -> Committed | None:
