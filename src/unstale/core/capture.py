@@ -9,10 +9,9 @@ Two memories, each bound to the running context (thread or task):
   there before the value was computed. `invalidate` in the same context forgets its tags.
 
 Remembrance knows two kinds of context. Inside `remembering()`, a request or a job, it is strict: a key's first look
-counts until it is set, other keys of the same tags are held to the first look at any, and a refused set is refused
-again until the key is read again. Outside, in a
-thread that lives on, that would refuse for ever what was computed long after: there a key's last look counts, for that
-key only, until a set was refused for it.
+counts to the end, and other keys of the same tags are held to the first look at any. Outside, in a thread that lives
+on, that would refuse for ever what was computed long after: there a key's last look counts, for that key only, until
+it is set.
 """
 
 from __future__ import annotations
@@ -83,12 +82,11 @@ Seen: TypeAlias = "tuple[Observed, bytes]"
 class _Memory:
     """The looks of one context. Tasks that are begun inside a request share the request's."""
 
-    __slots__ = ("done", "keys", "overflown", "strict", "tags")
+    __slots__ = ("keys", "overflown", "strict", "tags")
 
     def __init__(self, *, strict: bool) -> None:
         self.strict = strict
         self.overflown = False
-        self.done: set[tuple[int, bytes]] = set()
         self.keys: dict[tuple[int, bytes], dict[bytes, Seen]] = {}
         self.tags: dict[tuple[int, bytes], Seen] = {}
 
@@ -105,9 +103,7 @@ def remember(owner: int, raw_key: bytes, stamps: Iterable[tuple[bytes, Observed]
         memory.keys.pop((owner, raw_key), None)
         memory.keys[owner, raw_key] = looks
     else:
-        first = {} if (owner, raw_key) in memory.done else memory.keys.get((owner, raw_key), {})
-        memory.done.discard((owner, raw_key))
-        memory.keys[owner, raw_key] = {**looks, **first}
+        memory.keys[owner, raw_key] = {**looks, **memory.keys.get((owner, raw_key), {})}
         for name, seen in looks.items():
             memory.tags.setdefault((owner, name), seen)
     if len(memory.keys) > (MAX_STRICT_KEYS if memory.strict else MAX_KEYS):
@@ -136,15 +132,9 @@ def recall(owner: int, raw_key: bytes, name: bytes) -> Seen | None:
 
 
 def stored(owner: int, raw_key: bytes) -> None:
-    """A key was set, or refused: what was seen before it has served.
-
-    In a request the next look begins anew, but a set without one is held to what was seen;
-    outside it takes what stands.
-    """
+    """A key was set, or refused: outside a request the next set without a look takes what stands."""
     memory = _remembered.get()
-    if memory is not None and memory.strict:
-        memory.done.add((owner, raw_key))
-    elif memory is not None and (owner, raw_key) in memory.keys:
+    if memory is not None and not memory.strict and (owner, raw_key) in memory.keys:
         del _apart(memory).keys[owner, raw_key]
 
 

@@ -267,7 +267,8 @@ def _committed(staged: Any, stored: Any, size: int) -> Committed:
 def _bound(one: Commit, committed: Committed, identity: bytes) -> Committed:
     """What was observed at one server and stored at another is never fresh: for its readers it was not stored."""
     elsewhere = one.draft.fenced and one.identity not in (None, identity)
-    return Committed(Outcome.IDENTITY) if elsewhere and committed.outcome is Outcome.STORED else committed
+    stored = committed.outcome is Outcome.STORED
+    return Committed(Outcome.IDENTITY) if elsewhere and stored else committed
 
 
 def release(lease: bytes, token: bytes) -> Trip[None]:
