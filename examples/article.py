@@ -10,7 +10,7 @@ no clock is asked, and a read is one round trip in place of two.
 Why unstale wins them: an entry records its tags' stamps (random bytes, not times) as they were *before* its value was
 computed, and is fresh only while every one of them still stands. `get` that misses remembers the stamps that it saw, so
 that the `set` which follows in the same thread or task stores under those, and not at all if one has changed since.
-(An action inside the very same request forgets them again: what is computed after it, is new.) `get_or_set` does the
+(In a request that is wrapped in `remembering()`, an action of its own counts like anybody's.) `get_or_set` does the
 same without relying on what is remembered, and lets one caller load while the others wait: prefer it.
 
 And why an unreadable value is a miss with unstale, where time stamps serve it: a value without readable metadata may be

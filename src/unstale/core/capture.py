@@ -6,12 +6,12 @@ Two memories, each bound to the running context (thread or task):
   (never read anew) to what the loader's own result will record. So a value computed from cached values is stale when
   any of them is. What cannot be inherited (a value whose stamps are not known) keeps the result from being stored.
 - *Remembrance.* A `get` that missed remembers the stamps it saw, so that the `set` that follows stores under what stood
-  there before the value was computed. `invalidate` in the same context forgets its tags.
+  there before the value was computed.
 
 Remembrance knows two kinds of context. Inside `remembering()`, a request or a job, it is strict: a key's first look
 counts to the end, and other keys of the same tags are held to the first look at any. Outside, in a thread that lives
 on, that would refuse for ever what was computed long after: there a key's last look counts, for that key only, until
-it is set.
+it is set, or one of its tags is invalidated in the same context.
 """
 
 from __future__ import annotations
@@ -139,17 +139,14 @@ def stored(owner: int, raw_key: bytes) -> None:
 
 
 def forget(owner: int, names: Iterable[bytes]) -> None:
-    """Forget stamps: this context has invalidated them itself."""
+    """Forget stamps that this context has invalidated itself. In a request nothing is: its tasks may compute still."""
     memory = _remembered.get()
-    if memory is not None:
-        if not memory.strict:
-            memory = _apart(memory)
-            memory.keys = {key: dict(looks) for key, looks in memory.keys.items()}
-        for name in names:
-            memory.tags.pop((owner, name), None)
-            for (whose, _), looks in memory.keys.items():
-                if whose == owner:
-                    looks.pop(name, None)
+    if memory is not None and not memory.strict:
+        gone = set(names)
+        own = _apart(memory)
+        for (whose, key), looks in memory.keys.items():
+            if whose == owner:
+                own.keys[whose, key] = {name: seen for name, seen in looks.items() if name not in gone}
 
 
 @contextmanager
