@@ -162,6 +162,18 @@ def test_error_does_not_tell_the_value(name: str, value: object) -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_error_does_not_repeat_an_unknown_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an error whose text could hold anything only the type is told."""
+
+    def fail(_: object) -> bytes:
+        raise ValueError("secret")
+
+    codec = codecs.MsgPack()
+    monkeypatch.setattr(codec, "_encode", fail)
+    with pytest.raises(EncodeError, match=r"^MessagePack cannot carry this list: ValueError\.$"):
+        codec.encode([])
+
+
 @pytest.mark.parametrize("value", ["text", None, 1.5, [1], -1, {"a": 1}], ids=repr)
 def test_raw_codec_carries_bytes_only(value: object) -> None:
     """The raw codec refuses what is not bytes."""

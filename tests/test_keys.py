@@ -354,8 +354,9 @@ def test_clustered_key_that_spells_anothers_home() -> None:
 
 
 def test_clustered_entries_spread() -> None:
-    """Clustered, the entries of many homes spread over many slots."""
+    """Clustered, the entries of many homes, and those of many keys without one, spread over many slots."""
     assert len({key_slot(CLUSTERED.entry(b"k", f"user:{n}")) for n in range(100)}) > 90
+    assert len({key_slot(CLUSTERED.entry(b"%d" % n)) for n in range(100)}) > 90
 
 
 @pytest.mark.parametrize("names", [NAMES, CLUSTERED], ids=["plain", "clustered"])
