@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from unstale.core import layout
-from unstale.core.entry import Draft, UnreadableError, parse, value_of
+from unstale.core.entry import Draft, UnreadableError, parse
 from unstale.core.keys import MAX_KEY_BYTES, MAX_TAG_BYTES, MAX_TAGS, ROOTS, Names
 from unstale.core.ports import HEAD_PROBE, PEEK_BYTES
 from unstale.errors import DecodeError

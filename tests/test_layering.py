@@ -12,7 +12,8 @@ LAYERS = [
     ["errors", "events"],
     ["core"],
     ["stores"],
-    ["cache", "aio", "local", "outbox"],
+    ["cached", "draw", "facade", "flights", "options", "templates"],
+    ["cache", "aio", "local", "outbox", "runners"],
     ["testing", "tools", "contrib"],
 ]
 IMPURE = {"asyncio", "datetime.datetime", "logging", "os", "random", "redis", "socket", "threading", "time", "uuid"}

@@ -7,9 +7,23 @@ orders = cache.get_or_set("orders:42", load_orders, tags=["user:42/orders"])
 cache.invalidate("user:42")
 """
 
+from typing import TYPE_CHECKING
+
 from unstale.cache import Cache
-from unstale.core.capture import remembering
+from unstale.core.capture import carry, remembering
 from unstale.errors import UnstaleError
 
-__all__ = ["Cache", "UnstaleError", "remembering"]
+if TYPE_CHECKING:
+    from unstale.aio import AsyncCache
+
+__all__ = ["AsyncCache", "Cache", "UnstaleError", "carry", "remembering"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """`AsyncCache`, when it is first asked for: asyncio takes as long to import as all the rest."""
+    if name == "AsyncCache":
+        from unstale.aio import AsyncCache  # noqa: PLC0415
+
+        return AsyncCache
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,38 +1,37 @@
-"""`Cache`: the synchronous façade. The hit path stands here, lean; all else is the core's, driven without a loop."""
+"""`Cache`: the synchronous façade. Its store reads and waits; all else is `facade` and the core, driven without a loop."""
 
 from __future__ import annotations
 
 import inspect
+import os
+import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar, cast
+from typing import Any, ParamSpec, Self, TypeVar, Unpack
 
-from unstale.core import capture, codecs, verbs
-from unstale.core.freshness import payload_at
-from unstale.core.keys import END, Names, TagSet, check_tag, key_bytes, quote_part, root_tag
-from unstale.core.keyspace import NOTHING, Keyspace, Look, Snapshot, Target, assess, serve
-from unstale.core.layout import CODEC_AT, FLAGS_AT
-from unstale.core.policy import DEFAULT, Duration, Policy, Ttl, seconds
-from unstale.core.ports import Bumped, Commit, Committed, Modify, Opening, Peek, Reading, Store, Unmodified
-from unstale.core.refresh import Fill, load_only, refresh
-from unstale.core.stamps import CLOSED
-from unstale.errors import (
-    ConfigurationError,
-    DecodeError,
-    InvalidTagError,
-    LoaderError,
-    NotACounterError,
-    StoreClosedError,
-    StoreError,
-)
-from unstale.events import Failed, Hit, Hook, Invalidated
-from unstale.stores.options import StoreOptions
+from unstale.cached import CachedFunction, KeyOf, TagsOf, recipe_of
+from unstale.core import batch, refresh, verbs
+from unstale.core.keyspace import NOTHING, Keyspace, Look, assess, look
+from unstale.core.policy import DEFAULT, Duration, Ttl
+from unstale.core.ports import Flight, Store
+from unstale.core.refresh import Fill, load_only
+from unstale.draw import chance
+from unstale.errors import LoaderError, StoreError
+from unstale.events import Invalidated
+from unstale.facade import Cold, Facade, Tags, TagsOfKey
+from unstale.flights import Flights
+from unstale.options import CacheOptions, make_keyspace, store_options
+from unstale.stores.immediate import Immediate
 from unstale.stores.urls import open_store
 
+P = ParamSpec("P")
 T = TypeVar("T")
 D = TypeVar("D")
-Tags: TypeAlias = Sequence[str]
+
+Runner = Callable[[Callable[[], None]], object]
+"""Does a job elsewhere and soon: `executor.submit`, for one."""
 
 
 class _Stopped(BaseException):
@@ -43,41 +42,22 @@ class _Stopped(BaseException):
         self.error = error
 
 
-class _SyncIO:
+class _SyncIO(Immediate):
     """The core's `IO` over a synchronous store: nothing in it ever suspends."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    async def read(self, names: Sequence[bytes]) -> Reading:
-        return self._store.read(names)
-
-    async def peek(self, entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes] = ()) -> Peek:
-        return self._store.peek(entry, stamp_names, remove)
-
-    async def open(
-        self, entry: bytes | None, missing: Sequence[bytes], lease: bytes | None, lease_seconds: float, stamp_ttl: float
-    ) -> Opening:
-        return self._store.open(entry, missing, lease, lease_seconds, stamp_ttl)
-
-    async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
-        return self._store.commit(commits)
-
-    async def release(self, lease: bytes, token: bytes) -> None:
-        self._store.release(lease, token)
-
-    async def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float) -> list[Bumped]:
-        return self._store.bump(stamp_names, stamp_ttl)
-
-    async def modify(self, modify: Modify) -> int | Unmodified:
-        return self._store.modify(modify)
+    def __init__(self, store: Store, runner: Runner | None) -> None:
+        super().__init__(store)
+        self._runner = runner
+        self.runs = runner is not None
+        self._flights: Flights[threading.Event] = Flights(threading.Event)
+        _ios.add(self)
 
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - no loop drives this
 
-    async def call(self, loader: Callable[[], Any]) -> Any:
+    async def call(self, loader: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            value = loader()
+            value = loader(*arguments)
         except StopIteration as error:
             raise _Stopped(error) from error
         if inspect.isawaitable(value):
@@ -86,11 +66,45 @@ class _SyncIO:
             raise LoaderError
         return value
 
+    def spawn(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        assert self._runner is not None  # noqa: S101 - asked first
+        self._runner(lambda: _run(job()))
+
+    def lead(self, flight: Flight) -> bool:
+        return self._flights.lead(flight)
+
+    async def join(self, flight: Flight, seconds: float) -> None:
+        landed = self._flights.find(flight)
+        if landed is not None:
+            landed.wait(seconds)
+
+    def land(self, flight: Flight) -> None:
+        landed = self._flights.land(flight)
+        if landed is not None:
+            landed.set()
+
+    def forked(self) -> None:
+        self._flights.forget()
+
     def monotonic(self) -> float:
         return time.monotonic()
 
     def now(self) -> float:
         return time.time()
+
+    def chance(self) -> float:
+        return chance()
+
+
+_ios: weakref.WeakSet[_SyncIO] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for io in list(_ios):
+        io.forked()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _run(steps: Coroutine[Any, Any, T]) -> T:
@@ -108,38 +122,7 @@ def _run(steps: Coroutine[Any, Any, T]) -> T:
     raise error
 
 
-class _Reporter:
-    """Tells of the store's failures: to the hook, or else to the log, at most once a second."""
-
-    def __init__(self, hook: Hook | None) -> None:
-        self._hook = hook
-        self._silent_until = 0.0
-        self._unsaid = 0
-
-    def __call__(self, event: Failed) -> None:
-        if self._hook is not None:
-            self._hook(event)
-            return
-        self._unsaid += 1
-        if time.monotonic() >= self._silent_until:
-            self._silent_until = time.monotonic() + 1.0
-            count, self._unsaid = self._unsaid, 0
-            import logging  # noqa: PLC0415 - only a failure pays for it
-
-            text = "%s failed, gone on without the cache (%d such since the last line): %s"
-            logging.getLogger("unstale").warning(text, event.operation, count, event.error)
-
-
-class _Cold:
-    """What the hit path leaves to the core: everything it has read so far."""
-
-    __slots__ = ("arguments",)
-
-    def __init__(self, *arguments: Any) -> None:
-        self.arguments = arguments
-
-
-class Cache:
+class Cache(Facade):
     """A cache on Redis or Valkey whose entries are invalidated by tags, without deleting keys.
 
     An entry is fresh if and only if every stamp that it recorded equals that tag's stamp now. To every verb a stale
@@ -149,66 +132,32 @@ class Cache:
     A cache may be used from many threads, after a fork, and under gevent.
     """
 
-    __slots__ = ("_emit", "_hints", "_io", "_names", "_prefix", "_raw_prefix", "_space", "_store", "_tagset")
+    __slots__ = ("_io", "_store")
 
-    def __init__(self, store: Store, space: Keyspace, *, prefix: str = "") -> None:
+    def __init__(self, store: Store, space: Keyspace, *, prefix: str = "", io: _SyncIO | None = None) -> None:
         """Put the parts together; `from_url` is the usual way."""
+        super().__init__(space, prefix)
         self._store = store
-        self._space = space
-        self._prefix = prefix
-        self._raw_prefix = prefix.encode()
-        self._io = _SyncIO(store)
-        self._names = space.names
-        self._tagset = space.names.tagset
-        self._hints = space.hints
-        self._emit = space.emit
+        self._io = io or _SyncIO(store, None)
 
     @classmethod
-    def from_url(  # noqa: PLR0913 - all a cache's options, by name
-        cls,
-        url: str,
-        *,
-        namespace: str = "unstale",
-        ttl: Duration = 300.0,
-        timeout: Duration = 0.3,
-        max_connections: int = 64,
-        codec: str = "msgpack",
-        fence: str = "tags",
-        lease: Duration = 10.0,
-        stamp_ttl: Duration = 86400.0,
-        on_event: Hook | None = None,
-    ) -> Self:
+    def from_url(cls, url: str, **options: Unpack[CacheOptions]) -> Self:
         """Make a cache for a URL.
 
         Args:
             url: redis://, rediss://, unix:// (with redis-py's options), embedded:// or memory://.
-            namespace: what its names in Redis begin with; several caches can share a database by it.
-            ttl: seconds that an entry stays fresh where a call says nothing; None for no limit.
-            timeout: seconds for connecting and for each answer. A call ends within about three times this.
-            max_connections: most connections of this process.
-            codec: for values other than bytes and small unsigned integers: "msgpack", "json" or "raw".
-            fence: "tags" binds entries with tags to the server's identity, so that a failover or a restart from an old
-                snapshot cannot bring them back; "all" binds every entry.
-            lease: seconds that a loader may take before another may try, where the last load's time is not known.
-            stamp_ttl: seconds that a stamp lives at least; entries that live longer prolong theirs.
-            on_event: called with each event (`unstale.events`).
+            options: see `CacheOptions`; the usual ones are `namespace`, `ttl`, `timeout`.
 
         Raises:
             ConfigurationError: the URL or an option makes no sense.
             InvalidDurationError: a duration is not above zero.
         """
-        if timeout is None or lease is None:
-            raise ConfigurationError("timeout and lease need a limit in seconds.")
-        if type(max_connections) is not int or max_connections < 1:
-            raise ConfigurationError("max_connections must be an int of at least 1.")
-        policy = Policy(seconds(ttl), seconds(stamp_ttl, "stamp_ttl"), seconds(lease, "lease"), fence)
-        space = Keyspace(Names(namespace), codecs.codec_named(codec), policy, _Reporter(on_event), on_event)
-        return cls(open_store(url, StoreOptions(seconds(timeout, "timeout"), max_connections)), space)
+        space = make_keyspace(options)
+        store = open_store(url, store_options(options))
+        return cls(store, space, io=_SyncIO(store, options.get("runner")))
 
-    def __repr__(self) -> str:
-        """Name the namespace and the scope, never the URL."""
-        scope = f" scope={self._prefix[:-1]!r}" if self._prefix else ""
-        return f"<Cache namespace={self._names.namespace!r}{scope}>"
+    def _bound(self, prefix: str) -> Self:
+        return type(self)(self._store, self._space, prefix=prefix, io=self._io)
 
     def __enter__(self) -> Self:
         """Use as a context manager that closes at the end."""
@@ -220,43 +169,17 @@ class Cache:
         """Close."""
         self.close()
 
-    def _hit(self, key: str, tags: Tags) -> Any:
-        """The value of a fresh entry, in one trip, or a `_Cold`."""
-        raw = self._raw_prefix + key_bytes(key)
-        try:
-            declared = self._tagset(self._prefix, tags) if type(tags) is tuple else self._tagset_of(tags)
-        except TypeError:  # a tuple that holds what cannot be hashed
-            declared = self._tagset_of(tags)
-        expected = self._hints.get((raw, declared), declared) if self._hints else declared
-        values, identity = self._store.read(self._names.read_names(raw, expected, declared.home))
-        data = values.pop(0)
-        if data is not None:
-            at = payload_at(data, expected, expected.blob + raw + END, values, identity)
-            if at:
-                codec = data[CODEC_AT]
-                try:
-                    value = data[at:] if codec == codecs.RAW else codecs.decode(codec, memoryview(data)[at:])
-                except DecodeError:  # the core says why
-                    return _Cold(Target(key, raw, declared), expected, Snapshot(data, values, identity))
-                if capture.running() is not None:
-                    self._bequeath(raw, expected, cast("list[bytes]", values), identity if data[FLAGS_AT] else None)
-                if self._emit is not None:
-                    self._emit(Hit(key))
-                return value
-        return _Cold(Target(key, raw, declared), expected, Snapshot(data, values, identity))
+    def _hit(self, key: str, tags: Tags, into: Any) -> Any:
+        """The value of a fresh entry, in one trip, or a `Cold`."""
+        plan = self._plan(key, tags)
+        values, identity = self._store.read(plan[3])
+        return self._judge(key, plan, values, identity, into)
 
-    def _bequeath(self, raw: bytes, tagset: TagSet, stamps: list[bytes], identity: bytes | None) -> None:
-        """A hit inside a loader: the loader's result depends on it."""
-        heir = capture.heir(self._space)
-        if heir is not None:
-            heir.add(zip((*tagset.tags, root_tag(raw)), stamps, strict=True), identity)
+    def _look(self, cold: Cold) -> Look:
+        """Judge what the hit path could not."""
+        return _run(assess(self._io, self._space, cold.target, cold.expected, cold.snapshot))
 
-    def _finish(self, cold: _Cold) -> tuple[Any, Look]:
-        """Judge what the hit path could not; the value or NOTHING, and the look."""
-        seen = _run(assess(self._io, self._space, *cold.arguments))
-        return serve(self._space, seen), seen
-
-    def get(self, key: str, default: D | None = None, *, tags: Tags = ()) -> Any | D | None:
+    def get(self, key: str, default: D | None = None, *, tags: Tags = (), into: Any = None) -> Any | D | None:
         """Read a fresh value, in one trip.
 
         What misses remembers the stamps it saw, so that a `set` that follows in the same request or task stores under
@@ -266,6 +189,8 @@ class Cache:
             key: the key.
             default: what to return when there is no fresh entry, or the server is away.
             tags: tags that the entry must record. Saying them also spares the first read of a key a second trip.
+            into: the type that the value is to have (a dataclass, a msgspec struct, a pydantic model, a list of them …);
+                what cannot be made into it is a miss. None for whatever the codec gives.
 
         Returns:
             The value (a cached None is one), or the default.
@@ -274,17 +199,25 @@ class Cache:
             InvalidKeyError, InvalidTagError: the key or a tag is bad.
         """
         try:
-            value = self._hit(key, tags)
-            if type(value) is _Cold:
-                value, seen = self._finish(value)
-                if value is NOTHING:
-                    _run(verbs.after_miss(self._io, self._space, [seen]))
+            value = self._hit(key, tags, into)
+            if type(value) is Cold:
+                value = _run(verbs.get(self._io, self._space, self._look(value)))
         except StoreError as error:
             self._without("get", error, [self._target(key, tags)])
             return default
         return default if value is NOTHING else value
 
-    def get_or_set(self, key: str, loader: Callable[[], T], *, tags: Tags = (), ttl: Ttl = DEFAULT) -> T:
+    def get_or_set(  # noqa: PLR0913 - what a cached value can be told, by name
+        self,
+        key: str,
+        loader: Callable[[], T],
+        *,
+        tags: Tags = (),
+        ttl: Ttl = DEFAULT,
+        stale_ttl: Ttl = DEFAULT,
+        negative_ttl: Duration | None = None,
+        into: Any = None,
+    ) -> T:
         """Read a fresh value, or load it and store it under the stamps as they were before the load.
 
         One loader per key runs at a time, over all processes; the others wait for its value, look again, and load
@@ -296,6 +229,10 @@ class Cache:
             tags: what the value depends on; `invalidate` of any of them, or of an ancestor, makes it stale. What the
                 loader reads from this cache is added to them.
             ttl: seconds that it stays fresh; None for no limit; by default the cache's own.
+            stale_ttl: seconds more that it may be served while one reader (or the cache's runner) loads it anew, and
+                where that load fails; also what `invalidate(…, soft=True)` leaves servable. By default the cache's own.
+            negative_ttl: seconds that a None stays fresh; None for the same as for any value.
+            into: the type that a cached value is to have; see `get`.
 
         Returns:
             The value. Straight from the loader it is the loader's own object; from the cache it is the codec's.
@@ -306,36 +243,132 @@ class Cache:
             LoaderError: the loader returned an awaitable.
             InvalidKeyError, InvalidTagError, InvalidDurationError: an argument is bad.
         """
-        fill_ttl = self._space.policy.ttl_of(ttl)
+        life = self._life(ttl, stale_ttl, negative_ttl)
         try:
-            value = self._hit(key, tags)
-            if type(value) is not _Cold:
+            value = self._hit(key, tags, into)
+            if type(value) is not Cold:
                 return value  # type: ignore[no-any-return]
-            value, seen = self._finish(value)
+            seen = self._look(value)
         except StoreError as error:
             self._without("get_or_set", error, [self._target(key, tags)])
             return _run(load_only(self._io, self._space, loader, None))  # type: ignore[no-any-return]
-        if value is NOTHING:
-            value = _run(refresh(self._io, self._space, seen, Fill(loader, fill_ttl)))
-        return value  # type: ignore[no-any-return]
+        return _run(refresh.get_or_set(self._io, self._space, seen, Fill(loader, life)))  # type: ignore[no-any-return]
 
-    def get_many(self, keys: Iterable[str], *, tags: Tags | Callable[[str], Tags] = ()) -> dict[str, Any]:
+    def get_or_set_many(  # noqa: PLR0913 - as `get_or_set`
+        self,
+        keys: Iterable[str],
+        load_missing: Callable[[list[str]], Mapping[str, T]],
+        *,
+        tags: TagsOfKey = (),
+        ttl: Ttl = DEFAULT,
+        stale_ttl: Ttl = DEFAULT,
+        negative_ttl: Duration | None = None,
+        into: Any = None,
+    ) -> dict[str, T]:
+        """Read many fresh values in one trip; load what is missing by one call, and store each as `get_or_set` does.
+
+        Args:
+            keys: the keys.
+            load_missing: given the keys that are missing, returns their values by key. What it leaves out is left out
+                of the result and not stored; what it adds is ignored. Keys that others load at this moment are waited
+                for, and only if they do not come it is called again, for these.
+            tags: the tags of all, or a function that gives each key's.
+            ttl: see `get_or_set`.
+            stale_ttl: see `get_or_set`.
+            negative_ttl: see `get_or_set`.
+            into: see `get`.
+
+        Returns:
+            The values, by key, in the order of the keys.
+
+        Raises:
+            As `get_or_set`; also LoaderError where `load_missing` returns no mapping.
+        """
+        targets = self._targets(keys, tags, into)
+        life = self._life(ttl, stale_ttl, negative_ttl)
+        return _run(batch.get_or_set_many(self._io, self._space, targets, load_missing, life))
+
+    def refresh(
+        self,
+        key: str,
+        loader: Callable[[], T],
+        *,
+        tags: Tags = (),
+        ttl: Ttl = DEFAULT,
+        stale_ttl: Ttl = DEFAULT,
+        negative_ttl: Duration | None = None,
+    ) -> T:
+        """Load a value now, whatever is kept, and store it as `get_or_set` does; one who loads already is waited for.
+
+        Arguments, result and errors are those of `get_or_set`.
+        """
+        target, life = self._target(key, tags), self._life(ttl, stale_ttl, negative_ttl)
+        try:
+            seen = _run(look(self._io, self._space, target))
+        except StoreError as error:
+            self._without("refresh", error, [target])
+            return _run(load_only(self._io, self._space, loader, None))  # type: ignore[no-any-return]
+        fill = Fill(loader, life, anew=True)
+        return _run(refresh.refresh(self._io, self._space, seen, fill))  # type: ignore[no-any-return]
+
+    def cached(  # noqa: PLR0913 - as `get_or_set`
+        self,
+        key: KeyOf,
+        *,
+        tags: TagsOf = (),
+        ttl: Ttl = DEFAULT,
+        stale_ttl: Ttl = DEFAULT,
+        negative_ttl: Duration | None = None,
+        into: Any = None,
+        ignore: Iterable[str] = (),
+    ) -> Callable[[Callable[P, T]], CachedFunction[P, T]]:
+        """Decorate a function or a method: its results are kept in this cache.
+
+        Args:
+            key: a template such as "orders:{user_id}" that names every argument, or a function that makes the key from
+                the same arguments. Put a name of the function's own in it: keys are the cache's, not the function's.
+            tags: templates, or a function that makes the tags from the same arguments.
+            ttl: see `get_or_set`.
+            stale_ttl: see `get_or_set`.
+            negative_ttl: seconds that a result of None stays fresh; None for the same as for any result.
+            into: see `get`.
+            ignore: arguments that the result does not depend on, which the key need not name.
+
+        Returns:
+            A decorator. The function keeps its signature; it has `key_for`, `refresh` and `invalidate` besides, each
+            called with the function's own arguments.
+
+        Raises:
+            ConfigurationError: a template names no argument, the key leaves one out, or the function is of no kind that
+                this cache can decorate.
+        """
+        self._life(ttl, stale_ttl, negative_ttl)  # a mistake shows here, not at the first call
+        options = {"ttl": ttl, "stale_ttl": stale_ttl, "negative_ttl": negative_ttl, "into": into}
+
+        def decorate(function: Callable[P, T]) -> CachedFunction[P, T]:
+            recipe = recipe_of(function, key, tags, ignore, type(self).__name__, is_async=False)
+            return CachedFunction(function, self, recipe, options)
+
+        return decorate
+
+    def get_many(self, keys: Iterable[str], *, tags: TagsOfKey = (), into: Any = None) -> dict[str, Any]:
         """Read many keys in one trip (two, the first time, for entries with tags that were not said).
 
         Args:
             keys: the keys.
             tags: the tags of all, or a function that gives each key's.
+            into: see `get`.
 
         Returns:
             The fresh values, by key; the others are left out. Empty when the server is away.
         """
-        targets = {key: self._target(key, tags(key) if callable(tags) else tags) for key in keys}
+        targets = self._targets(keys, tags, into)
         if not targets:
             return {}
         try:
-            return _run(verbs.get_many(self._io, self._space, list(targets.values())))
+            return _run(verbs.get_many(self._io, self._space, targets))
         except StoreError as error:
-            self._without("get_many", error, list(targets.values()))
+            self._without("get_many", error, targets)
             return {}
 
     def has_key(self, key: str, *, tags: Tags = ()) -> bool:
@@ -367,15 +400,13 @@ class Cache:
         """
         return not self.set_many({key: value}, tags=tags, ttl=ttl)
 
-    def set_many(
-        self, values: Mapping[str, Any], *, tags: Tags | Callable[[str], Tags] = (), ttl: Ttl = DEFAULT
-    ) -> list[str]:
+    def set_many(self, values: Mapping[str, Any], *, tags: TagsOfKey = (), ttl: Ttl = DEFAULT) -> list[str]:
         """Store many values, in one trip; each as `set` does.
 
         Returns:
             The keys that were not stored.
         """
-        items = [(self._target(key, tags(key) if callable(tags) else tags), value) for key, value in values.items()]
+        items = list(zip(self._targets(values, tags), values.values(), strict=True))
         return _run(verbs.set_many(self._io, self._space, items, self._space.policy.ttl_of(ttl)))
 
     def add(self, key: str, value: Any, *, tags: Tags = (), ttl: Ttl = DEFAULT) -> bool:
@@ -405,10 +436,7 @@ class Cache:
             NotACounterError: the entry is no unsigned integer, or would leave 0 … 2**53 - 1.
             StoreError: the server did not do it, or nobody knows whether it did.
         """
-        if type(delta) is not int or abs(delta) > codecs.MAX_COUNTER:
-            raise NotACounterError("A counter's delta must be an int of at most 2**53 - 1.")
-        if initial is not None and (type(initial) is not int or not 0 <= initial <= codecs.MAX_COUNTER):
-            raise NotACounterError("A counter begins from an int from 0 to 2**53 - 1.")
+        self._check_step(delta, initial)
         target, seconds_fresh = self._target(key, tags), self._space.policy.ttl_of(ttl)
         return _run(verbs.incr(self._io, self._space, target, (delta, initial), seconds_fresh))
 
@@ -420,7 +448,7 @@ class Cache:
         """
         return _run(verbs.delete(self._io, self._space, self._target(key, tags)))
 
-    def invalidate(self, *tags: str) -> Invalidated:
+    def invalidate(self, *tags: str, soft: bool = False) -> Invalidated:
         """Make every entry that carries one of these tags stale, whoever stored it: one small write a tag, one trip.
 
         A read that begins after this returned never gets from the cache a value whose loader began before. Call it
@@ -428,6 +456,8 @@ class Cache:
 
         Args:
             tags: the tags. A scope adds its name in front; without any, a scope invalidates all that is its own.
+            soft: entries with a `stale_ttl` may still be served while one reader loads them anew: nobody waits, and
+                nothing is promised of their freshness until then. To all else they are stale.
 
         Returns:
             What was done, once it has taken effect.
@@ -435,28 +465,22 @@ class Cache:
         Raises:
             StoreError: it has not taken effect, or nobody knows. Call it again.
         """
-        if not tags and not self._prefix:
-            raise InvalidTagError("Say which tags to invalidate, or call clear() for everything.")
-        names = [self._prefix + check_tag(tag) for tag in tags] or [self._prefix[:-1]]
-        return _run(verbs.invalidate(self._io, self._space, names))
+        return _run(verbs.invalidate(self._io, self._space, self._tag_names(tags), soft=soft))
 
-    def clear(self) -> Invalidated:
-        """Make every entry of this cache (of this scope, on a scope) stale, at a cost that does not grow with them."""
-        return self.invalidate() if self._prefix else _run(verbs.clear(self._io, self._space))
-
-    def scope(self, kind: str, *ids: object) -> Self:
-        """A bound cache: its keys and tags are this thing's alone.
-
-        `cache.scope("user", 42)` keeps its entries under the tag `user:42`, its key `orders` as `user:42/orders`, its
-        tag `orders` as `user:42/orders`; its `invalidate()` makes all of them stale.
+    def clear(self, *, over: Duration = 0) -> Invalidated:
+        """Make every entry of this cache (of this scope, on a scope) stale, at a cost that does not grow with them.
 
         Args:
-            kind: what it is.
-            ids: which one; separators in them are escaped.
+            over: seconds over which to spread it, a sixteenth of the entries at a time, so that the database behind
+                does not have to load everything at once. It returns when all are stale.
+
+        Raises:
+            StoreError: as `invalidate`; a part may be stale already.
         """
-        name = self._prefix + ":".join(quote_part(part) for part in (kind, *ids))
-        check_tag(name)
-        return type(self)(self._store, self._space, prefix=f"{name}/")
+        spread = self._clear_seconds(over)
+        if self._prefix:
+            return self.invalidate()
+        return _run(verbs.clear(self._io, self._space, spread))
 
     def ping(self) -> None:
         """Reach the server, to find out at start-up. Raises StoreError with what to do."""
@@ -466,30 +490,3 @@ class Cache:
         """Close the connections. On a scope this does nothing: they belong to the cache it was made from."""
         if not self._prefix:
             self._store.close()
-
-    def _tagset_of(self, tags: Tags) -> TagSet:
-        """The set of declared tags. Only tuples are looked up as they are: other iterables may change or run out."""
-        try:
-            return self._tagset(self._prefix, tags if isinstance(tags, str) else tuple(tags))
-        except TypeError as error:
-            raise InvalidTagError(f"tags must be a list or tuple of str: {error}.") from error
-
-    def _target(self, key: str, tags: Tags) -> Target:
-        declared = self._tagset_of(tags)
-        return Target(key, self._raw_prefix + key_bytes(key), declared)
-
-    def _without(self, verb: str, error: StoreError, targets: Sequence[Target]) -> None:
-        """Go on without the cache. A cache that was closed is a mistake of the caller's, though.
-
-        What could not be looked up is computed under stamps that nobody saw: neither a set that follows nor a loader
-        around this may store it.
-        """
-        if isinstance(error, StoreClosedError):
-            raise error
-        heir = capture.heir(self._space)
-        if heir is not None:
-            heir.broken = True
-        for target in targets:
-            names = (*target.declared.stamp_names, self._names.root_of(target.raw))
-            capture.remember(self._space.serial, target.raw, [(name, CLOSED) for name in names], b"")
-        self._space.fail(Failed(verb, targets[0].key if len(targets) == 1 else "", error))

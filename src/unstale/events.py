@@ -22,6 +22,7 @@ class Why(Enum):
     UNREADABLE = "its bytes are not an entry of ours, cut short, or of another format"
     OTHER_KEY = "the entry belongs to another key"
     TAGS = "the entry does not record every tag that was asked for"
+    EXPIRED = "its ttl is over"
     IDENTITY = "the entry was filled under another server, or another life of this one"
     UNDECODABLE = "the codec could not read the payload"
     STALE = "a tag was invalidated while the value was loaded"
@@ -30,6 +31,7 @@ class Why(Enum):
     NO_LEASE = "another loader held the lease for longer than this one would wait"
     TOO_MANY_TAGS = "the values it was computed from bring more tags than an entry may carry"
     EVICTED = "the server evicted the staged value before it was stored"
+    NESTED = "its own loader asked for it"
     UNAVAILABLE = "a cached value it was computed from could not be looked up, or not be stored"
 
 
@@ -54,6 +56,19 @@ class Stale:
 
     key: str
     tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class StaleHit:
+    """A value was served that is being loaded anew, or could not be.
+
+    Attributes:
+        key: the key.
+        tag: the tag that was softly invalidated; None where only its ttl is over.
+    """
+
+    key: str
+    tag: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +124,20 @@ class Failed:
     error: Exception
 
 
-Event = Hit | Miss | Stale | Stored | Refused | Invalidated | Failed
+@dataclass(frozen=True, slots=True)
+class LoadFailed:
+    """A loader failed (or the runner did not take it), and a value was served that is soft-stale or was due early.
+
+    Attributes:
+        key: the key.
+        error: what it raised. Its text is the loader's own: a log should name its type only.
+    """
+
+    key: str
+    error: Exception
+
+
+Event = Hit | Miss | Stale | StaleHit | Stored | Refused | Invalidated | Failed | LoadFailed
 Hook = Callable[[Event], None]
 
 
@@ -125,9 +153,11 @@ def logging_hook(logger: logging.Logger | None = None) -> Hook:
     import logging  # noqa: PLC0415 - only who logs pays for it
 
     target = logger or logging.getLogger("unstale")
-    levels: dict[type, int] = {Failed: logging.WARNING, Invalidated: logging.INFO, Refused: logging.INFO}
+    levels: dict[type, int] = {Failed: logging.WARNING, LoadFailed: logging.WARNING}
+    levels |= {Invalidated: logging.INFO, Refused: logging.INFO}
 
     def log(event: Event) -> None:
-        target.log(levels.get(type(event), logging.DEBUG), "%s", event)
+        shown = f"LoadFailed(key={event.key!r}, {type(event.error).__name__})" if type(event) is LoadFailed else event
+        target.log(levels.get(type(event), logging.DEBUG), "%s", shown)
 
     return log

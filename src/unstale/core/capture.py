@@ -16,12 +16,16 @@ it is set, or one of its tags is invalidated in the same context.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import TypeAlias
+from contextvars import ContextVar, copy_context
+from functools import wraps
+from typing import ParamSpec, TypeAlias, TypeVar
 
 from unstale.core.stamps import CLOSED, Observed
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MAX_KEYS = 1024
 """Most keys whose looks one context outside `remembering()` remembers; the oldest go first."""
@@ -30,26 +34,39 @@ MAX_STRICT_KEYS = 65536
 
 
 class Inheritance:
-    """The stamps that a loader's result takes over from what the loader read."""
+    """The stamps that a loader's result takes over from what the loader read.
 
-    __slots__ = ("broken", "identity", "outer", "owner", "stamps")
+    The loader's threads and tasks may add to it at the same time, so every change is a single step.
+    """
 
-    def __init__(self, owner: object, outer: Inheritance | None) -> None:
-        """Begin with nothing, for the keyspace `owner`, inside the loader of `outer`."""
+    __slots__ = ("broken", "identities", "loading", "outer", "owner", "stamps")
+
+    def __init__(self, owner: object, outer: Inheritance | None, loading: frozenset[bytes] = frozenset()) -> None:
+        """Begin with nothing, for the keyspace `owner`, inside the loader of `outer`, for the keys in `loading`."""
         self.owner = owner
         self.outer = outer
+        self.loading = loading
         self.stamps: dict[str, bytes] = {}
-        self.identity: bytes | None = None
+        self.identities: set[bytes] = set()
         self.broken = False
 
     def add(self, recorded: Iterable[tuple[str, bytes]], identity: bytes | None) -> None:
         """Take over an entry's recorded stamps. Two stamps for one tag, or two identities, break it."""
-        for tag, stamp in recorded:
+        for tag, stamp in list(recorded):
             if self.stamps.setdefault(tag, stamp) != stamp:
                 self.broken = True
         if identity is not None:
-            self.broken |= self.identity not in (None, identity)
-            self.identity = identity
+            self.identities.add(identity)
+            if len(self.identities) > 1:
+                self.broken = True
+
+    def take_over(self, inner: Inheritance) -> None:
+        """Take over what an inner loader inherits: its value goes into this one's, or its failure."""
+        self.add(inner.stamps.items(), None)
+        for identity in list(inner.identities):
+            self.add((), identity)
+        if inner.broken:
+            self.broken = True
 
 
 _running: ContextVar[Inheritance | None] = ContextVar("unstale_inheritance", default=None)
@@ -66,13 +83,56 @@ def heir(owner: object) -> Inheritance | None:
 
 
 @contextmanager
-def inheriting(owner: object) -> Iterator[Inheritance]:
-    """Collect what is read inside, for `owner`."""
-    token = _running.set(inheritance := Inheritance(owner, _running.get()))
+def inheriting(owner: object, *loading: bytes) -> Iterator[Inheritance]:
+    """Collect what is read inside, for `owner`, while these keys are loaded."""
+    token = _running.set(inheritance := Inheritance(owner, _running.get(), frozenset(loading)))
     try:
         yield inheritance
     finally:
         _running.reset(token)
+
+
+def is_loading(owner: object, raw_key: bytes) -> bool:
+    """Whether a loader for this key runs around here: to wait for it would be to wait for oneself."""
+    found = _running.get()
+    while found is not None:
+        if found.owner is owner and raw_key in found.loading:
+            return True
+        found = found.outer
+    return False
+
+
+@contextmanager
+def detached() -> Iterator[None]:
+    """For what is done on nobody's behalf: no loader around it inherits, and it remembers for itself."""
+    running_token, remembered_token = _running.set(None), _remembered.set(None)
+    try:
+        yield
+    finally:
+        _remembered.reset(remembered_token)
+        _running.reset(running_token)
+
+
+def carry(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function that runs in another thread read on behalf of the loader that hands it over.
+
+    A thread does not know which loader started it (tasks, `asyncio.gather` and `asyncio.to_thread` do). So inside a
+    loader write `pool.map(carry(load_part), parts)`: what `load_part` reads from the cache is then inherited. It must be
+    done before the loader returns.
+
+    Args:
+        function: any function.
+
+    Returns:
+        The same function, which runs in the context in which `carry` was called. It may run in many threads at a time.
+    """
+    context = copy_context()
+
+    @wraps(function)
+    def carried(*arguments: P.args, **named: P.kwargs) -> R:
+        return context.copy().run(function, *arguments, **named)
+
+    return carried
 
 
 Seen: TypeAlias = "tuple[Observed, bytes]"

@@ -3,18 +3,18 @@
      0  2   magic 0xF5 and the format's version       a reader refuses versions that it does not know
      2  1   n, the number of recorded tags            the key's own root comes on top
      3  2   length of the tags' names
-     5  1   flags                                     FENCED: the server's identity counts
+     5  1   flags                                     FENCED, TIMED, SIGNED: see `layout`
      6  1   codec
      7  1   compression                               0: none
      8  8   created at, seconds since 1970            for people and for soft staleness; no part of the rule
     16  4   ttl, seconds                              infinity: until evicted or invalidated
-    20  4   stale ttl, seconds
+    20  4   stale ttl, seconds                        how much longer the value may be served while it is loaded anew
     24  4   what the load took, seconds
     28 16   identity of the server whose stamps these are; zero where it does not count
     44  4   CRC-32 of the payload, begun with the codec   so that no damaged value passes; a counter has a fixed one
     48 16(n + 1)  the stamps, as they were before the load: of the tags in order, then of the key's root
      …      the tags' names and the key, each ended by a zero byte
-     …      the payload
+     …      the payload; of a signed entry its signature first (`signing`)
 
 48 bytes, 16 for every stamp, and the names. Integers are unsigned and big-endian, seconds are IEEE floats.
 """
@@ -22,24 +22,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 from zlib import crc32
 
-from unstale.core.codecs import COUNTER, RAW, decode
+from unstale.core.codecs import COUNTER
 from unstale.core.keys import END, MAX_TAGS, ROOT_MARK, ROOT_TAGS, TagSet
 from unstale.core.layout import (
     CHECK,
     CHECK_AT,
     CODEC_AT,
     FENCED,
+    FLAGS,
     HEADER,
     MAGIC,
+    SIGNED,
     STAMPS_AT,
+    TIMED,
     UNFENCED_IDENTITY,
     size_of_stamps,
 )
 from unstale.core.stamps import STAMP_SIZE
 from unstale.errors import DecodeError
+
+if TYPE_CHECKING:
+    from unstale.core.signing import Signer
 
 
 class UnreadableError(Exception):
@@ -55,6 +61,7 @@ class Head:
         tags: the recorded tags, in order.
         stamps: their stamps, then the stamp of the key's root.
         fenced: whether the server's identity counts.
+        timed: whether the clock counts: it may be refreshed early, or served stale.
         identity: of the server whose stamps these are.
         codec: number of the payload's codec.
         compression: number of the payload's compression; 0 for none.
@@ -69,6 +76,7 @@ class Head:
     tags: tuple[str, ...]
     stamps: tuple[bytes, ...]
     fenced: bool
+    timed: bool
     identity: bytes
     codec: int
     compression: int
@@ -84,21 +92,20 @@ def checksum(codec: int, payload: bytes | memoryview) -> int:
     return crc32(b"" if codec == COUNTER else payload, codec)
 
 
-def value_of(data: bytes, size: int) -> Any:
-    """The value of an entry that may be served.
+def payload_of(data: bytes, size: int) -> bytes:
+    """The payload of an entry that may be served.
 
     Args:
         data: the entry's bytes.
         size: where its payload begins.
 
     Raises:
-        DecodeError: the payload is damaged, or its codec cannot read it.
+        DecodeError: it is damaged.
     """
-    codec = data[CODEC_AT]
-    payload = data[size:] if codec == RAW else memoryview(data)[size:]
-    if not data.startswith(CHECK.pack(checksum(codec, payload)), CHECK_AT):
+    payload = data[size:]
+    if not data.startswith(CHECK.pack(checksum(data[CODEC_AT], payload)), CHECK_AT):
         raise DecodeError("The payload is damaged.")
-    return payload if codec == RAW else decode(codec, memoryview(payload))
+    return payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +116,15 @@ class Draft:
         raw_key: the whole key.
         tagset: its tags.
         codec: number of the payload's codec.
-        payload: the value's bytes.
+        payload: the value's bytes, before they are signed.
         created_at: seconds since 1970.
         ttl: seconds; infinite for no limit.
         load_seconds: what the load took.
         fenced: whether the server's identity counts.
+        compression: number of the payload's compression; 0 for none.
+        stale_ttl: seconds more that it may be served stale.
+        timed: whether readers must look at the clock.
+        signer: signs it; then all stamps must be known when it is sealed.
     """
 
     raw_key: bytes
@@ -124,26 +135,38 @@ class Draft:
     ttl: float
     load_seconds: float
     fenced: bool
+    compression: int = 0
+    stale_ttl: float = 0.0
+    timed: bool = False
+    signer: Signer | None = None
+
+    @property
+    def life(self) -> float:
+        """Seconds that the server keeps it."""
+        return self.ttl + self.stale_ttl
 
     def seal(self, identity: bytes, stamps: tuple[bytes | None, ...]) -> bytes:
         """The entry's bytes, with an identity and the stamps; one yet unknown is left zero, for a script to fill in."""
-        tagset = self.tagset
-        header = HEADER.pack(
+        tagset, payload = self.tagset, self.payload
+        start = HEADER.pack(
             MAGIC,
             len(tagset.tags),
             len(tagset.blob),
-            FENCED if self.fenced else 0,
+            self.fenced * FENCED | self.timed * TIMED | (self.signer is not None) * SIGNED,
             self.codec,
-            0,
+            self.compression,
             self.created_at,
             self.ttl,
-            0.0,
+            self.stale_ttl,
             self.load_seconds,
             identity if self.fenced else UNFENCED_IDENTITY,
-            checksum(self.codec, self.payload),
-        )
+            0,
+        )[:CHECK_AT]
         filled = b"".join(bytes(STAMP_SIZE) if stamp is None else stamp for stamp in stamps)
-        return b"".join((header, filled, tagset.blob, self.raw_key, END, self.payload))
+        names = b"".join((tagset.blob, self.raw_key, END))
+        if self.signer is not None:
+            payload = self.signer.sign(b"".join((start, bytes(CHECK.size), filled, names)), payload)
+        return b"".join((start, CHECK.pack(checksum(self.codec, payload)), filled, names, payload))
 
 
 def parse(data: bytes) -> Head:
@@ -159,13 +182,14 @@ def parse(data: bytes) -> Head:
     names_at = STAMPS_AT + size_of_stamps(count)
     key_at = names_at + blob_size
     end = data.find(END, key_at)
-    if flags & ~FENCED or compression or end < 0 or (not flags and identity != UNFENCED_IDENTITY):
+    if flags & ~FLAGS or end < 0 or (not flags & FENCED and identity != UNFENCED_IDENTITY):
         raise UnreadableError
     return Head(
         key=data[key_at:end],
         tags=_names(data[names_at:key_at], count),
         stamps=tuple(data[at : at + STAMP_SIZE] for at in range(STAMPS_AT, names_at, STAMP_SIZE)),
         fenced=bool(flags & FENCED),
+        timed=bool(flags & TIMED),
         identity=identity,
         codec=codec,
         compression=compression,

@@ -5,7 +5,11 @@
 Around it stand the conditions without which the comparison would mean nothing: the bytes are an entry, of this key,
 with all the tags that the reader asked for, filled under the server that answers now.
 
-`payload_at` decides the common case in a few comparisons of bytes: it says yes only where `judge` would, and only if
+A stamp has two halves. Where only soft halves differ, or only the ttl is over, a value is *soft-stale*: absent to every
+verb, but one who would load it anew may serve it meanwhile, within the entry's stale ttl. Times are the clock's and only
+ever decide that; nothing that is hard-stale becomes servable by them.
+
+`fresh_payload` decides the common case in a few comparisons of bytes: it says yes only where `judge` would, and only if
 the payload is undamaged. Everything else, and every reason, is `judge`'s.
 """
 
@@ -17,8 +21,8 @@ from typing import TypeAlias
 
 from unstale.core.entry import Head, UnreadableError, checksum, parse
 from unstale.core.keys import END, TagSet, root_tag
-from unstale.core.layout import CHECK, CODEC_AT, COMPRESSION_AT, FENCED, FLAGS_AT, IDENTITY_AT, UNFENCED_IDENTITY
-from unstale.core.stamps import STAMP_SIZE, Observed, equal
+from unstale.core.layout import CHECK, CODEC_AT, FENCED, FLAGS, FLAGS_AT, IDENTITY_AT, UNFENCED_IDENTITY
+from unstale.core.stamps import STAMP_SIZE, Observed, equal, equal_but_softly
 from unstale.events import Why
 
 
@@ -46,6 +50,14 @@ class Outdated:
 
 
 @dataclass(frozen=True, slots=True)
+class SoftStale:
+    """Stale, but it may be served while it is loaded anew. `tag` was softly invalidated; None: only its ttl is over."""
+
+    tag: str | None
+    head: Head
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """The entry records tags whose stamps were not read: look at these as well, then judge again."""
 
@@ -53,14 +65,16 @@ class Unknown:
     head: Head
 
 
-Verdict: TypeAlias = Fresh | Unfit | Outdated | Unknown
+Verdict: TypeAlias = Fresh | Unfit | Outdated | SoftStale | Unknown
 
 
-def payload_at(data: bytes, expected: TagSet, names: bytes, stamps: Sequence[Observed], identity: bytes) -> int:
-    """Where the payload of a fresh, undamaged entry begins, or 0 where this quick look cannot say so.
+def fresh_payload(
+    data: bytes, expected: TagSet, names: bytes, stamps: Sequence[Observed], identity: bytes
+) -> bytes | None:
+    """The payload of a fresh, undamaged entry, or None where this quick look cannot say so.
 
     From the identity to the payload, an entry holds nothing that is not known beforehand (but the checksum, which
-    follows from the payload): all of that is one comparison.
+    follows from the payload): all of that is one comparison. The clock is left to the caller, for entries with TIMED.
 
     Args:
         data: the entry's bytes.
@@ -71,19 +85,20 @@ def payload_at(data: bytes, expected: TagSet, names: bytes, stamps: Sequence[Obs
     """
     at = expected.names_at + len(names)
     if len(data) < at or not data.startswith(expected.shape):
-        return 0
-    flags, codec = data[FLAGS_AT], data[CODEC_AT]
-    check = CHECK.pack(checksum(codec, data[at:]))
+        return None
+    flags = data[FLAGS_AT]
+    payload = data[at:]
+    check = CHECK.pack(checksum(data[CODEC_AT], payload))
     try:
-        known = b"".join((identity if flags else UNFENCED_IDENTITY, check, *stamps, names))  # type: ignore[arg-type]
+        known = b"".join((identity if flags & FENCED else UNFENCED_IDENTITY, check, *stamps, names))  # type: ignore[arg-type]
     except TypeError:  # a stamp is missing or closed
-        return 0
+        return None
     if not data.startswith(known, IDENTITY_AT) or len(known) != at - IDENTITY_AT:
-        return 0
+        return None
     for stamp in stamps:
         if len(stamp) != STAMP_SIZE:  # type: ignore[arg-type]
-            return 0
-    return at if flags <= FENCED and not data[COMPRESSION_AT] else 0
+            return None
+    return payload if flags <= FLAGS else None
 
 
 def judge(
@@ -92,6 +107,7 @@ def judge(
     wanted: Iterable[str],
     current: Mapping[str, Observed],
     identity: bytes,
+    now: float = 0.0,
 ) -> Verdict:
     """Judge an entry.
 
@@ -101,6 +117,7 @@ def judge(
         wanted: the tags that the reader declared, ancestors included.
         current: the stamps that were read, by tag; the key's root is among them.
         identity: of the connection that answered.
+        now: seconds since 1970, for entries whose ttl is not the server's alone.
     """
     if data is None:
         return Unfit(Why.ABSENT)
@@ -114,16 +131,25 @@ def judge(
         return Unfit(Why.TAGS, head)
     if head.fenced and head.identity != identity:
         return Unfit(Why.IDENTITY, head)
-    return _compare(head, raw_key, current)
+    return _compare(head, raw_key, current, now)
 
 
-def _compare(head: Head, raw_key: bytes, current: Mapping[str, Observed]) -> Verdict:
+def _compare(head: Head, raw_key: bytes, current: Mapping[str, Observed], now: float) -> Verdict:
     recorded = recorded_stamps(head, raw_key)
-    for tag, stamp in recorded:
-        if tag in current and not equal(stamp, current[tag]):
-            return Outdated(tag, head)
+    differing = [(tag, stamp) for tag, stamp in recorded if tag in current and not equal(stamp, current[tag])]
+    hard = next((tag for tag, stamp in differing if not equal_but_softly(stamp, current[tag])), None)
+    if hard is not None:
+        return Outdated(hard, head)
     unknown = tuple(tag for tag, _ in recorded if tag not in current)
-    return Unknown(unknown, head) if unknown else Fresh(head)
+    if unknown:
+        return Unknown(unknown, head)
+    servable_until = head.created_at + head.ttl + head.stale_ttl
+    if differing:
+        tag = differing[0][0]
+        return SoftStale(tag, head) if head.stale_ttl > 0 and now < servable_until else Outdated(tag, head)
+    if head.timed and not now < head.created_at + head.ttl:  # so that nan, which no release stores, is over
+        return SoftStale(None, head) if now < servable_until else Unfit(Why.EXPIRED, head)
+    return Fresh(head)
 
 
 def recorded_stamps(head: Head, raw_key: bytes) -> tuple[tuple[str, bytes], ...]:

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 from unstale.core import capture
-from unstale.core.codecs import Codec
-from unstale.core.entry import Head, value_of
-from unstale.core.freshness import Fresh, Outdated, Unfit, Unknown, Verdict, judge, recorded_stamps
+from unstale.core.entry import Head, payload_of
+from unstale.core.freshness import Fresh, Outdated, SoftStale, Unfit, Unknown, Verdict, judge, recorded_stamps
 from unstale.core.keys import Names, TagSet, root_tag
-from unstale.core.policy import Policy
-from unstale.core.ports import HEAD_PROBE, IO
+from unstale.core.payloads import Payloads
+from unstale.core.policy import Policy, early_by
+from unstale.core.ports import HEAD_PROBE, IO, Flight
 from unstale.core.stamps import Observed, observe
 from unstale.errors import DecodeError
-from unstale.events import Failed, Hit, Hook, Miss, Stale, Why
+from unstale.events import Failed, Hit, Hook, LoadFailed, Miss, Stale, StaleHit, Why
 
 _serials = itertools.count(1)
 
@@ -77,9 +77,9 @@ class Keyspace:
 
     Attributes:
         names: the layout in Redis.
-        codec: for values that are neither bytes nor counters.
+        payloads: how values become payloads, and back.
         policy: durations and limits.
-        fail: told of every failure of the store that a caller does not see.
+        fail: told of every failure that a caller does not see.
         emit: the events hook; None where nobody listens.
         hints: tags learnt from entries.
         prolonged: the stamps that need no prolonging for a while.
@@ -88,9 +88,9 @@ class Keyspace:
     """
 
     names: Names
-    codec: Codec
+    payloads: Payloads
     policy: Policy
-    fail: Callable[[Failed], None]
+    fail: Callable[[Failed | LoadFailed], None]
     emit: Hook | None = None
     hints: Hints = field(default_factory=Hints)
     prolonged: Prolonged = field(default_factory=Prolonged)
@@ -110,11 +110,13 @@ class Target:
         key: as the caller (and the events) know it.
         raw: its bytes, with the scope's name in front.
         declared: the tags that the caller named.
+        into: the type that the value is to have; None for whatever the codec gives.
     """
 
     key: str
     raw: bytes
     declared: TagSet
+    into: Any = None
 
 
 class Snapshot(NamedTuple):
@@ -169,6 +171,10 @@ class Look:
         """Those of them that have no stamp, or a closed one, which a read shows in the same way."""
         return tuple(tag for tag in self.needed() if self.current[tag] is None)
 
+    def flight(self) -> Flight:
+        """What this look's load is joined by."""
+        return self.target.raw, tuple(self.current.values())
+
     def inherit(self, space: Keyspace) -> None:
         """If this fresh entry was read by a loader, the loader's result takes over what the entry recorded."""
         heir = capture.heir(space)
@@ -200,32 +206,35 @@ async def assess(io: IO, space: Keyspace, target: Target, expected: TagSet, snap
 
 async def assess_all(io: IO, space: Keyspace, read: Sequence[tuple[Target, TagSet, Snapshot]]) -> list[Look]:
     """`assess` for many keys, with at most one more trip for all of them."""
-    first = [_weigh(space, *one) for one in read]
+    now = io.now()
+    first = [_weigh(space, *one, now) for one in read]
     unknown = sorted({tag for seen in first if isinstance(seen.verdict, Unknown) for tag in seen.verdict.tags})
     if unknown:
         values, identity = await io.read([space.names.stamp(tag) for tag in unknown])
         more = dict(zip(unknown, map(observe, values), strict=True))
-        first = [_weigh_again(seen, more, identity) if isinstance(seen.verdict, Unknown) else seen for seen in first]
+        first = [
+            _weigh_again(seen, more, identity, now) if isinstance(seen.verdict, Unknown) else seen for seen in first
+        ]
     for seen in first:
-        if isinstance(seen.verdict, Fresh):
+        if isinstance(seen.verdict, Fresh | SoftStale):
             recorded = space.names.recorded_tagset(seen.verdict.head.tags)
             space.hints.learn(seen.target.raw, seen.target.declared, recorded)
     return first
 
 
-def _weigh(space: Keyspace, target: Target, expected: TagSet, snapshot: Snapshot) -> Look:
+def _weigh(space: Keyspace, target: Target, expected: TagSet, snapshot: Snapshot, now: float) -> Look:
     data, stamps, identity = snapshot
     tags = (*expected.tags, root_tag(target.raw))
     current = {tag: observe(stamp) for tag, stamp in zip(tags, stamps, strict=True)}
-    verdict = judge(data, target.raw, target.declared.tags, current, identity)
+    verdict = judge(data, target.raw, target.declared.tags, current, identity, now)
     return Look(target, space.names.entry(target.raw, target.declared.home), data, current, identity, verdict)
 
 
-def _weigh_again(seen: Look, more: Mapping[str, Observed], identity: bytes) -> Look:
+def _weigh_again(seen: Look, more: Mapping[str, Observed], identity: bytes, now: float) -> Look:
     """Judge once more with the stamps of further tags, which must come from the same server."""
     current = {**more, **seen.current}
-    verdict = judge(seen.data, seen.target.raw, seen.target.declared.tags, current, seen.identity)
-    if isinstance(verdict, Fresh) and verdict.head.fenced and identity != seen.identity:
+    verdict = judge(seen.data, seen.target.raw, seen.target.declared.tags, current, seen.identity, now)
+    if isinstance(verdict, Fresh | SoftStale) and verdict.head.fenced and identity != seen.identity:
         verdict = Unfit(Why.IDENTITY, verdict.head)
     return replace(seen, current=current, verdict=verdict)
 
@@ -242,20 +251,56 @@ def serve(space: Keyspace, seen: Look) -> Any:
     """The value of a look, or NOTHING; says what happened to the events hook."""
     match seen.verdict:
         case Fresh(head):
-            try:
-                value = value_of(seen.data or b"", head.size)
-            except DecodeError:
+            value = _value(space, seen, head)
+            if value is NOTHING:
                 return _missed(space, Miss(seen.target.key, Why.UNDECODABLE))
             seen.inherit(space)
             if space.emit is not None:
                 space.emit(Hit(seen.target.key))
             return value
-        case Outdated(tag, _):
+        case Outdated(tag, _) | SoftStale(str() as tag, _):
             return _missed(space, Stale(seen.target.key, tag))
+        case SoftStale(None, _):
+            return _missed(space, Miss(seen.target.key, Why.EXPIRED))
         case Unfit(why, _):
             return _missed(space, Miss(seen.target.key, why))
-        case Unknown():  # assess() has read what was unknown
+        case Unknown() | SoftStale():  # assess() has read what was unknown
             raise AssertionError(seen.verdict)
+
+
+def spare(space: Keyspace, seen: Look) -> Any:
+    """The value that may be served while a key is loaded anew, or NOTHING. The events hook hears of it: `serve_spare`."""
+    match seen.verdict:
+        case Fresh(head) | SoftStale(_, head):
+            return _value(space, seen, head)
+        case _:
+            return NOTHING
+
+
+def serve_spare(space: Keyspace, seen: Look, value: Any) -> Any:
+    """Serve what `spare` gave; whoever computes from it inherits what it recorded, and is soft-stale as well."""
+    seen.inherit(space)
+    if space.emit is not None:
+        key, verdict = seen.target.key, seen.verdict
+        space.emit(StaleHit(key, verdict.tag) if isinstance(verdict, SoftStale) else Hit(key))
+    return value
+
+
+def _value(space: Keyspace, seen: Look, head: Head) -> Any:
+    data = seen.data or b""
+    try:
+        return space.payloads.value(data, payload_of(data, head.size), seen.target.into)
+    except DecodeError:
+        return NOTHING
+
+
+def is_due(io: IO, space: Keyspace, seen: Look) -> bool:
+    """Whether this reader, by chance, is to load a fresh value anew before its ttl is over (XFetch)."""
+    head = seen.head
+    if head is None or not head.timed or not space.policy.beta or not seen.load_seconds:
+        return False
+    left = head.created_at + head.ttl - io.now()
+    return early_by(seen.load_seconds, space.policy.beta, io.chance()) >= left
 
 
 def _missed(space: Keyspace, event: Miss | Stale) -> Any:

@@ -23,8 +23,15 @@ CHECK_AT: Final = 44
 CHECK: Final = struct.Struct(">I")
 STAMPS_AT: Final = HEADER.size
 
+STALE_TTL_AT: Final = 20
+
 FENCED: Final = 1
 """The flag that says: the server's identity counts."""
+TIMED: Final = 2
+"""The flag that says: look at the clock, the value may be refreshed early or served stale for a while."""
+SIGNED: Final = 4
+"""The flag that says: the payload begins with a signature."""
+FLAGS: Final = FENCED | TIMED | SIGNED
 UNFENCED_IDENTITY: Final = bytes(IDENTITY_SIZE)
 
 

@@ -28,6 +28,9 @@ Ttl: TypeAlias = "Duration | _Unset"
 MAX_SECONDS: Final = 10 * 365 * 86400.0
 MIN_SECONDS: Final = 0.001
 
+MAX_BETA: Final = 100
+"""Far more eager than the 1 to 5 that the paper on XFetch tries."""
+
 FENCES: Final = ("tags", "all")
 
 
@@ -55,6 +58,15 @@ def seconds(duration: Duration, name: str = "ttl") -> float:
     return value
 
 
+def stale_seconds(duration: Duration) -> float:
+    """A stale ttl in seconds: 0 for none; it has a limit, unlike a ttl."""
+    if duration == 0 and not isinstance(duration, bool):
+        return 0.0
+    if duration is None:
+        raise InvalidDurationError("stale_ttl needs a limit: seconds or a timedelta; 0 for none.")
+    return seconds(duration, "stale_ttl")
+
+
 def _shown(given: object) -> str:
     seconds_given = given.total_seconds() if isinstance(given, timedelta) else given
     try:
@@ -72,21 +84,31 @@ class Policy:
         stamp_ttl: a stamp lives at least so long after it was written; entries that live longer prolong theirs.
         lease_seconds: how long a loader may take before another may try, where its last time is not known.
         fence: "tags": entries with tags are bound to the server's identity; "all": every entry is.
+        stale_ttl: more seconds that a value may be served stale while it is loaded anew, where a call says nothing.
+        beta: how eagerly a value is loaded anew before its ttl is over (XFetch); 0 for never, 1 as in its paper.
     """
 
     ttl: float = 300.0
     stamp_ttl: float = 86400.0
     lease_seconds: float = 10.0
     fence: str = "tags"
+    stale_ttl: float = 0.0
+    beta: float = 0.0
 
     def __post_init__(self) -> None:
         """Check what the caller chose."""
+        if type(self.beta) not in (int, float) or not 0 <= self.beta <= MAX_BETA:
+            raise ConfigurationError(f"beta must be a number from 0 to {MAX_BETA}; got {self.beta!r}.")
         if self.fence not in FENCES:
             raise ConfigurationError(f"fence must be one of {', '.join(FENCES)}; got {self.fence!r}.")
 
     def ttl_of(self, ttl: Ttl) -> float:
         """The ttl of a call, in seconds."""
         return self.ttl if ttl is DEFAULT else seconds(ttl)
+
+    def stale_ttl_of(self, stale_ttl: Ttl) -> float:
+        """The stale ttl of a call, in seconds; 0 for none."""
+        return self.stale_ttl if stale_ttl is DEFAULT else stale_seconds(stale_ttl)
 
     def fences(self, tags: tuple[str, ...]) -> bool:
         """Whether an entry with these tags is bound to the server's identity."""
@@ -117,3 +139,22 @@ def waits(load_seconds: float | None, lease_seconds: float) -> Iterator[float]:
         yield pause
         waited += pause
         pause = min(pause * 1.5, 0.05)
+
+
+def early_by(load_seconds: float, beta: float, chance: float) -> float:
+    """Seconds before the end of its ttl at which this reader would load a value anew.
+
+    XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015): the slower
+    the load and the more readers, the earlier one of them begins, while the others still have a fresh value.
+
+    Args:
+        load_seconds: what the last load took.
+        beta: eagerness; 1 as in the paper.
+        chance: evenly drawn from above 0 to 1.
+    """
+    return -beta * load_seconds * math.log(chance)
+
+
+def earliest(load_seconds: float, beta: float) -> float:
+    """The most that `early_by` gives for a chance of at least 2**-53: before that no reader needs to draw."""
+    return beta * load_seconds * 37.0

@@ -7,7 +7,7 @@ tokens and names of its own, so that a late duplicate cannot revive what came be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, TypeAlias
@@ -40,20 +40,46 @@ class Peek:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
-    """The right to load, and the stamps that had to be created first.
+class Claim:
+    """A wish to load a key.
+
+    Attributes:
+        entry: the entry's name.
+        lease: its lease's name.
+        seconds: how long the lease is to last.
+    """
+
+    entry: bytes
+    lease: bytes
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What became of a claim.
 
     Attributes:
         token: the lease's token if this attempt got the lease, else None.
         holder: the token of whoever holds it, if that is another.
         head: the entry's first bytes as they are now (HEAD_PROBE of them); None where there is no entry.
-        stamps: the stamps under the names that were missing: just created, found, or CLOSED.
-        identity: of the server that answered.
     """
 
     token: bytes | None
     holder: bytes | None
     head: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The right to load, and the stamps that had to be created first.
+
+    Attributes:
+        claimed: what became of each claim.
+        stamps: the stamps under the names that were missing: just created, found, or CLOSED.
+        identity: of the server that answered.
+    """
+
+    claimed: list[Claimed]
     stamps: list[Observed]
     identity: bytes
 
@@ -188,19 +214,17 @@ class Store(Protocol):
     def peek(self, entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes] = ()) -> Peek:
         """Read an entry's beginning and some stamps; then remove the names in `remove`, in one command."""
 
-    def open(
-        self, entry: bytes | None, missing: Sequence[bytes], lease: bytes | None, lease_seconds: float, stamp_ttl: float
-    ) -> Opening:
-        """Try to take the lease (if one is named), create the stamps that are missing, and look at the entry again."""
+    def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float) -> Opening:
+        """Try to take a lease for each claim, create the stamps that are missing, and look at the entries again."""
 
     def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """Store drafts, each under its own conditions."""
 
-    def release(self, lease: bytes, token: bytes) -> None:
-        """Give a lease back, if it is still held with this token."""
+    def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
+        """Give leases back, each by its name and token, if they are still held with these."""
 
-    def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float) -> list[Bumped]:
-        """Give each stamp a new value, where it has one. When this returns, it has taken effect."""
+    def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False) -> list[Bumped]:
+        """Give each stamp a new value (with `soft` a new soft half), where it has one. It has taken effect on return."""
 
     def modify(self, modify: Modify) -> int | Unmodified:
         """Change a fresh entry in place; for INCREASE the new count, for TOUCH 0."""
@@ -212,8 +236,8 @@ class Store(Protocol):
         """Let go of everything. Later calls raise StoreClosedError."""
 
 
-class IO(Protocol):
-    """The world as the cold path sees it: a store whose methods are awaited, a clock, and the loader's caller."""
+class Trips(Protocol):
+    """A store's round trips, awaited. The same contract as Store's."""
 
     async def read(self, names: Sequence[bytes]) -> Reading:
         """See Store."""
@@ -221,28 +245,65 @@ class IO(Protocol):
     async def peek(self, entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes] = ()) -> Peek:
         """See Store."""
 
-    async def open(
-        self, entry: bytes | None, missing: Sequence[bytes], lease: bytes | None, lease_seconds: float, stamp_ttl: float
-    ) -> Opening:
+    async def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float) -> Opening:
         """See Store."""
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """See Store."""
 
-    async def release(self, lease: bytes, token: bytes) -> None:
+    async def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
         """See Store."""
 
-    async def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float) -> list[Bumped]:
+    async def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False) -> list[Bumped]:
         """See Store."""
 
     async def modify(self, modify: Modify) -> int | Unmodified:
         """See Store."""
 
+
+class AsyncStore(Trips, Protocol):
+    """A store for asyncio."""
+
+    async def ping(self) -> None:
+        """See Store."""
+
+    async def close(self) -> None:
+        """See Store."""
+
+
+Flight: TypeAlias = "tuple[bytes, tuple[Observed, ...]]"
+"""One load in this process: the key and the stamps that its caller saw. Who saw other stamps does not join it."""
+
+
+class IO(Trips, Protocol):
+    """The world as the cold path sees it: a store's round trips, clocks, waiting, and the loader's caller.
+
+    Attributes:
+        runs: whether there is a runner, which `spawn` needs.
+    """
+
+    runs: bool
+
     async def sleep(self, seconds: float) -> None:
         """Wait."""
 
-    async def call(self, loader: Callable[[], Any]) -> Any:
+    async def call(self, loader: Callable[..., Any], *arguments: Any) -> Any:
         """Call the loader; what it raises passes unchanged."""
+
+    def spawn(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have the runner do a job, elsewhere and soon. Raises what the runner raises when it will not."""
+
+    def lead(self, flight: Flight) -> bool:
+        """Begin a flight; False where another in this process has begun the same."""
+
+    async def join(self, flight: Flight, seconds: float) -> None:
+        """Wait until another's flight has landed, at most so long."""
+
+    def land(self, flight: Flight) -> None:
+        """End a flight, and wake those who wait for it."""
+
+    def chance(self) -> float:
+        """A number evenly drawn from above 0 to 1, by the operating system: `random` is the same after a fork."""
 
     def monotonic(self) -> float:
         """Seconds that only grow, for how long something took."""

@@ -5,28 +5,34 @@
     load      the user's function
     commit    the value, staged, then put in place by a script if the lease is still ours and no stamp has changed
 
-One loader holds the lease; the others wait and look again. Nobody takes another's value on trust. Under a closed tag
-everybody loads for himself, and nothing is stored. When the store fails, the loader's value is returned all the same.
+One loader holds the lease; the others wait and look again. Within a process they wait for its flight, which is joined
+by key and observed stamps, so that they need not ask the server. Nobody takes another's value on trust. Under a closed
+tag everybody loads for himself, and nothing is stored. When the store fails, the loader's value is returned all the same.
+
+Where a value may be served meanwhile (softly stale, or fresh and due early) nobody waits: who gets the lease loads, or
+has a runner load; all others, and whoever's load fails, serve what is there.
 
 Everything here awaits only the injected `IO`; it never imports asyncio. A synchronous façade drives it without a loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from unstale.core import capture, codecs
+from unstale.core import capture
 from unstale.core.capture import Inheritance
 from unstale.core.entry import Draft
+from unstale.core.freshness import Fresh
 from unstale.core.keys import TagSet, root_tag
-from unstale.core.keyspace import NOTHING, Keyspace, Look, look, serve
+from unstale.core.keyspace import NOTHING, Keyspace, Look, is_due, look, serve, serve_spare, spare
 from unstale.core.policy import waits
-from unstale.core.ports import IO, Commit, Committed, Mode, Opening, Outcome
-from unstale.core.stamps import STAMP_SIZE
-from unstale.errors import InvalidTagError, StoreError
-from unstale.events import Failed, Refused, Stored, Why
+from unstale.core.ports import IO, Claim, Claimed, Commit, Committed, Flight, Mode, Opening, Outcome
+from unstale.core.stamps import STAMP_SIZE, Observed
+from unstale.errors import EncodeError, InvalidTagError, StoreError
+from unstale.events import Failed, LoadFailed, Refused, Stored, Why
 
 Loader = Callable[[], Any]
 
@@ -47,11 +53,37 @@ WHY_OF = {
 
 
 @dataclass(frozen=True, slots=True)
+class Life:
+    """How long a loaded value is served.
+
+    Attributes:
+        ttl: seconds fresh; infinite for no limit.
+        stale_ttl: seconds more that it may be served while it is loaded anew.
+        negative_ttl: seconds fresh for a None; None for the same as for any value.
+    """
+
+    ttl: float
+    stale_ttl: float = 0.0
+    negative_ttl: float | None = None
+
+    def ttl_of(self, value: Any) -> float:
+        """Seconds fresh for this value."""
+        return self.ttl if value is not None or self.negative_ttl is None else self.negative_ttl
+
+
+@dataclass(frozen=True, slots=True)
 class Fill:
-    """One caller's wish to have a key filled: the loader, and how long its value stays fresh in seconds."""
+    """One caller's wish to have a key filled.
+
+    Attributes:
+        loader: computes the value.
+        life: how long the value is served.
+        anew: load even if another has just filled the key.
+    """
 
     loader: Loader
-    ttl: float
+    life: Life
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,30 +94,143 @@ class Observation:
     identity: bytes
 
 
-async def refresh(io: IO, space: Keyspace, seen: Look, fill: Fill) -> Any:
-    """Fill a key that was not fresh when it was looked at.
+async def get_or_set(io: IO, space: Keyspace, seen: Look, fill: Fill) -> Any:
+    """The value of a key that the hit path could not serve: from the cache, or loaded.
 
     Returns:
-        What the loader returned, or what another loader has stored meanwhile.
+        What the cache has, or what the loader returned, or what another loader has stored meanwhile.
 
     Raises:
         Whatever the loader raises, unchanged: nothing is stored then, and the lease goes.
         EncodeError: the codec cannot carry the loader's value.
     """
+    if isinstance(seen.verdict, Fresh) and not is_due(io, space, seen):
+        value = serve(space, seen)
+        return value if value is not NOTHING else await refresh(io, space, seen, fill)
+    value = spare(space, seen)
+    if value is not NOTHING:
+        return await _revalidate(io, space, seen, fill, value)
+    serve(space, seen)  # nothing: it says so to the events hook
+    return await refresh(io, space, seen, fill)
+
+
+async def refresh(io: IO, space: Keyspace, seen: Look, fill: Fill) -> Any:
+    """Fill a key, waiting for another who does so. Returns and raises as `get_or_set` does."""
+    if capture.is_loading(space, seen.target.raw):
+        value = await load_only(io, space, fill.loader, None)
+        _refused(space, seen.target.key, Why.NESTED)
+        return value
+    wait_until = io.monotonic() + MAX_LEASES * _lease_seconds(space, seen)
+    flight: Flight | None = seen.flight()
     try:
-        way = await _approach(io, space, seen)
+        while flight is not None and not io.lead(flight):
+            await io.join(flight, wait_until - io.monotonic())
+            seen = await look(io, space, seen.target)
+            value = NOTHING if fill.anew else serve(space, seen)
+            if value is not NOTHING:
+                return value
+            flight = seen.flight() if io.monotonic() < wait_until else None
     except StoreError as error:
         space.fail(Failed(VERB, seen.target.key, error))
         return await load_only(io, space, fill.loader, None)
-    match way:
-        case _Found(value):
-            return value
-        case _Unstored(why, observation):
-            value = await load_only(io, space, fill.loader, observation)
-            _refused(space, seen.target.key, why)
-            return value
-        case _Leased():
+    return await _fly(io, space, seen, fill, flight)
+
+
+async def _fly(io: IO, space: Keyspace, seen: Look, fill: Fill, flight: Flight | None) -> Any:
+    """Approach, load, store, and land."""
+    try:
+        try:
+            way = await _approach(io, space, seen, anew=fill.anew)
+        except StoreError as error:
+            space.fail(Failed(VERB, seen.target.key, error))
+            way = _Unstored(None, None)
+        match way:
+            case _Found(value):
+                return value
+            case _Leased():
+                return await _load_and_store(io, space, way, fill)
+            case _Unstored(why, observation):
+                if flight is not None:  # each for himself: nobody need wait for this load
+                    io.land(flight)
+                    flight = None
+                value = await load_only(io, space, fill.loader, observation)
+                if why is not None:
+                    _refused(space, seen.target.key, why)
+                return value
+    finally:
+        if flight is not None:
+            io.land(flight)
+
+
+async def _revalidate(io: IO, space: Keyspace, seen: Look, fill: Fill, value: Any) -> Any:
+    """Load anew if nobody else does; serve `value` meanwhile, or where the load fails."""
+    flight: Flight | None = seen.flight()
+    if capture.is_loading(space, seen.target.raw) or not io.lead(seen.flight()):
+        return serve_spare(space, seen, value)
+    try:
+        way = await _try_lease(io, space, seen)
+        if way is None:
+            return serve_spare(space, seen, value)
+        if io.runs and _handed_over(io, space, way, fill, seen.flight()):
+            flight = None
+            return serve_spare(space, seen, value)
+        try:
             return await _load_and_store(io, space, way, fill)
+        except EncodeError:
+            raise
+        except Exception as error:
+            space.fail(LoadFailed(seen.target.key, error))
+            value = await _still_spare(io, space, seen)
+            if value is NOTHING:
+                raise
+            return value
+    finally:
+        if flight is not None:
+            io.land(flight)
+
+
+async def _try_lease(io: IO, space: Keyspace, seen: Look) -> _Leased | None:
+    """The right to load, if it is to be had at once."""
+    try:
+        attempt = await _attempt(io, space, seen, _lease_seconds(space, seen))
+        if attempt.way is None:
+            await give_back(io, space, seen, attempt.claimed.token)
+    except StoreError as error:
+        space.fail(Failed(VERB, seen.target.key, error))
+        return None
+    return attempt.way
+
+
+def _handed_over(io: IO, space: Keyspace, way: _Leased, fill: Fill, flight: Flight) -> bool:
+    """Whether the runner took the load."""
+    try:
+        io.spawn(partial(_load_elsewhere, io, space, way, fill, flight))
+    except Exception as error:  # whatever a runner of the user's raises when it is shut down or full
+        space.fail(LoadFailed(way.seen.target.key, error))
+        return False
+    return True
+
+
+async def _load_elsewhere(io: IO, space: Keyspace, way: _Leased, fill: Fill, flight: Flight) -> None:
+    """Load and store on nobody's behalf; a failure is told to the events hook, or the log."""
+    try:
+        with capture.detached():
+            await _load_and_store(io, space, way, fill)
+    except Exception as error:
+        space.fail(LoadFailed(way.seen.target.key, error))
+    finally:
+        io.land(flight)
+
+
+async def _still_spare(io: IO, space: Keyspace, seen: Look) -> Any:
+    """Serve, after a load that failed, what may still be served: a hard invalidation may have come meanwhile."""
+    try:
+        seen = await look(io, space, seen.target)
+    except StoreError as error:
+        space.fail(Failed(VERB, seen.target.key, error))
+        return NOTHING
+    value = spare(space, seen)
+    return value if value is NOTHING else serve_spare(space, seen, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +242,9 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class _Unstored:
-    """Load, but do not store; what could be observed is still inherited."""
+    """Load, but do not store; what could be observed is still inherited. `why` is None where the store has failed."""
 
-    why: Why
+    why: Why | None
     observation: Observation | None
 
 
@@ -113,51 +258,98 @@ class _Leased:
     token: bytes
 
 
-async def _approach(io: IO, space: Keyspace, seen: Look) -> _Found | _Unstored | _Leased:
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What became of one attempt to get the lease.
+
+    Attributes:
+        claimed: what the store said.
+        observation: the stamps before a load; None where one is closed.
+        same_server: whether the look and the opening can be put together.
+        same_entry: whether nobody has filled the key in between.
+        way: the right to load and store, if that is what came of it.
+    """
+
+    claimed: Claimed
+    observation: Observation | None
+    same_server: bool
+    same_entry: bool
+    way: _Leased | None
+
+
+async def _attempt(io: IO, space: Keyspace, seen: Look, lease_seconds: float) -> _Attempt:
+    missing = seen.missing()
+    claim = claim_of(space, seen, lease_seconds)
+    opening = await io.open([claim], [space.names.stamp(tag) for tag in missing], space.policy.stamp_ttl)
+    [claimed] = opening.claimed
+    observation = observe_all(seen, dict(zip(missing, opening.stamps, strict=True)))
+    same_server = is_same_server(space, seen, opening)
+    same_entry = claimed.head == seen.probe
+    way = None
+    if same_server and same_entry and claimed.token is not None and observation is not None:
+        way = _Leased(seen, observation, claim.lease, claimed.token)
+    return _Attempt(claimed, observation, same_server, same_entry, way)
+
+
+def claim_of(space: Keyspace, seen: Look, lease_seconds: float) -> Claim:
+    """The claim for a look's key."""
+    return Claim(seen.entry, space.names.lease(seen.entry), lease_seconds)
+
+
+def is_same_server(space: Keyspace, seen: Look, opening: Opening) -> bool:
+    """Whether what a look saw and what its opening created stand at one server, or need not."""
+    return opening.identity == seen.identity or not space.policy.fences(seen.target.declared.tags)
+
+
+def _lease_seconds(space: Keyspace, seen: Look) -> float:
+    return space.policy.lease_for(last_load(space, seen))
+
+
+def last_load(space: Keyspace, seen: Look) -> float | None:
+    """Seconds that loading a key took the last time, if the entry or this process knows."""
+    return seen.load_seconds or space.slow.get(seen.target.raw)
+
+
+async def _approach(io: IO, space: Keyspace, seen: Look, *, anew: bool) -> _Found | _Unstored | _Leased:
     """Take the lease, or wait until another has filled the key."""
-    lease = space.names.lease(seen.entry)
-    last_took = seen.load_seconds or space.slow.get(seen.target.raw)
-    lease_seconds = space.policy.lease_for(last_took)
+    lease_seconds = _lease_seconds(space, seen)
+    last_took = last_load(space, seen)
     pauses: Iterator[float] = iter(())
     holder: bytes | None = None
     wait_until = io.monotonic() + MAX_LEASES * lease_seconds
     strange, waited = 0, False
     while True:
-        missing = seen.missing()
-        opening = await io.open(
-            seen.entry, [space.names.stamp(tag) for tag in missing], lease, lease_seconds, space.policy.stamp_ttl
-        )
-        observation = _observe(seen, missing, opening)
-        same_server = opening.identity == seen.identity or not space.policy.fences(seen.target.declared.tags)
-        if observation is None and same_server:
-            await _give_back(io, lease, opening.token)
+        attempt = await _attempt(io, space, seen, lease_seconds)
+        claimed = attempt.claimed
+        if attempt.observation is None and attempt.same_server:
+            await give_back(io, space, seen, claimed.token)
             return _Unstored(Why.CLOSED, None)
-        if same_server and opening.head == seen.probe:
-            if opening.token is not None and observation is not None and not waited:
-                return _Leased(seen, observation, lease, opening.token)
-            if opening.token is None:
-                if opening.holder != holder:  # another has taken the lease over: it has its own time
-                    holder, pauses = opening.holder, waits(last_took, lease_seconds)
+        if attempt.same_server and attempt.same_entry:
+            if attempt.way is not None and not waited:
+                return attempt.way
+            if claimed.token is None:
+                if claimed.holder != holder:  # another has taken the lease over: it has its own time
+                    holder, pauses = claimed.holder, waits(last_took, lease_seconds)
                 pause = next(pauses, None)
                 if pause is None or io.monotonic() > wait_until:
-                    return _Unstored(Why.NO_LEASE, observation)
+                    return _Unstored(Why.NO_LEASE, attempt.observation)
                 waited = True
                 await io.sleep(pause)
                 continue
-        await _give_back(io, lease, opening.token)
-        strange += not same_server
+        await give_back(io, space, seen, claimed.token)
+        strange += not attempt.same_server
         if strange > MAX_STRANGE:
             return _Unstored(Why.IDENTITY, None)
         waited = False
         seen = await look(io, space, seen.target)
-        value = serve(space, seen)
+        value = NOTHING if anew else serve(space, seen)
         if value is not NOTHING:
             return _Found(value)
 
 
-def _observe(seen: Look, missing: tuple[str, ...], opening: Opening) -> Observation | None:
+def observe_all(seen: Look, created: Mapping[str, Observed]) -> Observation | None:
     """What stood under the tags before the load, or None if one of them is closed."""
-    stamps = {**seen.current, **dict(zip(missing, opening.stamps, strict=True))}
+    stamps = {**seen.current, **created}
     observed = {
         tag: stamp for tag in seen.needed() if isinstance(stamp := stamps[tag], bytes) and len(stamp) == STAMP_SIZE
     }
@@ -168,20 +360,21 @@ async def _load_and_store(io: IO, space: Keyspace, way: _Leased, fill: Fill) -> 
     inherited = Inheritance(space, None)
     try:
         began = io.monotonic()
-        with capture.inheriting(space) as inherited:
+        with capture.inheriting(space, way.seen.target.raw) as inherited:
             value = await io.call(fill.loader)
         done = io.monotonic()
-        commit = _commit(space, way, fill, _Loaded(value, inherited, done - began, io.now(), done))
+        loaded = Loaded(value, inherited, done - began, io.now(), done)
+        commit = commit_of(space, way.seen, way.observation, way.token, loaded, fill.life)
     except BaseException:
-        _pass_on(space, inherited, way.observation)  # the loader around may go on without the value
+        pass_on(space, inherited, way.observation)  # the loader around may go on without the value
         await _give_back_quietly(io, space, way)
         raise
     if isinstance(commit, Why):
-        _bequeath(space, None)
+        bequeath(space, None)
         await _give_back_quietly(io, space, way)
         _refused(space, way.seen.target.key, commit)
         return value
-    _bequeath(space, _recorded(commit, way))
+    bequeath(space, commit)
     try:
         [committed] = await io.commit([commit])
     except StoreError as error:
@@ -194,7 +387,7 @@ async def _load_and_store(io: IO, space: Keyspace, way: _Leased, fill: Fill) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class _Loaded:
+class Loaded:
     """What a loader brought: its value, what it inherits, how many seconds it took, when it was done by both clocks."""
 
     value: Any
@@ -204,28 +397,42 @@ class _Loaded:
     monotonic: float
 
 
-def _commit(space: Keyspace, way: _Leased, fill: Fill, loaded: _Loaded) -> Commit | Why:
+def commit_of(
+    space: Keyspace, seen: Look, observation: Observation, token: bytes, loaded: Loaded, life: Life
+) -> Commit | Why:
     """What to store: the value under the stamps observed before its load and those it inherited; or why nothing."""
-    merged = merge(space, way.seen, way.observation, loaded.inherited)
+    merged = merge(space, seen, observation, loaded.inherited)
     if isinstance(merged, Why):
         return merged
     tagset, stamps = merged
-    number, payload = codecs.encode(loaded.value, space.codec)
-    fenced = space.policy.fences(tagset.tags)
-    draft = Draft(way.seen.target.raw, tagset, number, payload, loaded.at, fill.ttl, loaded.seconds, fenced)
-    stamp_names = (*tagset.stamp_names, space.names.root_of(way.seen.target.raw))
-    stamp_ttl = space.policy.stamp_ttl_for(fill.ttl)
+    ttl = life.ttl_of(loaded.value)
+    encoded = space.payloads.encode(loaded.value)
+    draft = Draft(
+        raw_key=seen.target.raw,
+        tagset=tagset,
+        codec=encoded.codec,
+        payload=encoded.body,
+        created_at=loaded.at,
+        ttl=ttl,
+        load_seconds=loaded.seconds,
+        fenced=space.policy.fences(tagset.tags),
+        compression=encoded.compression,
+        stale_ttl=life.stale_ttl,
+        timed=life.stale_ttl > 0 or space.policy.beta > 0,
+        signer=space.payloads.signer_for(encoded.codec),
+    )
+    stamp_names = (*tagset.stamp_names, space.names.root_of(seen.target.raw))
     return Commit(
         mode=Mode.FILL,
-        entry=way.seen.entry,
-        lease=way.lease,
+        entry=seen.entry,
+        lease=space.names.lease(seen.entry),
         stamp_names=stamp_names,
         observed=stamps,
-        identity=way.observation.identity,
+        identity=observation.identity,
         draft=draft,
-        stamp_ttl=stamp_ttl,
-        prolong=space.prolonged.due(stamp_names, fill.ttl, space.policy.stamp_ttl, loaded.monotonic),
-        token=way.token,
+        stamp_ttl=space.policy.stamp_ttl_for(draft.life),
+        prolong=space.prolonged.due(stamp_names, draft.life, space.policy.stamp_ttl, loaded.monotonic),
+        token=token,
     )
 
 
@@ -243,7 +450,7 @@ def merge(
         tagset = space.names.recorded_tagset(tuple(tag for tag in stamps if tag != root))
     except InvalidTagError:
         return Why.TOO_MANY_TAGS
-    if inherited.identity not in (None, observation.identity):
+    if inherited.identities - {observation.identity}:
         return Why.IDENTITY
     return tagset, (*(stamps[tag] for tag in tagset.tags), stamps[root])
 
@@ -255,44 +462,43 @@ async def load_only(io: IO, space: Keyspace, loader: Loader, observation: Observ
         with capture.inheriting(space) as inherited:
             return await io.call(loader)
     finally:
-        _pass_on(space, inherited, observation)
+        pass_on(space, inherited, observation)
 
 
-def _pass_on(space: Keyspace, inherited: Inheritance, observation: Observation | None) -> None:
+def pass_on(space: Keyspace, inherited: Inheritance, observation: Observation | None) -> None:
     """Hand what a loader looked at, and what was observed before it, to the loader around it, if there is one."""
     heir = capture.heir(space)
     if heir is not None:
-        heir.broken |= observation is None or inherited.broken
-        heir.add(inherited.stamps.items(), inherited.identity)
-        if observation is not None:
+        heir.take_over(inherited)
+        if observation is None:
+            heir.broken = True
+        else:
             heir.add(observation.stamps.items(), observation.identity)
 
 
-def _recorded(commit: Commit, way: _Leased) -> Observation:
-    tags = (*commit.draft.tagset.tags, root_tag(way.seen.target.raw))
-    stamps = {tag: stamp for tag, stamp in zip(tags, commit.observed, strict=True) if stamp is not None}
-    return Observation(stamps, way.observation.identity)
-
-
-def _bequeath(space: Keyspace, recorded: Observation | None) -> None:
-    """Hand what this load depends on to the loader around it, if there is one."""
+def bequeath(space: Keyspace, commit: Commit | None) -> None:
+    """Hand what a load depends on to the loader around it, if there is one; None: that cannot be said."""
     heir = capture.heir(space)
-    if heir is not None:
-        if recorded is None:
-            heir.broken = True
-        else:
-            heir.add(recorded.stamps.items(), recorded.identity)
+    if heir is None:
+        return
+    if commit is None:
+        heir.broken = True
+        return
+    tags = (*commit.draft.tagset.tags, root_tag(commit.draft.raw_key))
+    stamps = [(tag, stamp) for tag, stamp in zip(tags, commit.observed, strict=True) if stamp is not None]
+    heir.add(stamps, commit.identity)
 
 
-async def _give_back(io: IO, lease: bytes, token: bytes | None) -> None:
+async def give_back(io: IO, space: Keyspace, seen: Look, token: bytes | None) -> None:
+    """Release a lease that is not wanted after all."""
     if token is not None:
-        await io.release(lease, token)
+        await io.release([(space.names.lease(seen.entry), token)])
 
 
 async def _give_back_quietly(io: IO, space: Keyspace, way: _Leased) -> None:
     """Release the lease; if the store is gone it runs out by itself."""
     try:
-        await io.release(way.lease, way.token)
+        await io.release([(way.lease, way.token)])
     except StoreError as error:
         space.fail(Failed(VERB, way.seen.target.key, error))
 

@@ -39,3 +39,8 @@ def observe(reply: object) -> Observed:
 def equal(recorded: bytes, current: Observed) -> bool:
     """Whether a recorded stamp still stands: byte for byte, and only against an open one."""
     return isinstance(current, bytes) and recorded == current
+
+
+def equal_but_softly(recorded: bytes, current: Observed) -> bool:
+    """Whether a recorded stamp's hard half still stands: the value is stale at most softly."""
+    return isinstance(current, bytes) and recorded[:HARD_SIZE] == current[:HARD_SIZE]

@@ -9,7 +9,7 @@ from typing import Any
 from unstale.core import capture, codecs
 from unstale.core.entry import Draft
 from unstale.core.freshness import Fresh, names_blob
-from unstale.core.keys import TagSet
+from unstale.core.keys import ROOT_MARK, TagSet
 from unstale.core.keyspace import NOTHING, Keyspace, Look, Snapshot, Target, assess_all, look_at_head, serve
 from unstale.core.layout import TIMES
 from unstale.core.ports import IO, Bumped, Change, Commit, Mode, Modify, Outcome, Unmodified
@@ -31,7 +31,7 @@ async def after_miss(io: IO, space: Keyspace, seen: Sequence[Look]) -> None:
     created: dict[str, Observed] = {}
     identity = seen[0].identity
     if missing:
-        opening = await io.open(None, [space.names.stamp(tag) for tag in missing], None, 0.0, space.policy.stamp_ttl)
+        opening = await io.open((), [space.names.stamp(tag) for tag in missing], space.policy.stamp_ttl)
         created = dict(zip(missing, opening.stamps, strict=True))
         if opening.identity != identity:  # two servers: nothing can be said of what was seen
             created = dict.fromkeys(missing)
@@ -43,18 +43,27 @@ async def after_miss(io: IO, space: Keyspace, seen: Sequence[Look]) -> None:
         capture.remember(space.serial, one.target.raw, by_name, one.identity)
         if heir is not None:
             opened = {tag: stamp for tag, stamp in needed.items() if isinstance(stamp, bytes)}
-            heir.broken |= len(opened) != len(needed)
+            if len(opened) != len(needed):
+                heir.broken = True
             heir.add(opened.items(), one.identity if space.policy.fences(one.target.declared.tags) else None)
 
 
-async def get_many(io: IO, space: Keyspace, targets: Sequence[Target]) -> dict[str, Any]:
-    """Read many keys in one trip (two where entries record tags that nobody declared), and serve what is fresh."""
+async def get(io: IO, space: Keyspace, seen: Look) -> Any:
+    """Serve a fresh entry, or NOTHING: then the stamps are remembered for what is computed and set now."""
+    value = serve(space, seen)
+    if value is NOTHING:
+        await after_miss(io, space, [seen])
+    return value
+
+
+async def look_many(io: IO, space: Keyspace, targets: Sequence[Target]) -> list[Look]:
+    """Read many keys in one trip (two where entries record tags that nobody declared)."""
     plans = [(target, space.expected(target.raw, target.declared)) for target in targets]
     per_key = [space.names.read_names(target.raw, expected, target.declared.home) for target, expected in plans]
     names = list(dict.fromkeys(name for each in per_key for name in each))
     values, identity = await io.read(names)
     found = dict(zip(names, values, strict=True))
-    seen = await assess_all(
+    return await assess_all(
         io,
         space,
         [
@@ -62,6 +71,11 @@ async def get_many(io: IO, space: Keyspace, targets: Sequence[Target]) -> dict[s
             for (target, expected), each in zip(plans, per_key, strict=True)
         ],
     )
+
+
+async def get_many(io: IO, space: Keyspace, targets: Sequence[Target]) -> dict[str, Any]:
+    """Read many keys, and serve what is fresh."""
+    seen = await look_many(io, space, targets)
     served = {one.target.key: serve(space, one) for one in seen}
     missed = [one for one in seen if served[one.target.key] is NOTHING]
     if missed:
@@ -104,7 +118,7 @@ def draft_commit(  # noqa: PLR0913 - a set's arguments
     Raises:
         EncodeError: the codec cannot carry the value.
     """
-    number, payload = codecs.encode(value, space.codec)
+    encoded = space.payloads.encode(value)
     stand = _stand(space, target) if computed else _Stand((None,) * (len(target.declared.tags) + 1), None)
     if isinstance(stand, Why):
         return stand
@@ -119,10 +133,50 @@ def draft_commit(  # noqa: PLR0913 - a set's arguments
         stamp_names=stamp_names,
         observed=stand.observed,
         identity=stand.identity,
-        draft=Draft(target.raw, target.declared, number, payload, io.now(), ttl, 0.0, fenced),
+        draft=Draft(
+            raw_key=target.raw,
+            tagset=target.declared,
+            codec=encoded.codec,
+            payload=encoded.body,
+            created_at=io.now(),
+            ttl=ttl,
+            load_seconds=0.0,
+            fenced=fenced,
+            compression=encoded.compression,
+            signer=space.payloads.signer_for(encoded.codec),
+        ),
         stamp_ttl=stamp_ttl,
         prolong=space.prolonged.due(stamp_names, ttl, space.policy.stamp_ttl, io.monotonic()),
     )
+
+
+async def _with_stamps(io: IO, space: Keyspace, commits: Sequence[Commit]) -> list[Commit | Why]:
+    """What is signed needs its stamps before it is sent: where they are unknown, take those that stand, in one trip."""
+    unknown = sorted(
+        {
+            name
+            for one in commits
+            if one.draft.signer is not None
+            for name, stamp in zip(one.stamp_names, one.observed, strict=True)
+            if stamp is None
+        }
+    )
+    if not unknown:
+        return list(commits)
+    opening = await io.open((), unknown, space.policy.stamp_ttl)
+    found = dict(zip(unknown, opening.stamps, strict=True))
+    return [_completed(one, found, opening.identity) if one.draft.signer is not None else one for one in commits]
+
+
+def _completed(one: Commit, found: dict[bytes, Observed], identity: bytes) -> Commit | Why:
+    known = zip(one.stamp_names, one.observed, strict=True)
+    stamps = tuple(stamp if stamp is not None else found[name] for name, stamp in known)
+    opened = tuple(stamp for stamp in stamps if isinstance(stamp, bytes))
+    if len(opened) != len(stamps):
+        return Why.CLOSED
+    if one.identity not in (None, identity):
+        return Why.IDENTITY
+    return replace(one, observed=opened, identity=identity)
 
 
 async def set_many(io: IO, space: Keyspace, values: Sequence[tuple[Target, Any]], ttl: float) -> list[str]:
@@ -132,6 +186,10 @@ async def set_many(io: IO, space: Keyspace, values: Sequence[tuple[Target, Any]]
         The keys that were not stored.
     """
     drafts = [(target, draft_commit(io, space, Mode.SET, target, value, ttl)) for target, value in values]
+    plain = [(target, draft) for target, draft in drafts if isinstance(draft, Commit)]
+    completed = await _with_stamps(io, space, [commit for _, commit in plain])
+    drafts = [(target, draft) for target, draft in drafts if isinstance(draft, Why)]
+    drafts += [(target, draft) for (target, _), draft in zip(plain, completed, strict=True)]
     commits = [(target, draft) for target, draft in drafts if isinstance(draft, Commit)]
     unstored: list[str] = []
     for target, why in drafts:
@@ -158,6 +216,8 @@ async def add(io: IO, space: Keyspace, target: Target, value: Any, ttl: float, *
         if isinstance(seen.verdict, Fresh):
             return False
         commit = draft_commit(io, space, Mode.ADD, target, value, ttl, computed=computed)
+        if isinstance(commit, Commit):
+            [commit] = await _with_stamps(io, space, [commit])
         if isinstance(commit, Why):
             capture.stored(space.serial, target.raw)
             _refuse(space, target.key, commit)
@@ -202,7 +262,7 @@ async def ttl(io: IO, space: Keyspace, target: Target) -> float | None:
     """Seconds that a fresh entry has left; infinite for no limit; None where there is none."""
     seen, left = await look_at_head(io, space, target)
     await _inherit(io, space, seen)
-    return left if isinstance(seen.verdict, Fresh) else None
+    return left - seen.verdict.head.stale_ttl if isinstance(seen.verdict, Fresh) else None
 
 
 async def _modify(io: IO, space: Keyspace, target: Target, make: Callable[[TagSet], Modify]) -> int | Unmodified:
@@ -279,8 +339,14 @@ async def incr(io: IO, space: Keyspace, target: Target, step: tuple[int, int | N
     raise StoreRefusedError(f"{target.key!r} could not be counted: others keep replacing it.")
 
 
-async def invalidate(io: IO, space: Keyspace, tags: Sequence[str]) -> Invalidated:
+async def invalidate(io: IO, space: Keyspace, tags: Sequence[str], *, soft: bool = False) -> Invalidated:
     """Make every entry that carries one of these tags stale. One small write a tag, one trip.
+
+    Args:
+        io: the world.
+        space: the cache's.
+        tags: which, complete with the scope's name.
+        soft: make them soft-stale only: they may be served while they are loaded anew.
 
     Returns:
         When it has taken effect.
@@ -289,14 +355,28 @@ async def invalidate(io: IO, space: Keyspace, tags: Sequence[str]) -> Invalidate
         StoreError: it has not (or nobody knows): call it again.
     """
     names = [space.names.stamp(tag) for tag in tags]
-    capture.forget(space.serial, names)
-    bumped = await io.bump(names, space.policy.stamp_ttl)
+    if not soft:
+        capture.forget(space.serial, names)
+    bumped = await io.bump(names, space.policy.stamp_ttl, soft=soft)
     event = Invalidated(tuple(tags), sum(one is Bumped.CHANGED for one in bumped))
     if space.emit is not None:
         space.emit(event)
     return event
 
 
-async def clear(io: IO, space: Keyspace) -> Invalidated:
-    """Make every entry of this cache stale: one write for each of its roots, one trip."""
-    return await invalidate(io, space, [f"*{number}" for number in range(len(space.names.root_names))])
+async def clear(io: IO, space: Keyspace, over_seconds: float = 0.0) -> Invalidated:
+    """Make every entry of this cache stale: one write for each of its roots, in one trip, or spread over a time.
+
+    A ramped clear gives the loaders behind the cache a sixteenth of its entries at a time. It returns when the last
+    root is written; until its root's turn an entry is fresh.
+    """
+    roots = [f"{ROOT_MARK}{number}" for number in range(len(space.names.root_names))]
+    if not over_seconds:
+        return await invalidate(io, space, roots)
+    began, bumped = io.monotonic(), 0
+    for number, root in enumerate(roots):
+        due = began + over_seconds * number / (len(roots) - 1)
+        while (left := due - io.monotonic()) > 0:
+            await io.sleep(left)
+        bumped += (await invalidate(io, space, [root])).bumped
+    return Invalidated(tuple(roots), bumped)

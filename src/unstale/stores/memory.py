@@ -11,15 +11,18 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import monotonic
+from struct import Struct
+from time import monotonic, time
 
 from unstale.core.codecs import COUNTER, MAX_COUNTER
-from unstale.core.layout import CODEC_AT, FENCED, FLAGS_AT, IDENTITY_AT, IDENTITY_SIZE, STAMPS_AT, TIMES_AT
+from unstale.core.layout import CODEC_AT, FENCED, FLAGS_AT, IDENTITY_AT, IDENTITY_SIZE, STAMPS_AT, TIMED, TIMES_AT
 from unstale.core.ports import (
     HEAD_PROBE,
     PEEK_BYTES,
     Bumped,
     Change,
+    Claim,
+    Claimed,
     Commit,
     Committed,
     Mode,
@@ -33,6 +36,9 @@ from unstale.core.ports import (
 from unstale.core.stamps import CLOSED, HARD_SIZE, STAMP_SIZE, Observed, observe
 from unstale.errors import StoreClosedError
 
+_TIMES = Struct(">dff")
+"""Created at, ttl, stale ttl."""
+
 
 @dataclass(slots=True)
 class _Cell:
@@ -45,13 +51,15 @@ class _Cell:
 class MemoryStore:
     """A store in this process's memory."""
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic, now: Callable[[], float] = time) -> None:
         """Begin empty.
 
         Args:
             clock: seconds, only ever growing.
+            now: seconds since 1970.
         """
         self._clock = clock
+        self._now = now
         self._cells: dict[bytes, _Cell] = {}
         self._lock = threading.RLock()
         self._closed = False
@@ -108,21 +116,22 @@ class MemoryStore:
             self._remove(*remove)
             return Peek(data[:PEEK_BYTES] if data is not None else None, left, stamps, self.identity)
 
-    def open(
-        self, entry: bytes | None, missing: Sequence[bytes], lease: bytes | None, lease_seconds: float, stamp_ttl: float
-    ) -> Opening:
+    def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float) -> Opening:
         """See Store."""
         with self._lock:
-            token, holder = None, self._string(lease) if lease is not None else None
-            if lease is not None and self._find(lease) is None:
-                token = os.urandom(9).hex().encode()
-                self._put(lease, token, lease_seconds)
+            claimed = [self._claim(one) for one in claims]
             for name in missing:
                 if self._find(name) is None:
                     self._put(name, os.urandom(STAMP_SIZE), stamp_ttl)
-            data = self._string(entry) if entry is not None else None
-            head = data[:HEAD_PROBE] if data is not None else None
-            return Opening(token, holder, head, [self._stamp(name) for name in missing], self.identity)
+            return Opening(claimed, [self._stamp(name) for name in missing], self.identity)
+
+    def _claim(self, claim: Claim) -> Claimed:
+        token, holder = None, self._string(claim.lease)
+        if self._find(claim.lease) is None:
+            token = os.urandom(9).hex().encode()
+            self._put(claim.lease, token, claim.seconds)
+        data = self._string(claim.entry)
+        return Claimed(token, holder, data[:HEAD_PROBE] if data is not None else None)
 
     def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """See Store."""
@@ -146,7 +155,7 @@ class MemoryStore:
         now = zip(one.observed, one.stamp_names, strict=True)
         stamps = tuple(observed or self._string(name) for observed, name in now)
         data = one.draft.seal(one.identity or self.identity, stamps)
-        self._put(one.entry, data, one.draft.ttl)
+        self._put(one.entry, data, one.draft.life)
         self._remove(one.lease)
         if one.draft.fenced and one.identity not in (None, self.identity):
             return Committed(Outcome.IDENTITY)
@@ -167,24 +176,30 @@ class MemoryStore:
                 return Committed(Outcome.STALE, position)
         return None
 
-    def release(self, lease: bytes, token: bytes) -> None:
+    def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
         """See Store."""
         with self._lock:
-            if self._string(lease) == token:
-                self._remove(lease)
+            for lease, token in held:
+                if self._string(lease) == token:
+                    self._remove(lease)
 
-    def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float) -> list[Bumped]:
+    def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False) -> list[Bumped]:
         """See Store."""
         with self._lock:
-            return [self._bump(name, stamp_ttl) for name in stamp_names]
+            return [self._bump(name, stamp_ttl, soft=soft) for name in stamp_names]
 
-    def _bump(self, name: bytes, stamp_ttl: float) -> Bumped:
+    def _bump(self, name: bytes, stamp_ttl: float, *, soft: bool) -> Bumped:
         cell = self._find(name)
         if cell is None:
             return Bumped.MISSING
-        if cell.value is None:
+        if cell.value is None or (soft and len(cell.value) != STAMP_SIZE):
             return Bumped.CLOSED
-        self._put(name, os.urandom(STAMP_SIZE), stamp_ttl)
+        stamp = os.urandom(STAMP_SIZE)
+        if soft:
+            cell.value = cell.value[:HARD_SIZE] + stamp[HARD_SIZE:]
+            self._prolong([name], stamp_ttl)
+        else:
+            self._put(name, stamp, stamp_ttl)
         return Bumped.CHANGED
 
     def modify(self, modify: Modify) -> int | Unmodified:
@@ -199,15 +214,19 @@ class MemoryStore:
                 return Unmodified.OTHER
             if not self._stands(data, modify, names_at):
                 return Unmodified.STALE
+            _, _, stale_ttl = _TIMES.unpack_from(data, TIMES_AT)
             if modify.change is Change.INCREASE:
                 return self._increase(cell, data, names_at + len(modify.names), modify.delta)
             cell.value = data[:TIMES_AT] + modify.times + data[TIMES_AT + len(modify.times) :]
-            cell.until = self._clock() + modify.ttl
+            cell.until = self._clock() + modify.ttl + stale_ttl
             self._prolong(modify.stamp_names, modify.stamp_ttl)
             return 0
 
     def _stands(self, data: bytes, modify: Modify, names_at: int) -> bool:
-        if data[FLAGS_AT] == FENCED and not data.startswith(self.identity, IDENTITY_AT):
+        if data[FLAGS_AT] & FENCED and not data.startswith(self.identity, IDENTITY_AT):
+            return False
+        created_at, ttl, _ = _TIMES.unpack_from(data, TIMES_AT)
+        if data[FLAGS_AT] & TIMED and not self._now() < created_at + ttl:
             return False
         current = [self._stamp(name) for name in modify.stamp_names]
         recorded = [data[at : at + STAMP_SIZE] for at in range(STAMPS_AT, names_at, STAMP_SIZE)]

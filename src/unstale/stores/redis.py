@@ -10,73 +10,32 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import hiredis
-from redis.backoff import NoBackoff
-from redis.connection import AbstractConnection, Connection, parse_url
-from redis.exceptions import RedisError
-from redis.retry import Retry
+from redis.connection import AbstractConnection
 
-from unstale.core.ports import Bumped, Change, Commit, Committed, Mode, Modify, Opening, Peek, Reading, Unmodified
-from unstale.errors import ConfigurationError, StoreRefusedError, StoreTimeoutError, StoreUnavailableError
+from unstale.core.ports import (
+    Bumped,
+    Change,
+    Claim,
+    Commit,
+    Committed,
+    Mode,
+    Modify,
+    Opening,
+    Peek,
+    Reading,
+    Unmodified,
+)
+from unstale.errors import StoreTimeoutError, StoreUnavailableError
 from unstale.stores import commands
-from unstale.stores.commands import Trip
+from unstale.stores.commands import PING, Trip, any_error, parsed
+from unstale.stores.connect import connector
 from unstale.stores.options import StoreOptions
 from unstale.stores.pool import Pool
 from unstale.stores.wire import RECEIVE_BYTES, Wire
 
 T = TypeVar("T")
-
-_PING = (b"PING",)
-_OURS = ("max_connections", "timeout")
-"""Options of redis-py's pool, which is not used; StoreOptions has them."""
-_TAKEN = frozenset(
-    {"connection_class", "db", "host", "password", "path", "port", "username"} | {"client_name", "socket_keepalive"}
-)
-_MOOT = frozenset(
-    {"decode_responses", "health_check_interval", "protocol", "retry_on_timeout"}
-    | {"socket_connect_timeout", "socket_timeout"}
-)
-"""Options that other clients of the same URL may need: they change nothing here."""
-_ESCAPE = "This URL cannot be read. Percent-encode special characters in its password: # is %23, / is %2F, ? is %3F."
-
-
-def connector(url: str, timeout: float) -> Callable[[], AbstractConnection]:
-    """What makes connections to a URL, by redis-py's own rules for URLs.
-
-    Raises:
-        ConfigurationError: redis-py does not understand the URL or an option in it.
-    """
-    try:
-        options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
-    except ValueError:  # its text may show a part of the password
-        raise ConfigurationError(_ESCAPE) from None
-    parts = urlsplit(url)
-    if "@" in parts.path + parts.query + parts.fragment and "path" not in options:  # so what is shown may be a secret
-        raise ConfigurationError(_ESCAPE)
-    kind = options.pop("connection_class", Connection)
-    path = parts.path.strip("/")
-    if "path" not in options and path and not path.isdecimal():
-        raise ConfigurationError(f"Behind the host a URL has the database's number, not {path[:20]!r}.")
-    for name in options:
-        if name in _OURS:
-            raise ConfigurationError(f"Give {name} to the cache, not in the URL: Cache.from_url(url, {name}=…).")
-        if name not in _TAKEN | _MOOT and not name.startswith("ssl_"):
-            raise ConfigurationError(f"A cache's URL takes no option {name[:40]!r}.")
-    given = {**options, "socket_timeout": timeout, "socket_connect_timeout": timeout}
-    # RESP2, without decoding: the wire reads the socket itself. No retries: see this module's rule.
-    fixed = {"protocol": 2, "decode_responses": False, "retry": Retry(NoBackoff(), 0), "retry_on_timeout": False}
-
-    def make() -> AbstractConnection:
-        connection: AbstractConnection = kind(**{**given, **fixed})
-        return connection
-
-    try:
-        make()
-    except (TypeError, ValueError, RedisError) as error:
-        raise ConfigurationError(f"An option in this URL has a value that redis-py cannot use: {error}") from error
-    return make
 
 
 class RedisStore:
@@ -130,7 +89,7 @@ class RedisStore:
             raise
         if type(reply) is not list or len(reply) != len(names):
             self._settle(wire, [reply])
-            return _parsed(commands.read(names), [reply], wire.identity)
+            return parsed(commands.read(names), [reply], wire.identity)
         if wire.generation != pool.generation:
             pool.give(wire)
         else:
@@ -150,7 +109,7 @@ class RedisStore:
             may_retry = not tried
             try:
                 if once and wire.proved_until < monotonic():
-                    wire.exchange([_PING])
+                    wire.exchange([PING])
                 may_retry = may_retry and not once
                 trip = make(wire.identity)
                 replies = self._exchange(wire, trip)
@@ -168,17 +127,17 @@ class RedisStore:
                 raise
             else:
                 self._settle(wire, replies)
-                return _parsed(trip, replies, wire.identity)
+                return parsed(trip, replies, wire.identity)
 
     def _exchange(self, wire: Wire, trip: Trip[T]) -> list[Any]:
         replies = wire.exchange(trip.commands)
-        if _any_error(replies, "NOSCRIPT"):
+        if any_error(replies, "NOSCRIPT"):
             replies = wire.exchange([commands.by_text(command) for command in trip.commands])
         return replies
 
     def _settle(self, wire: Wire, replies: Sequence[Any]) -> None:
         """Give a wire back after its replies; if one of them says that the server is a replica now, drop all wires."""
-        if _any_error(replies, "READONLY"):
+        if any_error(replies, "READONLY"):
             self._pool.discard(wire)
             self._pool.drop_all()
         else:
@@ -188,11 +147,9 @@ class RedisStore:
         """See Store."""
         return self._run(lambda _: commands.peek(entry, stamp_names, remove))
 
-    def open(
-        self, entry: bytes | None, missing: Sequence[bytes], lease: bytes | None, lease_seconds: float, stamp_ttl: float
-    ) -> Opening:
+    def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float) -> Opening:
         """See Store."""
-        return self._run(lambda _: commands.open_(entry, missing, lease, lease_seconds, stamp_ttl))
+        return self._run(lambda _: commands.open_(claims, missing, stamp_ttl))
 
     def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """See Store."""
@@ -200,13 +157,14 @@ class RedisStore:
             lambda identity: commands.commit(commits, identity), once=any(one.mode is Mode.ADD for one in commits)
         )
 
-    def release(self, lease: bytes, token: bytes) -> None:
+    def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
         """See Store."""
-        self._run(lambda _: commands.release(lease, token))
+        self._run(lambda _: commands.release(held))
 
-    def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float) -> list[Bumped]:
-        """See Store. On a full server, which refuses SET, open stamps are removed instead: as invalid as changed."""
-        met = self._run(lambda _: commands.bump(stamp_names, stamp_ttl))
+    def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False) -> list[Bumped]:
+        """See Store. On a full server, which refuses to write, open stamps are removed: as invalid as changed."""
+        make = commands.soften if soft else commands.bump
+        met = self._run(lambda _: make(stamp_names, stamp_ttl))
         refused = [name for name, one in zip(stamp_names, met, strict=True) if one is None]
         if refused:
             self._run(lambda _: commands.unlink_open(refused))
@@ -218,21 +176,10 @@ class RedisStore:
 
     def ping(self) -> None:
         """See Store."""
-        self._run(lambda _: Trip([_PING], lambda replies, _: commands.checked(replies[0]) and None))
+        self._run(lambda _: commands.ping())
 
     def close(self) -> None:
         """See Store."""
         self._pool.close()
         if self._on_close is not None:
             self._on_close()
-
-
-def _parsed(trip: Trip[T], replies: list[Any], identity: bytes) -> T:
-    try:
-        return trip.parse(replies, identity)
-    except (AttributeError, IndexError, TypeError, ValueError) as error:
-        raise StoreRefusedError("The server's answer makes no sense. Is it Redis or Valkey?") from error
-
-
-def _any_error(replies: Sequence[Any], kind: str) -> bool:
-    return any(isinstance(reply, hiredis.ReplyError) and str(reply).startswith(kind) for reply in replies)

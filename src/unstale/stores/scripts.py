@@ -16,7 +16,9 @@ from unstale.core.layout import (
     FLAGS_AT,
     IDENTITY_AT,
     IDENTITY_SIZE,
+    STALE_TTL_AT,
     STAMPS_AT,
+    TIMED,
     TIMES_AT,
 )
 from unstale.core.stamps import HARD_SIZE, STAMP_SIZE
@@ -103,12 +105,20 @@ if head == '' then return 'absent' end
 if type(head) ~= 'string' or #head < size then return 'other' end
 if string.sub(head, 1, #shape) ~= shape then return 'other' end
 if string.sub(head, {STAMPS_AT + 1} + {STAMP_SIZE} * count) ~= names then return 'other' end
-if string.byte(head, {FLAGS_AT + 1}) == {FENCED} then
+local flags = string.byte(head, {FLAGS_AT + 1})
+if flags % 2 == {FENCED} then
   if string.sub(head, {IDENTITY_AT + 1}, {IDENTITY_AT + IDENTITY_SIZE}) ~= identity then return 'stale' end
 end
 for i, stamp in ipairs(redis.call('MGET', unpack(KEYS, 2))) do
   local first = {STAMPS_AT + 1} + {STAMP_SIZE} * (i - 1)
   if stamp ~= string.sub(head, first, first + {STAMP_SIZE - 1}) then return 'stale' end
+end
+local stale_ttl = 0
+if math.floor(flags / {TIMED}) % 2 == 1 then
+  local created, ttl, stale = struct.unpack('>dff', string.sub(head, {TIMES_AT + 1}, {STALE_TTL_AT + 4}))
+  local now = redis.call('TIME')
+  if not (tonumber(now[1]) + tonumber(now[2]) / 1000000 < created + ttl) then return 'stale' end
+  stale_ttl = math.floor(stale * 1000 + 0.5)
 end
 if change == 'increase' then
   local payload = redis.call('GETRANGE', entry, size, size + 8)
@@ -122,18 +132,44 @@ local function expire(name, time, ...)
   if time == '' then redis.call('PERSIST', name) else redis.call('PEXPIRE', name, time, ...) end
 end
 redis.call('SETRANGE', entry, {TIMES_AT}, ARGV[5])
-expire(entry, ARGV[6])
+expire(entry, ARGV[6] == '' and '' or tonumber(ARGV[6]) + stale_ttl)
 for i = 1, count do expire(KEYS[1 + i], ARGV[7], 'GT') end
 return {{'0'}}
 """
 )
 """Change an entry in place if it is fresh: KEYS entry stamp…, ARGV change shape names identity, then the delta, or the
-packed times, the ttl and the stamps' ttl."""
+packed times, the ttl and the stamps' ttl. An entry whose ttl is not the server's alone is judged by the server's TIME."""
 
 RELEASE: Final = Script(
-    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('UNLINK', KEYS[1]) end return 0"
+    """
+local released = 0
+for i = 1, #KEYS do
+  if redis.call('GET', KEYS[i]) == ARGV[i] then released = released + redis.call('UNLINK', KEYS[i]) end
+end
+return released
+"""
 )
-"""Give a lease back if it is still ours."""
+"""Give leases back that are still ours."""
+
+SOFTEN: Final = Script(
+    f"""
+local met = {{}}
+for i = 1, #KEYS do
+  local stamp = redis.pcall('GET', KEYS[i])
+  if not stamp then
+    met[i] = 'missing'
+  elseif type(stamp) ~= 'string' or #stamp ~= {STAMP_SIZE} then
+    met[i] = 'closed'
+  else
+    redis.call('SETRANGE', KEYS[i], {HARD_SIZE}, ARGV[i + 1])
+    if ARGV[1] == '' then redis.call('PERSIST', KEYS[i]) else redis.call('PEXPIRE', KEYS[i], ARGV[1], 'GT') end
+    met[i] = 'changed'
+  end
+end
+return met
+"""
+)
+"""Give open stamps new soft halves: ARGV the stamps' ttl, then one half each."""
 
 UNLINK_OPEN: Final = Script(
     """
@@ -146,4 +182,4 @@ return removed
 )
 """Invalidate on a full server, which refuses SET: an open stamp goes; a closed one stays closed."""
 
-BY_DIGEST: Final = {script.digest: script for script in (COMMIT, MODIFY, RELEASE, UNLINK_OPEN)}
+BY_DIGEST: Final = {script.digest: script for script in (COMMIT, MODIFY, RELEASE, SOFTEN, UNLINK_OPEN)}

@@ -14,33 +14,22 @@ import _socket
 import socket
 import ssl
 import struct
-from hashlib import blake2b
 from time import monotonic
 from typing import Any, Final, Protocol
 
 import hiredis
-import redis
 from redis.connection import AbstractConnection
+from redis.exceptions import RedisError
 
-from unstale.core.layout import IDENTITY_SIZE
-from unstale.errors import (
-    NotPrimaryError,
-    StoreAuthError,
-    StoreError,
-    StoreRefusedError,
-    StoreTimeoutError,
-    StoreUnavailableError,
-)
-from unstale.stores.commands import Command, checked, pack
+from unstale.errors import StoreTimeoutError, StoreUnavailableError
+from unstale.stores.commands import Command, pack
+from unstale.stores.proof import INFO_REPLICATION, INFO_SERVER, identity_of, run_id_of, translated
 
 PROOF_SECONDS: Final = 1.0
 RECEIVE_BYTES: Final = 65536
 SLICE_SECONDS: Final = 0.005
 """The kernel lets go of a read after this, and the wire looks at the clock. After a signal Python begins a read anew,
 and the kernel its time limit: in one piece, a profiler's signals would prolong it for ever."""
-
-_INFO_SERVER: Final = (b"INFO", b"server")
-_INFO_REPLICATION: Final = (b"INFO", b"replication")
 
 
 class Permit(Protocol):
@@ -91,12 +80,8 @@ class Wire:
         self.proved_until = 0.0
         try:
             connection.connect()  # type: ignore[no-untyped-call]
-        except redis.exceptions.ResponseError as error:
-            raise _refused(error) from None  # its text may show the password
-        except redis.exceptions.RedisError as error:
-            raise _translated(error) from error
-        except UnicodeError as error:
-            raise StoreUnavailableError("The URL's host is no name that can be looked up.") from error
+        except (RedisError, UnicodeError) as error:
+            raise translated(error)  # noqa: B904 - it sets its cause itself
         sock = connection._get_socket()  # noqa: SLF001 - redis-py has no public name for it
         if sock is None:
             raise StoreUnavailableError
@@ -122,11 +107,8 @@ class Wire:
             sock.settimeout(timeout)
 
     def _introduce(self) -> None:
-        server, replication = self.transfer([_INFO_SERVER, _INFO_REPLICATION])
-        run_id = _field(_info(server), b"run_id")
-        if not run_id:
-            raise StoreRefusedError("The server's INFO shows no run_id, which unstale needs to tell servers apart.")
-        self._run_id = run_id
+        server, replication = self.transfer([INFO_SERVER, INFO_REPLICATION])
+        self._run_id = run_id_of(server)
         self.prove(replication)
 
     def prove(self, replication: Any) -> None:
@@ -135,11 +117,7 @@ class Wire:
         Raises:
             NotPrimaryError: the server is no primary (any more).
         """
-        info = _info(replication)
-        if _field(info, b"role") != b"master":
-            raise NotPrimaryError
-        lineage = _field(info, b"master_replid")
-        self.identity = blake2b(self._run_id + b"\0" + lineage, digest_size=IDENTITY_SIZE).digest()
+        self.identity = identity_of(self._run_id, replication)
         self.proved_until = monotonic() + PROOF_SECONDS
 
     def exchange(self, commands: list[Command]) -> list[Any]:
@@ -150,7 +128,7 @@ class Wire:
         """
         if monotonic() < self.proved_until:
             return self.transfer(commands)
-        replication, *replies = self.transfer([_INFO_REPLICATION, *commands])
+        replication, *replies = self.transfer([INFO_REPLICATION, *commands])
         self.prove(replication)
         return replies
 
@@ -194,37 +172,3 @@ class Wire:
 
 def _timeval(seconds: float) -> bytes:
     return struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
-
-
-def _info(reply: Any) -> bytes:
-    if isinstance(reply, hiredis.ReplyError) and "NOPERM" in str(reply):
-        raise StoreRefusedError("unstale needs INFO to tell servers apart: allow +info in this user's ACL.")
-    text = checked(reply)
-    if type(text) is not bytes:
-        raise StoreRefusedError("The server's answer makes no sense. Is it Redis or Valkey?")
-    return text
-
-
-def _field(info: bytes, name: bytes) -> bytes:
-    for line in info.split(b"\r\n"):
-        if line.startswith(name + b":"):
-            return line[len(name) + 1 :]
-    return b""
-
-
-def _translated(error: redis.exceptions.RedisError) -> StoreError:
-    """What redis-py raised while connecting, as ours. Its texts name host and port, never the password."""
-    match error:
-        case redis.exceptions.AuthenticationError() | redis.exceptions.AuthorizationError():
-            return StoreAuthError()
-        case redis.exceptions.TimeoutError():
-            return StoreTimeoutError()
-        case redis.exceptions.ConnectionError():
-            return StoreUnavailableError(f"{StoreUnavailableError.__doc__} ({error})")
-        case _:
-            return StoreRefusedError("The server refused the connection.")
-
-
-def _refused(error: redis.exceptions.ResponseError) -> StoreError:
-    text = str(error).partition(", with args beginning")[0]
-    return StoreRefusedError(f"The server refused the connection: {text}.")

@@ -24,7 +24,7 @@ from unstale.core.entry import Draft, parse
 from unstale.core.freshness import names_blob
 from unstale.core.keys import Names, TagSet
 from unstale.core.layout import STAMPS_AT, TIMES
-from unstale.core.ports import Bumped, Change, Commit, Mode, Modify, Outcome, Store, Unmodified
+from unstale.core.ports import Bumped, Change, Claim, Commit, Mode, Modify, Outcome, Store, Unmodified
 from unstale.core.stamps import CLOSED, STAMP_SIZE
 from unstale.errors import StoreClosedError
 
@@ -47,6 +47,14 @@ def commit(mode: Mode, observed: tuple[bytes | None, ...] | None = None, **field
     return Commit(mode, ENTRY, LEASE, STAMPS, observed or (None,) * len(STAMPS), **given)  # type: ignore[arg-type]
 
 
+CLAIM = Claim(ENTRY, LEASE, 60.0)
+
+
+def claimed(store: Store) -> bytes | None:
+    """The token of one attempt to get the lease."""
+    return store.open([CLAIM], (), 600.0).claimed[0].token
+
+
 class StoreConformance:
     """The suite."""
 
@@ -61,10 +69,11 @@ class StoreConformance:
 
     def opened(self, store: Store) -> tuple[bytes, tuple[bytes, ...]]:
         """Take the lease and create the stamps, as a fill does."""
-        opening = store.open(ENTRY, STAMPS, LEASE, 60.0, 600.0)
-        assert opening.token is not None
+        opening = store.open([CLAIM], STAMPS, 600.0)
+        [claimed] = opening.claimed
+        assert claimed.token is not None
         assert all(isinstance(stamp, bytes) for stamp in opening.stamps)
-        return opening.token, tuple(stamp for stamp in opening.stamps if isinstance(stamp, bytes))
+        return claimed.token, tuple(stamp for stamp in opening.stamps if isinstance(stamp, bytes))
 
     def test_read_gives_none_for_what_is_not_there(self, store: Store) -> None:
         """Nothing is None, in its place, with the server's identity."""
@@ -82,22 +91,22 @@ class StoreConformance:
     def test_open_finds_stamps_that_are_there(self, store: Store) -> None:
         """A stamp that another has created meanwhile is returned, not replaced."""
         _, stamps = self.opened(store)
-        assert store.open(ENTRY, STAMPS, None, 0.0, 600.0).stamps == list(stamps)
+        assert store.open((), STAMPS, 600.0).stamps == list(stamps)
 
     def test_open_finds_closed_stamps(self, store: Store) -> None:
         """A closed stamp stays closed, and is told from a missing one."""
         self.close_stamp(store, STAMPS[0])
-        assert store.open(ENTRY, STAMPS[:1], None, 0.0, 600.0).stamps == [CLOSED]
+        assert store.open((), STAMPS[:1], 600.0).stamps == [CLOSED]
         assert store.read(STAMPS[:1])[0] == [None]
 
     def test_one_lease_at_a_time(self, store: Store) -> None:
         """Who comes second gets no token, until the first gives the lease back."""
         token, _ = self.opened(store)
-        assert store.open(ENTRY, (), LEASE, 60.0, 600.0).token is None
-        store.release(LEASE, b"another token")
-        assert store.open(ENTRY, (), LEASE, 60.0, 600.0).token is None
-        store.release(LEASE, token)
-        assert store.open(ENTRY, (), LEASE, 60.0, 600.0).token not in (None, token)
+        assert claimed(store) is None
+        store.release([(LEASE, b"another token")])
+        assert claimed(store) is None
+        store.release([(LEASE, token)])
+        assert claimed(store) not in (None, token)
 
     def test_fill_stores_under_the_observed_stamps(self, store: Store) -> None:
         """A fill with its lease and unchanged stamps is stored as it was sealed, and its lease ends."""
@@ -108,14 +117,14 @@ class StoreConformance:
         assert done.outcome is Outcome.STORED
         assert data == draft().seal(identity, stamps)
         assert done.size == len(data)
-        assert store.open(ENTRY, (), LEASE, 60.0, 600.0).token is not None
+        assert claimed(store) is not None
 
     def test_fill_without_its_lease_is_refused(self, store: Store) -> None:
         """A fill whose lease went to another, or was taken away, is not stored."""
         _, stamps = self.opened(store)
         assert store.commit([commit(Mode.FILL, stamps, token=b"stolen")])[0].outcome is Outcome.LEASE
         assert store.read([ENTRY])[0] == [None]
-        assert store.open(ENTRY, (), LEASE, 60.0, 600.0).token is None
+        assert claimed(store) is None
 
     def test_fill_after_a_bump_is_refused(self, store: Store) -> None:
         """A fill whose stamp was bumped meanwhile is not stored, tells which, and gives its lease back."""
@@ -124,7 +133,7 @@ class StoreConformance:
         [done] = store.commit([commit(Mode.FILL, stamps, token=token)])
         assert (done.outcome, done.position) == (Outcome.STALE, 1)
         assert store.read([ENTRY])[0] == [None]
-        assert store.open(ENTRY, (), LEASE, 60.0, 600.0).token is not None
+        assert claimed(store) is not None
 
     def test_fill_under_a_closed_stamp_is_refused(self, store: Store) -> None:
         """A fill whose stamp was closed meanwhile is not stored."""
@@ -193,7 +202,7 @@ class StoreConformance:
         """A plain invalidation does not reopen a closed tag."""
         self.close_stamp(store, STAMPS[0])
         assert store.bump(STAMPS[:1], 600.0) == [Bumped.CLOSED]
-        assert store.open(ENTRY, STAMPS[:1], None, 0.0, 600.0).stamps == [CLOSED]
+        assert store.open((), STAMPS[:1], 600.0).stamps == [CLOSED]
 
     def test_peek(self, store: Store) -> None:
         """A peek shows the head, the time left and the stamps."""

@@ -1,0 +1,417 @@
+"""`AsyncCache`: the asyncio façade. The same names as `Cache`'s, awaited, over the same core.
+
+asyncio and uvloop; anyio on its asyncio backend. Not trio: the connections are asyncio's transports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar, Unpack
+from weakref import WeakKeyDictionary
+
+from unstale.cached import AsyncCachedFunction, KeyOf, TagsOf, recipe_of
+from unstale.core import batch, refresh, verbs
+from unstale.core.keyspace import NOTHING, Keyspace, Look, assess, look
+from unstale.core.policy import DEFAULT, Duration, Ttl
+from unstale.core.ports import (
+    AsyncStore,
+    Bumped,
+    Claim,
+    Commit,
+    Committed,
+    Flight,
+    Modify,
+    Opening,
+    Peek,
+    Reading,
+    Unmodified,
+)
+from unstale.core.refresh import Fill, load_only
+from unstale.draw import chance
+from unstale.errors import LoaderError, StoreError
+from unstale.events import Invalidated
+from unstale.facade import Cold, Facade, Tags, TagsOfKey
+from unstale.flights import Flights
+from unstale.options import CacheOptions, make_keyspace, store_options
+from unstale.stores.urls import open_async_store
+
+P = ParamSpec("P")
+T = TypeVar("T")
+D = TypeVar("D")
+
+AsyncRunner = Callable[[Coroutine[Any, Any, None]], object]
+"""Has a coroutine done, elsewhere and soon: `unstale.runners.tasks()`, for one."""
+
+
+class _AsyncIO:
+    """The core's `IO` over an asyncio store."""
+
+    def __init__(self, store: AsyncStore, runner: AsyncRunner | None) -> None:
+        self._store = store
+        self._runner = runner
+        self.runs = runner is not None
+        self._flights: WeakKeyDictionary[asyncio.AbstractEventLoop, Flights[asyncio.Event]] = WeakKeyDictionary()
+        self._giving_back: set[asyncio.Task[None]] = set()
+
+    async def read(self, names: Sequence[bytes]) -> Reading:
+        return await self._store.read(names)
+
+    async def peek(self, entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes] = ()) -> Peek:
+        return await self._store.peek(entry, stamp_names, remove)
+
+    async def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float) -> Opening:
+        """Open. One who is cancelled meanwhile does not keep the leases that he got: others would wait for nothing."""
+        if not claims:
+            return await self._store.open(claims, missing, stamp_ttl)
+        opening = asyncio.ensure_future(self._store.open(claims, missing, stamp_ttl))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(lambda done: self._give_back(claims, done))
+            raise
+
+    def _give_back(self, claims: Sequence[Claim], done: asyncio.Task[Opening]) -> None:
+        if done.cancelled() or done.exception() is not None:
+            return
+        claimed = zip(claims, done.result().claimed, strict=True)
+        held = [(claim.lease, one.token) for claim, one in claimed if one.token is not None]
+        if held:
+            self._keep(asyncio.ensure_future(self._release_quietly(held)))
+
+    async def _release_quietly(self, held: Sequence[tuple[bytes, bytes]]) -> None:
+        try:
+            await self._store.release(held)
+        except StoreError:  # they run out by themselves
+            return
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        """A loop holds its tasks weakly."""
+        self._giving_back.add(task)
+        task.add_done_callback(self._giving_back.discard)
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
+        return await self._store.commit(commits)
+
+    async def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
+        """Release, to the end: a scope that was cancelled cancels each wait in it anew."""
+        releasing = asyncio.ensure_future(self._store.release(held))
+        self._keep(releasing)
+        await asyncio.shield(releasing)
+
+    async def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False) -> list[Bumped]:
+        return await self._store.bump(stamp_names, stamp_ttl, soft=soft)
+
+    async def modify(self, modify: Modify) -> int | Unmodified:
+        return await self._store.modify(modify)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def call(self, loader: Callable[..., Any], *arguments: Any) -> Any:
+        waiting = loader(*arguments)
+        if not inspect.isawaitable(waiting):
+            raise LoaderError(
+                f"The loader returned {type(waiting).__name__}, which cannot be awaited. Give AsyncCache an `async def`; "
+                "a plain function that waits belongs into `asyncio.to_thread`."
+            )
+        return await waiting
+
+    def spawn(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        assert self._runner is not None  # noqa: S101 - asked first
+        coroutine = job()
+        try:
+            self._runner(coroutine)
+        except BaseException:
+            coroutine.close()
+            raise
+
+    def _own_flights(self) -> Flights[asyncio.Event]:
+        loop = asyncio.get_running_loop()
+        flights = self._flights.get(loop)
+        if flights is None:
+            flights = self._flights[loop] = Flights(asyncio.Event)
+        return flights
+
+    def lead(self, flight: Flight) -> bool:
+        return self._own_flights().lead(flight)
+
+    async def join(self, flight: Flight, seconds: float) -> None:
+        landed = self._own_flights().find(flight)
+        if landed is not None:
+            try:
+                async with asyncio.timeout(seconds):
+                    await landed.wait()
+            except TimeoutError:
+                return
+
+    def land(self, flight: Flight) -> None:
+        landed = self._own_flights().land(flight)
+        if landed is not None:
+            landed.set()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def now(self) -> float:
+        return time.time()
+
+    def chance(self) -> float:
+        return chance()
+
+
+class AsyncCache(Facade):
+    """`Cache` for asyncio: the same names, awaited, with loaders that are `async def`.
+
+    One connection for each event loop; the reads of one turn of the loop share a trip. It may be used by one loop after
+    another, by loops in several threads, and after a fork in a loop of the child's own.
+    """
+
+    __slots__ = ("_io", "_store")
+
+    def __init__(self, store: AsyncStore, space: Keyspace, *, prefix: str = "", io: _AsyncIO | None = None) -> None:
+        """Put the parts together; `from_url` is the usual way."""
+        super().__init__(space, prefix)
+        self._store = store
+        self._io = io or _AsyncIO(store, None)
+
+    @classmethod
+    def from_url(cls, url: str, **options: Unpack[CacheOptions]) -> Self:
+        """Make a cache for a URL, inside a loop or outside. See `Cache.from_url`; `max_connections` means nothing here.
+
+        Args:
+            url: redis://, rediss://, unix:// (with redis-py's options), embedded:// or memory://.
+            options: see `CacheOptions`; the usual ones are `namespace`, `ttl`, `timeout`.
+
+        Raises:
+            ConfigurationError: the URL or an option makes no sense.
+            InvalidDurationError: a duration is not above zero.
+        """
+        space = make_keyspace(options)
+        store = open_async_store(url, store_options(options))
+        return cls(store, space, io=_AsyncIO(store, options.get("runner")))
+
+    def _bound(self, prefix: str) -> Self:
+        return type(self)(self._store, self._space, prefix=prefix, io=self._io)
+
+    async def __aenter__(self) -> Self:
+        """Use as a context manager that closes at the end."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        await self.close()
+
+    async def _hit(self, key: str, tags: Tags, into: Any) -> Any:
+        """The value of a fresh entry, in one trip, or a `Cold`."""
+        plan = self._plan(key, tags)
+        values, identity = await self._store.read(plan[3])
+        return self._judge(key, plan, values, identity, into)
+
+    async def _look(self, cold: Cold) -> Look:
+        """Judge what the hit path could not."""
+        return await assess(self._io, self._space, cold.target, cold.expected, cold.snapshot)
+
+    async def get(self, key: str, default: D | None = None, *, tags: Tags = (), into: Any = None) -> Any | D | None:
+        """Read a fresh value, in one trip. See `Cache.get`."""
+        try:
+            value = await self._hit(key, tags, into)
+            if type(value) is Cold:
+                value = await verbs.get(self._io, self._space, await self._look(value))
+        except StoreError as error:
+            self._without("get", error, [self._target(key, tags)])
+            return default
+        return default if value is NOTHING else value
+
+    async def get_or_set(  # noqa: PLR0913 - what a cached value can be told, by name
+        self,
+        key: str,
+        loader: Callable[[], Awaitable[T]],
+        *,
+        tags: Tags = (),
+        ttl: Ttl = DEFAULT,
+        stale_ttl: Ttl = DEFAULT,
+        negative_ttl: Duration | None = None,
+        into: Any = None,
+    ) -> T:
+        """Read a fresh value, or load it and store it under the stamps as they were before. See `Cache.get_or_set`.
+
+        One who is cancelled while he loads gives his lease back; another loads.
+
+        Raises:
+            LoaderError: the loader returned what cannot be awaited.
+        """
+        life = self._life(ttl, stale_ttl, negative_ttl)
+        try:
+            value = await self._hit(key, tags, into)
+            if type(value) is not Cold:
+                return value  # type: ignore[no-any-return]
+            seen = await self._look(value)
+        except StoreError as error:
+            self._without("get_or_set", error, [self._target(key, tags)])
+            return await load_only(self._io, self._space, loader, None)  # type: ignore[no-any-return]
+        return await refresh.get_or_set(self._io, self._space, seen, Fill(loader, life))  # type: ignore[no-any-return]
+
+    async def get_or_set_many(  # noqa: PLR0913 - as `get_or_set`
+        self,
+        keys: Iterable[str],
+        load_missing: Callable[[list[str]], Awaitable[Mapping[str, T]]],
+        *,
+        tags: TagsOfKey = (),
+        ttl: Ttl = DEFAULT,
+        stale_ttl: Ttl = DEFAULT,
+        negative_ttl: Duration | None = None,
+        into: Any = None,
+    ) -> dict[str, T]:
+        """Read many fresh values in one trip; load what is missing by one call. See `Cache.get_or_set_many`."""
+        targets = self._targets(keys, tags, into)
+        life = self._life(ttl, stale_ttl, negative_ttl)
+        return await batch.get_or_set_many(self._io, self._space, targets, load_missing, life)
+
+    async def refresh(
+        self,
+        key: str,
+        loader: Callable[[], Awaitable[T]],
+        *,
+        tags: Tags = (),
+        ttl: Ttl = DEFAULT,
+        stale_ttl: Ttl = DEFAULT,
+        negative_ttl: Duration | None = None,
+    ) -> T:
+        """Load a value now, whatever is kept, and store it as `get_or_set` does; one who loads already is waited for.
+
+        Arguments, result and errors are those of `get_or_set`.
+        """
+        target, life = self._target(key, tags), self._life(ttl, stale_ttl, negative_ttl)
+        try:
+            seen = await look(self._io, self._space, target)
+        except StoreError as error:
+            self._without("refresh", error, [target])
+            return await load_only(self._io, self._space, loader, None)  # type: ignore[no-any-return]
+        fill = Fill(loader, life, anew=True)
+        return await refresh.refresh(self._io, self._space, seen, fill)  # type: ignore[no-any-return]
+
+    def cached(  # noqa: PLR0913 - as `get_or_set`
+        self,
+        key: KeyOf,
+        *,
+        tags: TagsOf = (),
+        ttl: Ttl = DEFAULT,
+        stale_ttl: Ttl = DEFAULT,
+        negative_ttl: Duration | None = None,
+        into: Any = None,
+        ignore: Iterable[str] = (),
+    ) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], AsyncCachedFunction[P, T]]:
+        """Decorate a function or a method: its results are kept in this cache.
+
+        Args:
+            key: a template such as "orders:{user_id}" that names every argument, or a function that makes the key from
+                the same arguments. Put a name of the function's own in it: keys are the cache's, not the function's.
+            tags: templates, or a function that makes the tags from the same arguments.
+            ttl: see `get_or_set`.
+            stale_ttl: see `get_or_set`.
+            negative_ttl: seconds that a result of None stays fresh; None for the same as for any result.
+            into: see `get`.
+            ignore: arguments that the result does not depend on, which the key need not name.
+
+        Returns:
+            A decorator. The function keeps its signature; it has `key_for`, `refresh` and `invalidate` besides, each
+            called with the function's own arguments.
+
+        Raises:
+            ConfigurationError: a template names no argument, the key leaves one out, or the function is of no kind that
+                this cache can decorate.
+        """
+        self._life(ttl, stale_ttl, negative_ttl)  # a mistake shows here, not at the first call
+        options = {"ttl": ttl, "stale_ttl": stale_ttl, "negative_ttl": negative_ttl, "into": into}
+
+        def decorate(function: Callable[P, Coroutine[Any, Any, T]]) -> AsyncCachedFunction[P, T]:
+            recipe = recipe_of(function, key, tags, ignore, type(self).__name__, is_async=True)
+            return AsyncCachedFunction(function, self, recipe, options)
+
+        return decorate
+
+    async def get_many(self, keys: Iterable[str], *, tags: TagsOfKey = (), into: Any = None) -> dict[str, Any]:
+        """Read many keys in one trip. See `Cache.get_many`."""
+        targets = self._targets(keys, tags, into)
+        if not targets:
+            return {}
+        try:
+            return await verbs.get_many(self._io, self._space, targets)
+        except StoreError as error:
+            self._without("get_many", error, targets)
+            return {}
+
+    async def has_key(self, key: str, *, tags: Tags = ()) -> bool:
+        """Whether there is a fresh entry; False when the server is away. The payload does not travel."""
+        try:
+            return await verbs.has_key(self._io, self._space, self._target(key, tags))
+        except StoreError as error:
+            self._without("has_key", error, [self._target(key, tags)])
+            return False
+
+    async def ttl(self, key: str, *, tags: Tags = ()) -> float | None:
+        """Seconds until a fresh entry expires: infinite for no limit, None for no fresh entry. Raises StoreError."""
+        return await verbs.ttl(self._io, self._space, self._target(key, tags))
+
+    async def set(self, key: str, value: Any, *, tags: Tags = (), ttl: Ttl = DEFAULT) -> bool:
+        """Store a value; whether it was stored. See `Cache.set`."""
+        return not await self.set_many({key: value}, tags=tags, ttl=ttl)
+
+    async def set_many(self, values: Mapping[str, Any], *, tags: TagsOfKey = (), ttl: Ttl = DEFAULT) -> list[str]:
+        """Store many values, in one trip; the keys that were not stored. See `Cache.set_many`."""
+        items = list(zip(self._targets(values, tags), values.values(), strict=True))
+        return await verbs.set_many(self._io, self._space, items, self._space.policy.ttl_of(ttl))
+
+    async def add(self, key: str, value: Any, *, tags: Tags = (), ttl: Ttl = DEFAULT) -> bool:
+        """Store a value only if there is no fresh entry; whether it was stored. Raises as `set` does."""
+        target, seconds_fresh = self._target(key, tags), self._space.policy.ttl_of(ttl)
+        return await verbs.add(self._io, self._space, target, value, seconds_fresh) is True
+
+    async def touch(self, key: str, ttl: Ttl = DEFAULT, *, tags: Tags = ()) -> bool:
+        """Give a fresh entry a new ttl, counted from now; whether there was one. Raises StoreError."""
+        return await verbs.touch(self._io, self._space, self._target(key, tags), self._space.policy.ttl_of(ttl))
+
+    async def incr(
+        self, key: str, delta: int = 1, *, initial: int | None = None, tags: Tags = (), ttl: Ttl = DEFAULT
+    ) -> int:
+        """Add to a counter; the new count. See `Cache.incr`."""
+        self._check_step(delta, initial)
+        target, seconds_fresh = self._target(key, tags), self._space.policy.ttl_of(ttl)
+        return await verbs.incr(self._io, self._space, target, (delta, initial), seconds_fresh)
+
+    async def delete(self, key: str, *, tags: Tags = ()) -> bool:
+        """Remove an entry and stop whoever is filling it from storing; whether a fresh entry was there.
+
+        Raises:
+            StoreError: it may still be there.
+        """
+        return await verbs.delete(self._io, self._space, self._target(key, tags))
+
+    async def invalidate(self, *tags: str, soft: bool = False) -> Invalidated:
+        """Make every entry that carries one of these tags stale: one small write a tag. See `Cache.invalidate`.
+
+        One who is cancelled, or times out, does not know whether it has taken effect: call it again.
+        """
+        return await verbs.invalidate(self._io, self._space, self._tag_names(tags), soft=soft)
+
+    async def clear(self, *, over: Duration = 0) -> Invalidated:
+        """Make every entry of this cache stale, at once or spread over seconds. See `Cache.clear`."""
+        spread = self._clear_seconds(over)
+        if self._prefix:
+            return await self.invalidate()
+        return await verbs.clear(self._io, self._space, spread)
+
+    async def ping(self) -> None:
+        """Reach the server, to find out at start-up. Raises StoreError with what to do."""
+        await self._store.ping()
+
+    async def close(self) -> None:
+        """Close the connections. On a scope this does nothing: they belong to the cache it was made from."""
+        if not self._prefix:
+            await self._store.close()

@@ -1,0 +1,103 @@
+"""Signatures: nobody who can merely write to Redis makes a value that is opened.
+
+A signature covers the namespace, the key, the tags, the stamps, the server's identity, how the payload is encoded, and
+the payload itself: an entry cannot be forged, altered, or moved under another key. Times are left out, since `touch`
+writes them in place.
+
+Keyed BLAKE2b (RFC 7693, section 2.9), 16 bytes, with a key derived for each namespace. The first key signs, every key
+given is accepted: to rotate, put the new one in front, and drop the old one when its entries have expired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from hmac import compare_digest
+from typing import Final, TypeAlias
+
+from unstale.core.layout import CHECK_AT, STALE_TTL_AT, STAMPS_AT, TIMES_AT
+from unstale.errors import ConfigurationError, DecodeError
+
+KEY_ID_SIZE: Final = 4
+MAC_SIZE: Final = 16
+SIGNATURE_SIZE: Final = KEY_ID_SIZE + MAC_SIZE
+MIN_KEY_BYTES: Final = 32
+MIN_DISTINCT_BYTES: Final = 10
+"""What no word and no repeated letter has; 32 random bytes in any common alphabet have more."""
+
+Keys: TypeAlias = "str | bytes | Sequence[str | bytes]"
+
+
+class Signer:
+    """Signs payloads, and verifies them."""
+
+    __slots__ = ("_by_id", "_key", "_key_id")
+
+    def __init__(self, keys: Keys, namespace: str) -> None:
+        """Derive the keys.
+
+        Args:
+            keys: secrets of at least 32 bytes: one, or several of which the first signs.
+            namespace: of the cache; another namespace's signatures do not count.
+
+        Raises:
+            ConfigurationError: no key, or one that can be guessed.
+        """
+        given = [keys] if isinstance(keys, str | bytes) else list(keys)
+        if not given:
+            raise ConfigurationError("signing_keys must hold at least one key.")
+        derived = [_derived(_checked(key), namespace) for key in given]
+        self._by_id = {_key_id(key): key for key in reversed(derived)}
+        self._key = derived[0]
+        self._key_id = _key_id(derived[0])
+
+    def sign(self, head: bytes, body: bytes) -> bytes:
+        """The payload of a signed entry: key id, signature, body."""
+        return b"".join((self._key_id, _mac(self._key, head, body), body))
+
+    def opened(self, head: bytes, payload: bytes) -> bytes:
+        """The body of a signed payload.
+
+        Args:
+            head: everything in front of the payload.
+            payload: what `sign` made.
+
+        Raises:
+            DecodeError: the key is not known, or the signature is not that of this head and body.
+        """
+        key = self._by_id.get(payload[:KEY_ID_SIZE])
+        if key is None:
+            raise DecodeError("The entry was signed with a key that this cache does not know.")
+        body = payload[SIGNATURE_SIZE:]
+        if not compare_digest(_mac(key, head, body), payload[KEY_ID_SIZE:SIGNATURE_SIZE]):
+            raise DecodeError("The entry's signature is wrong.")
+        return body
+
+
+def _checked(key: object) -> bytes:
+    if not isinstance(key, str | bytes):
+        raise ConfigurationError(f"A signing key must be str or bytes, not {type(key).__name__}.")
+    raw = key.encode() if isinstance(key, str) else key
+    if len(raw) < MIN_KEY_BYTES or len(set(raw)) < MIN_DISTINCT_BYTES:
+        raise ConfigurationError(
+            f"A signing key must have at least {MIN_KEY_BYTES} random bytes; this one can be guessed. Make one with "
+            'python -c "import secrets; print(secrets.token_urlsafe(48))", and keep it as you keep a password.'
+        )
+    return raw
+
+
+def _derived(key: bytes, namespace: str) -> bytes:
+    secret = blake2b(key, digest_size=64, person=b"unstale-key").digest()
+    return blake2b(namespace.encode(), digest_size=32, key=secret, person=b"unstale-sign").digest()
+
+
+def _key_id(key: bytes) -> bytes:
+    return blake2b(b"", digest_size=KEY_ID_SIZE, key=key, person=b"unstale-id").digest()
+
+
+def _mac(key: bytes, head: bytes, body: bytes) -> bytes:
+    mac = blake2b(head[:TIMES_AT], digest_size=MAC_SIZE, key=key)
+    mac.update(head[STALE_TTL_AT:CHECK_AT])
+    mac.update(head[STAMPS_AT:])
+    mac.update(body)
+    return mac.digest()

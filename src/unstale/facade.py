@@ -1,0 +1,197 @@
+"""What `Cache` and `AsyncCache` share: everything but the waiting.
+
+The hit path is split-phase. `_plan` says what to read, the façade's store reads it, `_judge` serves it if it is plainly
+fresh; what is out of the ordinary goes to the core.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from struct import Struct
+from typing import Any, Final, Self, TypeAlias, cast
+
+from unstale.core import capture, codecs
+from unstale.core.freshness import fresh_payload
+from unstale.core.keys import END, TagSet, check_tag, key_bytes, quote_part, root_tag
+from unstale.core.keyspace import Keyspace, Snapshot, Target
+from unstale.core.layout import FENCED, FLAGS_AT, TIMED, TIMES_AT
+from unstale.core.policy import DEFAULT, Duration, Ttl, earliest, seconds
+from unstale.core.refresh import Life
+from unstale.core.stamps import CLOSED
+from unstale.errors import (
+    ConfigurationError,
+    DecodeError,
+    InvalidTagError,
+    NotACounterError,
+    StoreClosedError,
+    StoreError,
+)
+from unstale.events import Failed, Hit
+
+Tags: TypeAlias = Sequence[str]
+TagsOfKey: TypeAlias = "Tags | Callable[[str], Tags]"
+
+Plan: TypeAlias = "tuple[bytes, TagSet, TagSet, tuple[bytes, ...]]"
+"""A read: the key's bytes, the declared tags, those that its entry should have, the names to read."""
+
+_ALL_TIMES: Final = Struct(">dfff")
+"""Created at, ttl, stale ttl, load seconds: from TIMES_AT on."""
+
+
+class Cold:
+    """What the hit path leaves to the core: everything it has read so far."""
+
+    __slots__ = ("expected", "snapshot", "target")
+
+    def __init__(self, target: Target, expected: TagSet, snapshot: Snapshot) -> None:
+        """Keep it."""
+        self.target = target
+        self.expected = expected
+        self.snapshot = snapshot
+
+
+class Facade:
+    """A cache's fixed parts, and what needs no waiting."""
+
+    __slots__ = ("_beta", "_emit", "_hints", "_names", "_payloads", "_prefix", "_raw_prefix", "_space", "_tagset")
+
+    def __init__(self, space: Keyspace, prefix: str) -> None:
+        """Keep at hand what each read needs."""
+        self._space = space
+        self._prefix = prefix
+        self._raw_prefix = prefix.encode()
+        self._names = space.names
+        self._tagset = space.names.tagset
+        self._hints = space.hints
+        self._emit = space.emit
+        self._payloads = space.payloads
+        self._beta = space.policy.beta
+
+    def __repr__(self) -> str:
+        """Name the namespace and the scope, never the URL."""
+        scope = f" scope={self._prefix[:-1]!r}" if self._prefix else ""
+        return f"<{type(self).__name__} namespace={self._names.namespace!r}{scope}>"
+
+    def _bound(self, prefix: str) -> Self:
+        """The same cache with another prefix."""
+        raise NotImplementedError
+
+    def scope(self, kind: str, *ids: object) -> Self:
+        """A bound cache: its keys and tags are this thing's alone.
+
+        `cache.scope("user", 42)` keeps its entries under the tag `user:42`, its key `orders` as `user:42/orders`, its
+        tag `orders` as `user:42/orders`; its `invalidate()` makes all of them stale.
+
+        Args:
+            kind: what it is.
+            ids: which one; separators in them are escaped.
+        """
+        name = self._prefix + ":".join(quote_part(part) for part in (kind, *ids))
+        check_tag(name)
+        return self._bound(f"{name}/")
+
+    def _plan(self, key: str, tags: Tags) -> Plan:
+        raw = self._raw_prefix + key_bytes(key)
+        try:
+            declared = self._tagset(self._prefix, tags) if type(tags) is tuple else self._tagset_of(tags)
+        except TypeError:  # a tuple that holds what cannot be hashed
+            declared = self._tagset_of(tags)
+        expected = self._hints.get((raw, declared), declared) if self._hints else declared
+        return raw, declared, expected, self._names.read_names(raw, expected, declared.home)
+
+    def _judge(self, key: str, plan: Plan, values: list[bytes | None], identity: bytes, into: Any = None) -> Any:
+        """The value of a fresh entry, or a `Cold`."""
+        raw, declared, expected, _ = plan
+        data = values.pop(0)
+        if data is not None:
+            payload = fresh_payload(data, expected, expected.blob + raw + END, values, identity)
+            if payload is not None:
+                flags = data[FLAGS_AT]
+                if not flags & TIMED or self._in_time(data):
+                    try:
+                        value = (
+                            payload
+                            if into is None and self._payloads.is_plain(data)
+                            else self._payloads.value(data, payload, into)
+                        )
+                    except DecodeError:  # the core says why
+                        return Cold(Target(key, raw, declared, into), expected, Snapshot(data, values, identity))
+                    if capture.running() is not None:
+                        self._bequeath(raw, expected, cast("list[bytes]", values), identity if flags & FENCED else None)
+                    if self._emit is not None:
+                        self._emit(Hit(key))
+                    return value
+        return Cold(Target(key, raw, declared, into), expected, Snapshot(data, values, identity))
+
+    def _in_time(self, data: bytes) -> bool:
+        """Whether an entry's ttl is not over, nor so nearly that a reader might load it anew. The core looks closer."""
+        created_at, ttl, _, load_seconds = _ALL_TIMES.unpack_from(data, TIMES_AT)
+        return bool(time.time() < created_at + ttl - earliest(load_seconds, self._beta))
+
+    def _bequeath(self, raw: bytes, tagset: TagSet, stamps: list[bytes], identity: bytes | None) -> None:
+        """A hit inside a loader: the loader's result depends on it."""
+        heir = capture.heir(self._space)
+        if heir is not None:
+            heir.add(zip((*tagset.tags, root_tag(raw)), stamps, strict=True), identity)
+
+    def _tagset_of(self, tags: Tags) -> TagSet:
+        """The set of declared tags. Only tuples are looked up as they are: other iterables may change or run out."""
+        try:
+            return self._tagset(self._prefix, tags if isinstance(tags, str) else tuple(tags))
+        except TypeError as error:
+            raise InvalidTagError(f"tags must be a list or tuple of str: {error}.") from error
+
+    def _target(self, key: str, tags: Tags, into: Any = None) -> Target:
+        declared = self._tagset_of(tags)
+        return Target(key, self._raw_prefix + key_bytes(key), declared, into)
+
+    def _targets(self, keys: Iterable[str], tags: TagsOfKey, into: Any = None) -> list[Target]:
+        """A target for each key, each once."""
+        if isinstance(keys, str):
+            raise InvalidTagError(f"keys must be a list of keys, not a str: write [{keys[:60]!r}].")
+        return [self._target(key, tags(key) if callable(tags) else tags, into) for key in dict.fromkeys(keys)]
+
+    def _life(self, ttl: Ttl, stale_ttl: Ttl, negative_ttl: Duration | None) -> Life:
+        policy = self._space.policy
+        negative = None if negative_ttl is None else seconds(negative_ttl, "negative_ttl")
+        return Life(policy.ttl_of(ttl), policy.stale_ttl_of(stale_ttl), negative)
+
+    def _tag_names(self, tags: tuple[str, ...]) -> list[str]:
+        """The whole names of tags to invalidate; without any, a scope's own."""
+        if not tags and not self._prefix:
+            raise InvalidTagError("Say which tags to invalidate, or call clear() for everything.")
+        return [self._prefix + check_tag(tag) for tag in tags] or [self._prefix[:-1]]
+
+    def _clear_seconds(self, over: Duration) -> float:
+        """Over how many seconds to spread a clear; 0 for at once."""
+        if over == 0 and not isinstance(over, bool):
+            return 0.0
+        if over is None or self._prefix:
+            raise ConfigurationError("over needs a limit, and a whole cache: a scope is one tag, cleared at once.")
+        return seconds(over, "over")
+
+    def _check_step(self, delta: int, initial: int | None) -> None:
+        if type(delta) is not int or abs(delta) > codecs.MAX_COUNTER:
+            raise NotACounterError("A counter's delta must be an int of at most 2**53 - 1.")
+        if initial is not None and (type(initial) is not int or not 0 <= initial <= codecs.MAX_COUNTER):
+            raise NotACounterError("A counter begins from an int from 0 to 2**53 - 1.")
+
+    def _without(self, verb: str, error: StoreError, targets: Sequence[Target]) -> None:
+        """Go on without the cache. A cache that was closed is a mistake of the caller's, though.
+
+        What could not be looked up is computed under stamps that nobody saw: neither a set that follows nor a loader
+        around this may store it.
+        """
+        if isinstance(error, StoreClosedError):
+            raise error
+        heir = capture.heir(self._space)
+        if heir is not None:
+            heir.broken = True
+        for target in targets:
+            names = (*target.declared.stamp_names, self._names.root_of(target.raw))
+            capture.remember(self._space.serial, target.raw, [(name, CLOSED) for name in names], b"")
+        self._space.fail(Failed(verb, targets[0].key if len(targets) == 1 else "", error))
+
+
+__all__ = ["DEFAULT", "Cold", "Facade", "Tags", "TagsOfKey"]

@@ -1,0 +1,51 @@
+"""Loads under way in this process, so that others who want the same can wait for them without asking the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Final, Generic, TypeVar
+
+from unstale.core.ports import Flight
+
+E = TypeVar("E")
+
+LONGEST_SECONDS: Final = 60.0
+"""A flight that was not landed for so long (its thread was killed, its runner shut down) is forgotten."""
+
+
+class Flights(Generic[E]):
+    """Who leads which flight, with something to wait for.
+
+    All steps are single operations on a dict: safe between threads, without a lock.
+    """
+
+    __slots__ = ("_make", "_under_way")
+
+    def __init__(self, make: Callable[[], E]) -> None:
+        """Take what makes the thing to wait for: an event."""
+        self._make = make
+        self._under_way: dict[Flight, tuple[E, float]] = {}
+
+    def lead(self, flight: Flight) -> bool:
+        """Begin a flight; False where another has begun the same."""
+        mine = (self._make(), monotonic() + LONGEST_SECONDS)
+        found = self._under_way.setdefault(flight, mine)
+        if found is not mine and found[1] < monotonic():
+            self._under_way[flight] = mine
+            return True
+        return found is mine
+
+    def find(self, flight: Flight) -> E | None:
+        """What to wait for; None where nobody leads this flight any more."""
+        found = self._under_way.get(flight)
+        return found[0] if found is not None else None
+
+    def land(self, flight: Flight) -> E | None:
+        """End a flight: what those wait for who joined it."""
+        found = self._under_way.pop(flight, None)
+        return found[0] if found is not None else None
+
+    def forget(self) -> None:
+        """Begin anew, in a child process: the parent's flights land in the parent."""
+        self._under_way = {}

@@ -1,0 +1,159 @@
+"""What a cache can be told when it is made, and the fixed parts that come of it. The same for `Cache` and `AsyncCache`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypedDict
+
+from unstale.core import codecs
+from unstale.core.codecs import OWN_CODECS, Codec
+from unstale.core.keys import Names
+from unstale.core.keyspace import Keyspace
+from unstale.core.payloads import LARGE, Payloads
+from unstale.core.policy import Duration, Policy, seconds, stale_seconds
+from unstale.errors import ConfigurationError
+from unstale.events import Failed, Hook, LoadFailed
+from unstale.stores.options import StoreOptions
+
+
+class CacheOptions(TypedDict, total=False):
+    """The options of `Cache.from_url` and `AsyncCache.from_url`, all by name, all with a default.
+
+    Attributes:
+        namespace: what its names in Redis begin with; several caches can share a database by it. "unstale".
+        ttl: seconds (or a timedelta) that an entry stays fresh where a call says nothing; None for no limit. 300.
+        stale_ttl: more seconds that a value may be served stale while it is loaded anew, or where loading it fails,
+            where a call says nothing. 0: never.
+        beta: how eagerly a value is loaded anew shortly before its ttl is over, by one of its readers (XFetch); 0:
+            never, 1: as its paper says. 0.
+        runner: does the loads during which a stale value is served; see `unstale.runners`. None: the reader who got
+            the lease loads, the others are served.
+        timeout: seconds for connecting and for each answer. A call ends within about three times this. 0.3.
+        max_connections: most connections of this process (an AsyncCache has one for each event loop). 64.
+        codec: for values other than bytes and small unsigned integers: "msgpack", "json", "raw", "pickle" (needs
+            `signing_keys`), or an object of your own (`unstale.core.codecs.Codec`). "msgpack".
+        signing_keys: a secret of at least 32 random bytes, or several of which the first signs and all are accepted.
+            What was not signed with one of them is a miss. None: nothing is signed.
+        compression: "lz4", "zstd", "zlib", or "auto" for the first of these that is installed. None: none.
+        compress_above: bytes from which on a value is compressed, if that makes it smaller. 1024.
+        fence: "tags" binds entries with tags to the server's identity, so that a failover or a restart from an old
+            snapshot cannot bring them back; "all" binds every entry. "tags".
+        lease: seconds that a loader may take before another may try, where the last load's time is not known. 10.
+        stamp_ttl: seconds that a stamp lives at least; entries that live longer prolong theirs. 86400.
+        on_event: called with each event (`unstale.events`). None.
+    """
+
+    namespace: str
+    ttl: Duration
+    stale_ttl: Duration
+    beta: float
+    runner: Callable[[Any], object] | None
+    timeout: Duration
+    max_connections: int
+    codec: str | Codec
+    signing_keys: str | bytes | list[str | bytes] | tuple[str | bytes, ...] | None
+    compression: str | None
+    compress_above: int
+    fence: str
+    lease: Duration
+    stamp_ttl: Duration
+    on_event: Hook | None
+
+
+_KNOWN: Final = frozenset(CacheOptions.__annotations__)
+
+
+def check_names(options: CacheOptions) -> None:
+    """Raise TypeError for what is no option, as a function does for an argument that it does not have."""
+    unknown = sorted(set(options) - _KNOWN)
+    if unknown:
+        raise TypeError(f"from_url() got an unexpected option {unknown[0]!r}. Known: {', '.join(sorted(_KNOWN))}.")
+
+
+def store_options(options: CacheOptions) -> StoreOptions:
+    """How to reach the server."""
+    timeout, max_connections = options.get("timeout", 0.3), options.get("max_connections", 64)
+    if timeout is None:
+        raise ConfigurationError("timeout and lease need a limit in seconds.")
+    if type(max_connections) is not int or max_connections < 1:
+        raise ConfigurationError("max_connections must be an int of at least 1.")
+    return StoreOptions(seconds(timeout, "timeout"), max_connections)
+
+
+def make_keyspace(options: CacheOptions) -> Keyspace:
+    """The fixed parts of a cache.
+
+    Raises:
+        ConfigurationError: an option makes no sense.
+        InvalidDurationError: a duration is not above zero.
+    """
+    check_names(options)
+    lease = options.get("lease", 10.0)
+    if lease is None:
+        raise ConfigurationError("timeout and lease need a limit in seconds.")
+    policy = Policy(
+        ttl=seconds(options.get("ttl", 300.0)),
+        stamp_ttl=seconds(options.get("stamp_ttl", 86400.0), "stamp_ttl"),
+        lease_seconds=seconds(lease, "lease"),
+        fence=options.get("fence", "tags"),
+        stale_ttl=stale_seconds(options.get("stale_ttl", 0.0)),
+        beta=options.get("beta", 0.0),
+    )
+    on_event = options.get("on_event")
+    namespace = options.get("namespace", "unstale")
+    return Keyspace(Names(namespace), _payloads(options, namespace), policy, Reporter(on_event), on_event)
+
+
+def _payloads(options: CacheOptions, namespace: str) -> Payloads:
+    signer = compressor = None
+    keys, compression = options.get("signing_keys"), options.get("compression")
+    if keys is not None:
+        from unstale.core.signing import Signer  # noqa: PLC0415 - slow to import, rarely wanted
+
+        signer = Signer(keys, namespace)
+    if compression is not None:
+        from unstale.core.compression import compressor_named  # noqa: PLC0415 - the same
+
+        compressor = compressor_named(compression)
+    codec = _codec(options.get("codec", "msgpack"))
+    above = options.get("compress_above", LARGE)
+    return Payloads(codec, signer=signer, compressor=compressor, compress_above=above)
+
+
+def _codec(given: str | Codec) -> Codec:
+    if isinstance(given, str) or not isinstance(given, Codec):
+        return codecs.codec_named(given)
+    own: object = given.number
+    if type(own) is not int or own not in OWN_CODECS:
+        raise ConfigurationError(f"A codec of your own needs a number from 64 to 255; got {own!r}.")
+    return given
+
+
+class Reporter:
+    """Tells of failures that no caller sees: to the hook, or else to the log, at most once a second."""
+
+    def __init__(self, hook: Hook | None) -> None:
+        """Take the hook."""
+        self._hook = hook
+        self._silent_until = 0.0
+        self._unsaid = 0
+
+    def __call__(self, event: Failed | LoadFailed) -> None:
+        """Tell."""
+        if self._hook is not None:
+            self._hook(event)
+            return
+        self._unsaid += 1
+        if time.monotonic() >= self._silent_until:
+            self._silent_until = time.monotonic() + 1.0
+            count, self._unsaid = self._unsaid, 0
+            import logging  # noqa: PLC0415 - only a failure pays for it
+
+            logger = logging.getLogger("unstale")
+            if isinstance(event, Failed):
+                text = "%s failed, gone on without the cache (%d such since the last line): %s"
+                logger.warning(text, event.operation, count, event.error)
+            else:
+                text = "the load of %r failed, an older value was served (%d such since the last line): %s"
+                logger.warning(text, event.key, count, type(event.error).__name__)

@@ -1,0 +1,51 @@
+"""A synchronous store's trips with `async` in front: nothing in them ever suspends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unstale.core.ports import Bumped, Claim, Commit, Committed, Modify, Opening, Peek, Reading, Store, Unmodified
+
+
+class Immediate:
+    """An AsyncStore over a Store: for the synchronous façade, whose steps never suspend, and for `memory://`."""
+
+    def __init__(self, store: Store) -> None:
+        """Take the store."""
+        self._store = store
+
+    async def read(self, names: Sequence[bytes]) -> Reading:
+        """See Store."""
+        return self._store.read(names)
+
+    async def peek(self, entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes] = ()) -> Peek:
+        """See Store."""
+        return self._store.peek(entry, stamp_names, remove)
+
+    async def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float) -> Opening:
+        """See Store."""
+        return self._store.open(claims, missing, stamp_ttl)
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
+        """See Store."""
+        return self._store.commit(commits)
+
+    async def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
+        """See Store."""
+        self._store.release(held)
+
+    async def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False) -> list[Bumped]:
+        """See Store."""
+        return self._store.bump(stamp_names, stamp_ttl, soft=soft)
+
+    async def modify(self, modify: Modify) -> int | Unmodified:
+        """See Store."""
+        return self._store.modify(modify)
+
+    async def ping(self) -> None:
+        """See Store."""
+        self._store.ping()
+
+    async def close(self) -> None:
+        """See Store."""
+        self._store.close()

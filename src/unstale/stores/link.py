@@ -1,0 +1,225 @@
+"""One asyncio connection: redis-py makes it, then its transport is handed to this protocol, which reads and writes.
+
+Many requests are under way at a time; replies come back in order. A request that finds none under way is written at
+once; the others of the same turn of the loop are joined, and written together at its end: one trip.
+
+A caller that is cancelled leaves its place in the order behind, and its reply is dropped when it comes: nobody is given
+another's answer. Role and identity are proved as by `wire`: in the same trip as the first request after PROOF_SECONDS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+import hiredis
+from redis.exceptions import RedisError
+
+from unstale.errors import StoreClosedError, StoreError, StoreTimeoutError, StoreUnavailableError
+from unstale.stores import wire
+from unstale.stores.commands import Command, pack
+from unstale.stores.proof import INFO_REPLICATION, INFO_SERVER, identity_of, run_id_of, translated
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection
+
+GRACE_SECONDS: Final = 0.01
+"""What one who was late gets on top: after the loop was busy elsewhere, the answer may have come in the meantime."""
+
+
+class _Waiting:
+    """A request under way: how many replies it expects, and who waits for them."""
+
+    __slots__ = ("count", "future", "replies")
+
+    def __init__(self, future: asyncio.Future[Any], count: int) -> None:
+        self.future = future
+        self.count = count
+        self.replies: list[Any] = []
+
+
+class Link(asyncio.Protocol):
+    """A connection to one server, of one event loop.
+
+    Attributes:
+        loop: its loop.
+        is_open: whether it takes requests.
+        identity: of the server, 16 bytes.
+        proved_until: the monotonic time until which role and identity need no new proof.
+    """
+
+    def __init__(self, connection: AbstractConnection, timeout: float) -> None:
+        """Belong to the running loop; `connect` must follow."""
+        self.loop = asyncio.get_running_loop()
+        self.is_open = False
+        self.identity = b""
+        self.proved_until = 0.0
+        self._connection = connection
+        self._timeout = timeout
+        self._run_id = b""
+        self._reader = hiredis.Reader()
+        self._under_way: deque[_Waiting | None] = deque()
+        """In the order in which they were sent. None stands for a proof."""
+        self._proving = False
+        self._outbox: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._progress_at = 0.0
+        self._grace = False
+        self._paused: asyncio.Future[None] | None = None
+
+    async def connect(self) -> None:
+        """Connect, and prove role and identity.
+
+        Raises:
+            StoreError: no connection, no answer in time, a replica, or the credentials were refused.
+        """
+        try:
+            await self._connection.connect()  # type: ignore[no-untyped-call]
+        except (RedisError, UnicodeError) as error:
+            raise translated(error)  # noqa: B904 - it sets its cause itself
+        writer = self._connection._writer  # noqa: SLF001 - redis-py has no public name for it
+        if writer is None:
+            raise StoreUnavailableError
+        self._transport: asyncio.Transport = writer.transport  # type: ignore[assignment]
+        self._transport.set_protocol(self)
+        self.is_open = True
+        self.proved_until = monotonic() + wire.PROOF_SECONDS  # the proof itself needs none
+        try:
+            server, replication = await self.exchange([INFO_SERVER, INFO_REPLICATION])
+            self._run_id = run_id_of(server)
+            self._prove(replication)
+        except BaseException:
+            self.close()
+            raise
+
+    def _prove(self, replication: Any) -> None:
+        self.identity = identity_of(self._run_id, replication)
+        self.proved_until = monotonic() + wire.PROOF_SECONDS
+
+    def request(self, packed: bytes, count: int) -> asyncio.Future[Any]:
+        """Send packed commands; the future is one reply, or for a count above one the list of replies.
+
+        Raises:
+            StoreUnavailableError: the connection is gone.
+        """
+        if not self.is_open:
+            raise StoreUnavailableError
+        under_way = self._under_way
+        idle = not under_way
+        now = monotonic()
+        if now >= self.proved_until and not self._proving:
+            self._proving = True
+            under_way.append(None)
+            packed = pack(INFO_REPLICATION) + packed
+        future = self.loop.create_future()
+        under_way.append(_Waiting(future, count))
+        if idle:
+            self._progress_at = now
+            if self._timer is None:
+                self._timer = self.loop.call_later(self._timeout, self._look_at_clock)
+            self._transport.write(packed)
+        else:
+            if not self._outbox:
+                self.loop.call_soon(self._flush)
+            self._outbox.append(packed)
+        return future
+
+    async def exchange(self, commands: Sequence[Command]) -> list[Any]:
+        """One round trip; error replies are returned, not raised.
+
+        Raises:
+            StoreUnavailableError: the connection broke, timed out, or the server is no primary.
+        """
+        while self._paused is not None:
+            await asyncio.shield(self._paused)
+        replies = await self.request(b"".join(map(pack, commands)), len(commands))
+        return [replies] if len(commands) == 1 else replies
+
+    def _flush(self) -> None:
+        if self._outbox and self.is_open:
+            packed = b"".join(self._outbox)
+            self._outbox.clear()
+            self._transport.write(packed)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand each reply to whoever waits for it."""
+        reader, under_way = self._reader, self._under_way
+        self._progress_at = monotonic()
+        self._grace = False
+        try:
+            reader.feed(data)
+            reply = reader.gets()
+            while reply is not False:
+                waiting = under_way.popleft()
+                if waiting is None:
+                    self._proving = False
+                    self._prove(reply)
+                elif waiting.count == 1:
+                    if not waiting.future.done():
+                        waiting.future.set_result(reply)
+                else:
+                    waiting.replies.append(reply)
+                    if len(waiting.replies) < waiting.count:
+                        under_way.appendleft(waiting)
+                    elif not waiting.future.done():
+                        waiting.future.set_result(waiting.replies)
+                reply = reader.gets()
+        except StoreError as error:  # no primary any more: what came with the proof is not to be used
+            self.fail(error)
+        except (hiredis.ProtocolError, IndexError) as error:  # no RESP, or a reply that nobody asked for
+            self.fail(StoreUnavailableError(f"The connection broke: {type(error).__name__}."))
+
+    def eof_received(self) -> bool:
+        """The server has closed: so does the transport."""
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Nobody will be answered any more."""
+        self.fail(StoreUnavailableError(f"The connection broke: {type(error or EOFError()).__name__}."))
+
+    def pause_writing(self) -> None:
+        """The server does not keep up: let no more in."""
+        self._paused = self._paused or self.loop.create_future()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        paused, self._paused = self._paused, None
+        if paused is not None and not paused.done():
+            paused.set_result(None)
+
+    def _look_at_clock(self) -> None:
+        """One timer for all: has anything come since the oldest request began to wait?"""
+        self._timer = None
+        if not self._under_way or not self.is_open:
+            return
+        left = self._progress_at + self._timeout - monotonic()
+        if left <= 0 and self._grace:
+            self.fail(StoreTimeoutError())
+            return
+        if left <= 0:
+            self._grace = True
+            left = GRACE_SECONDS
+        self._timer = self.loop.call_later(left, self._look_at_clock)
+
+    def fail(self, error: StoreError) -> None:
+        """Close, and tell all who wait."""
+        self.is_open = False
+        self._outbox.clear()
+        under_way, self._under_way = self._under_way, deque()
+        for waiting in under_way:
+            if waiting is not None and not waiting.future.done():
+                waiting.future.set_exception(error)
+        self.resume_writing()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._transport.abort()  # before its writer goes, which would complain
+        self._connection._reader = self._connection._writer = None  # noqa: SLF001 - redis-py is not to close it again
+
+    def close(self) -> None:
+        """Close."""
+        if self.is_open:
+            self.fail(StoreClosedError())

@@ -1,0 +1,95 @@
+"""What a connection must know of its server before it serves: that it is a primary, and which one.
+
+Both come from INFO: with a connection's first trip, and again with later trips (`PROOF_SECONDS` in `wire`). And what
+redis-py raises while it connects, as our errors.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any, Final
+
+import hiredis
+import redis
+
+from unstale.core.layout import IDENTITY_SIZE
+from unstale.errors import (
+    NotPrimaryError,
+    StoreAuthError,
+    StoreError,
+    StoreRefusedError,
+    StoreTimeoutError,
+    StoreUnavailableError,
+)
+from unstale.stores.commands import Command, checked
+
+INFO_SERVER: Final[Command] = (b"INFO", b"server")
+INFO_REPLICATION: Final[Command] = (b"INFO", b"replication")
+
+
+def run_id_of(server: Any) -> bytes:
+    """The run_id in a reply to INFO server.
+
+    Raises:
+        StoreRefusedError: there is none.
+    """
+    run_id = _field(_info(server), b"run_id")
+    if not run_id:
+        raise StoreRefusedError("The server's INFO shows no run_id, which unstale needs to tell servers apart.")
+    return run_id
+
+
+def identity_of(run_id: bytes, replication: Any) -> bytes:
+    """A server's identity, from its run_id and a reply to INFO replication.
+
+    Raises:
+        NotPrimaryError: the server is no primary (any more).
+    """
+    info = _info(replication)
+    if _field(info, b"role") != b"master":
+        raise NotPrimaryError
+    return blake2b(run_id + b"\0" + _field(info, b"master_replid"), digest_size=IDENTITY_SIZE).digest()
+
+
+def _info(reply: Any) -> bytes:
+    if isinstance(reply, hiredis.ReplyError) and "NOPERM" in str(reply):
+        raise StoreRefusedError("unstale needs INFO to tell servers apart: allow +info in this user's ACL.")
+    text = checked(reply)
+    if type(text) is not bytes:
+        raise StoreRefusedError("The server's answer makes no sense. Is it Redis or Valkey?")
+    return text
+
+
+def _field(info: bytes, name: bytes) -> bytes:
+    for line in info.split(b"\r\n"):
+        if line.startswith(name + b":"):
+            return line[len(name) + 1 :]
+    return b""
+
+
+def translated(error: Exception) -> StoreError:
+    """What redis-py raised while connecting, as ours. Its texts name host and port, never the password.
+
+    The original is its cause, except where the text of that may hold the password.
+    """
+    ours = _ours(error)
+    ours.__cause__ = None if isinstance(error, redis.exceptions.ResponseError) else error
+    ours.__suppress_context__ = True
+    return ours
+
+
+def _ours(error: Exception) -> StoreError:
+    match error:
+        case redis.exceptions.ResponseError():
+            text = str(error).partition(", with args beginning")[0]  # what follows may be the password
+            return StoreRefusedError(f"The server refused the connection: {text}.")
+        case UnicodeError():
+            return StoreUnavailableError("The URL's host is no name that can be looked up.")
+        case redis.exceptions.AuthenticationError() | redis.exceptions.AuthorizationError():
+            return StoreAuthError()
+        case redis.exceptions.TimeoutError():
+            return StoreTimeoutError()
+        case redis.exceptions.ConnectionError():
+            return StoreUnavailableError(f"{StoreUnavailableError.__doc__} ({error})")
+        case _:
+            return StoreRefusedError("The server refused the connection.")

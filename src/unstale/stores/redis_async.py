@@ -1,0 +1,255 @@
+"""The asyncio store on Redis and Valkey: the synchronous store's trips, over one connection for each event loop.
+
+As there, redis-py's own retries are off; a trip is tried once more only where the connection turns out broken, on a new
+one, with new stamps and tokens; never after a time-out. What must not happen twice is not tried again.
+
+A connection ends with its loop: `asyncio.run` and its like shut down a loop's asynchronous generators, and each loop
+has one of ours that closes. So a cache may be used by one loop after another, and by loops in several threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from unstale.core.ports import (
+    Bumped,
+    Change,
+    Claim,
+    Commit,
+    Committed,
+    Mode,
+    Modify,
+    Opening,
+    Peek,
+    Reading,
+    Unmodified,
+)
+from unstale.errors import StoreClosedError, StoreTimeoutError, StoreUnavailableError
+from unstale.stores import commands
+from unstale.stores.commands import PING, Trip, any_error, parsed
+from unstale.stores.connect import async_connector
+from unstale.stores.link import Link
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection
+
+    from unstale.stores.options import StoreOptions
+
+T = TypeVar("T")
+
+
+class _Seat:
+    """A loop's place in a store: its link, and who is making one.
+
+    Attributes:
+        link: the link, which may be closed.
+        connecting: the task that makes one.
+        guard: what closes it with the loop.
+    """
+
+    def __init__(self) -> None:
+        self.link: Link | None = None
+        self.connecting: asyncio.Task[Link] | None = None
+        self.guard: AsyncGenerator[None, None] | None = None
+
+    async def until_shutdown(self) -> AsyncGenerator[None, None]:
+        """Suspended until the loop shuts down its generators."""
+        try:
+            yield
+        finally:
+            if self.link is not None:
+                self.link.close()
+                await asyncio.sleep(0)  # the transport closes its socket in the next turn
+
+
+class AsyncRedisStore:
+    """A store on one Redis or Valkey server."""
+
+    def __init__(
+        self,
+        connect: Callable[[], AbstractConnection],
+        options: StoreOptions,
+        on_close: Callable[[], None] | None = None,
+    ) -> None:
+        """Connect when it is first used."""
+        self._connect = connect
+        self._timeout = options.timeout
+        self._on_close = on_close
+        self._closed = False
+        self._last: Link | None = None
+        self._begin()
+        _stores.add(self)
+
+    def _begin(self) -> None:
+        self._seats: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Seat] = weakref.WeakKeyDictionary()
+
+    @classmethod
+    def from_url(cls, url: str, options: StoreOptions) -> AsyncRedisStore:
+        """A store for redis://, rediss:// or unix://, with redis-py's options in the query."""
+        return cls(async_connector(url, options.timeout), options)
+
+    async def _link(self) -> Link:
+        """The running loop's link; made if there is none, by one for all who wait for it."""
+        loop = asyncio.get_running_loop()
+        last = self._last
+        if last is not None and last.is_open and last.loop is loop:
+            return last
+        if self._closed:
+            raise StoreClosedError
+        seat = self._seats.get(loop)
+        if seat is None:
+            seat = self._seats[loop] = _Seat()
+        if seat.link is None or not seat.link.is_open:
+            if seat.connecting is None:
+                seat.connecting = loop.create_task(self._make(seat))
+                seat.connecting.add_done_callback(_retrieved)
+            await asyncio.shield(seat.connecting)
+        self._last = link = seat.link
+        if link is None:
+            raise StoreUnavailableError
+        return link
+
+    async def _make(self, seat: _Seat) -> Link:
+        try:
+            link = Link(self._connect(), self._timeout)
+            await link.connect()
+            if self._closed:
+                link.close()
+                raise StoreClosedError
+            if seat.guard is None:
+                seat.guard = seat.until_shutdown()
+                await anext(seat.guard)
+            seat.link = link
+            return link
+        finally:
+            seat.connecting = None
+
+    async def read(self, names: Sequence[bytes]) -> Reading:
+        """One MGET: the hit path. Whatever is out of the ordinary goes the long way."""
+        link = self._last
+        if link is None or not link.is_open or link.loop is not asyncio.get_running_loop():
+            link = await self._link()
+        packed = commands.pack_read(names) if type(names) is tuple else commands.pack((b"MGET", *names))
+        try:
+            reply = await link.request(packed, 1)
+        except StoreTimeoutError:
+            raise
+        except StoreUnavailableError:
+            return await self._run(lambda _: commands.read(names))
+        if type(reply) is not list or len(reply) != len(names):
+            self._settle(link, [reply])
+            return parsed(commands.read(names), [reply], link.identity)
+        return reply, link.identity
+
+    async def _run(self, make: Callable[[bytes], Trip[T]], *, once: bool = False) -> T:
+        """Make a trip, send it, parse its replies.
+
+        Args:
+            make: makes the trip for a server's identity; called anew for each attempt.
+            once: it must not happen twice: a connection that was idle is tried first, and a break then is an error.
+        """
+        tried = False
+        while True:
+            link = await self._link()
+            may_retry = not tried
+            try:
+                if once:
+                    await link.exchange([PING])
+                may_retry = may_retry and not once
+                trip = make(link.identity)
+                replies = await link.exchange(trip.commands)
+                if any_error(replies, "NOSCRIPT"):
+                    replies = await link.exchange([commands.by_text(command) for command in trip.commands])
+            except StoreTimeoutError:
+                raise
+            except StoreUnavailableError:
+                if not may_retry:
+                    raise
+                tried = True
+            else:
+                self._settle(link, replies)
+                return parsed(trip, replies, link.identity)
+
+    def _settle(self, link: Link, replies: Sequence[Any]) -> None:
+        """If a reply says that the server is a replica now, let the link go."""
+        if any_error(replies, "READONLY"):
+            link.close()
+
+    async def peek(self, entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes] = ()) -> Peek:
+        """See Store."""
+        return await self._run(lambda _: commands.peek(entry, stamp_names, remove))
+
+    async def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float) -> Opening:
+        """See Store."""
+        return await self._run(lambda _: commands.open_(claims, missing, stamp_ttl))
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
+        """See Store."""
+        once = any(one.mode is Mode.ADD for one in commits)
+        return await self._run(lambda identity: commands.commit(commits, identity), once=once)
+
+    async def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
+        """See Store."""
+        await self._run(lambda _: commands.release(held))
+
+    async def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False) -> list[Bumped]:
+        """See Store. On a full server, which refuses to write, open stamps are removed: as invalid as changed."""
+        make = commands.soften if soft else commands.bump
+        met = await self._run(lambda _: make(stamp_names, stamp_ttl))
+        refused = [name for name, one in zip(stamp_names, met, strict=True) if one is None]
+        if refused:
+            await self._run(lambda _: commands.unlink_open(refused))
+        return [one or Bumped.CHANGED for one in met]
+
+    async def modify(self, modify: Modify) -> int | Unmodified:
+        """See Store."""
+        once = modify.change is Change.INCREASE
+        return await self._run(lambda identity: commands.modify(modify, identity), once=once)
+
+    async def ping(self) -> None:
+        """See Store."""
+        await self._run(lambda _: commands.ping())
+
+    async def close(self) -> None:
+        """See Store. Links of other loops are told to close."""
+        self._closed = True
+        self._last = None
+        here = asyncio.get_running_loop()
+        for loop, seat in list(self._seats.items()):
+            if seat.link is None or loop.is_closed():
+                continue
+            if loop is here:
+                seat.link.close()
+            else:
+                loop.call_soon_threadsafe(seat.link.close)
+        await asyncio.sleep(0)  # the transport closes its socket in the next turn
+        if self._on_close is not None:
+            self._on_close()
+
+    def forked(self) -> None:
+        """Begin anew in a child process. The parent's links are kept from being closed by their destructors."""
+        _parents.append((self._seats, self._last))
+        self._last = None
+        self._begin()
+
+
+def _retrieved(task: asyncio.Task[Link]) -> None:
+    """Whoever waited has been told; if all were cancelled, nobody need be."""
+    if not task.cancelled():
+        task.exception()
+
+
+_stores: weakref.WeakSet[AsyncRedisStore] = weakref.WeakSet()
+_parents: list[object] = []
+
+
+def _after_fork() -> None:
+    for store in list(_stores):
+        store.forked()
+
+
+os.register_at_fork(after_in_child=_after_fork)

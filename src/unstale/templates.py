@@ -1,0 +1,102 @@
+"""Templates of keys and tags: `"orders:{user_id}"`, filled from a call's arguments, checked before there is any call.
+
+What is filled in is escaped, so that no two calls' keys meet: `%`, `/` and `:` as in a URL. None, True, False and ""
+are written `~None` and so on, which no text is. Only values whose text says what they are may be filled in; anything
+else (a model, a request) needs an attribute named: `{user.id}`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import enum
+import inspect
+import uuid
+from collections.abc import Mapping
+from string import Formatter
+from typing import Any, Final
+
+from unstale.core.keys import quote_part
+from unstale.errors import ConfigurationError, InvalidKeyError
+
+_PLAIN: Final = (str, int, float, decimal.Decimal, uuid.UUID, dt.date, dt.time, dt.timedelta)
+"""Types whose text names the value, and nothing else. datetime is a date."""
+_MARK: Final = "~"
+
+
+class Template:
+    """One template.
+
+    Attributes:
+        text: as it was written.
+        arguments: the arguments that it names.
+    """
+
+    __slots__ = ("_parts", "arguments", "text")
+
+    def __init__(self, text: str, parameters: Mapping[str, inspect.Parameter]) -> None:
+        """Check it against a function's parameters.
+
+        Raises:
+            ConfigurationError: it is no str, cannot be read, or names what is no argument.
+        """
+        given: object = text
+        if not isinstance(given, str) or not given:
+            raise ConfigurationError(f"A template must be a non-empty str, not {given!r}.")
+        self.text = text
+        try:
+            parts = [(literal, field, spec or "", conversion) for literal, field, spec, conversion in _parse(text)]
+        except ValueError as error:
+            raise ConfigurationError(f"The template {text!r} cannot be read: {error}.") from error
+        self._parts = parts
+        self.arguments = frozenset(_argument(text, field) for _, field, _, _ in parts if field is not None)
+        for name in sorted(self.arguments):
+            if name not in parameters:
+                known = ", ".join(parameters) or "none"
+                raise ConfigurationError(
+                    f"The template {text!r} names {name!r}, which is no argument. There are: {known}."
+                )
+            if parameters[name].kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+                raise ConfigurationError(
+                    f"The template {text!r} names {name!r}, which is many arguments: name one each."
+                )
+
+    def filled(self, arguments: Mapping[str, Any]) -> str:
+        """The text for a call.
+
+        Raises:
+            InvalidKeyError: an argument has no text that says what it is.
+        """
+        formatter = Formatter()
+        made = []
+        for literal, field, spec, conversion in self._parts:
+            made.append(literal)
+            if field is not None:
+                value, _ = formatter.get_field(field, (), arguments)
+                if conversion:
+                    value = formatter.convert_field(value, conversion)
+                made.append(self._shown(field, format(value, spec) if spec else value))
+        return "".join(made)
+
+    def _shown(self, field: str, value: Any) -> str:
+        if value is None or value is True or value is False or value == "":
+            return f"{_MARK}{value}"
+        if isinstance(value, enum.Enum):
+            value = value.name
+        if not isinstance(value, _PLAIN):
+            raise InvalidKeyError(
+                f"{{{field}}} in {self.text!r} is a {type(value).__name__}, whose text does not say which one it is. "
+                f"Name an attribute of it, such as {{{field}.id}}, or give a function in place of the template."
+            )
+        return quote_part(value).replace(_MARK, "%7E")
+
+
+def _parse(text: str) -> list[tuple[str, str | None, str | None, str | None]]:
+    return list(Formatter().parse(text))
+
+
+def _argument(text: str, field: str) -> str:
+    name = field.partition(".")[0].partition("[")[0]
+    if not name.isidentifier():
+        raise ConfigurationError(f"The template {text!r} has {{{field}}}, which names no argument.")
+    return name
