@@ -13,7 +13,7 @@ import pytest
 from unstale import Cache, remembering
 from unstale.core import capture
 from unstale.core.capture import MAX_KEYS, forget, heir, inheriting, recall, remember, stored
-from unstale.core.ports import Opening, Peek, Reading
+from unstale.core.ports import Claim, Opening, Peek, Reading
 from unstale.core.stamps import CLOSED
 from unstale.errors import StoreTimeoutError
 from unstale.events import Event, Refused, Why
@@ -70,7 +70,7 @@ def test_inheritance_gathers_stamps() -> None:
     with inheriting(ONE) as mine:
         mine.add([("a", S1), ("b", S2)], ID1)
         mine.add([("a", S1)], None)
-    assert (mine.stamps, mine.identity, mine.broken) == ({"a": S1, "b": S2}, ID1, False)
+    assert (mine.stamps, mine.identities, mine.broken) == ({"a": S1, "b": S2}, {ID1}, False)
 
 
 def test_two_stamps_of_one_tag_break_it() -> None:
@@ -95,7 +95,7 @@ def test_unfenced_entries_have_any_identity() -> None:
         mine.add([("a", S1)], None)
         mine.add([("b", S1)], ID1)
         mine.add([("c", S1)], None)
-    assert (mine.identity, mine.broken) == (ID1, False)
+    assert (mine.identities, mine.broken) == ({ID1}, False)
 
 
 def test_broken_stays_broken() -> None:
@@ -370,15 +370,15 @@ def test_get_in_a_loader_is_inherited(cache: Cache) -> None:
         assert not cache.has_key("outer")
 
 
-@pytest.mark.parametrize("verb", ["get", "get_many"])
+@pytest.mark.parametrize(("verb", "what"), [("get", "k"), ("get_many", ["k"])])
 def test_a_failed_look_in_a_loader_keeps_it_from_being_stored(
-    cache: Cache, store: Wobbly, events: list[Event], verb: str
+    cache: Cache, store: Wobbly, events: list[Event], verb: str, what: object
 ) -> None:
     """What a loader could not look up it computes itself, under stamps that nobody saw: its result is not stored."""
 
     def load() -> str:
         store.failures = 1
-        getattr(cache, verb)("k", tags=["a"])
+        getattr(cache, verb)(what, tags=["a"])
         return "computed from inner's source"
 
     cache.get_or_set("outer", load)
@@ -459,7 +459,7 @@ def test_what_was_loaded_without_a_lease_is_inherited(
 ) -> None:
     """An inner value that was loaded without storing it, since another kept the lease, is inherited as it was seen."""
     monkeypatch.setattr(cache._io, "sleep", at_once)
-    assert store.open(None, (), b"test:l:inner", 60.0, 60.0).token
+    assert store.open([Claim(b"test:e:inner", b"test:l:inner", 60.0)], (), 60.0).claimed[0].token
     cache.get_or_set("outer", lambda: cache.get_or_set("inner", lambda: 1, tags=["a"]))
     assert Refused("inner", Why.NO_LEASE) in events
     assert cache.has_key("outer")

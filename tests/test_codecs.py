@@ -42,10 +42,10 @@ def test_numbers_are_fixed() -> None:
     assert {name: codec_named(name).number for name in NUMBERS} == NUMBERS
 
 
-@pytest.mark.parametrize("name", ["", "MSGPACK", "pickle", "counter", None, 2], ids=repr)
+@pytest.mark.parametrize("name", ["", "MSGPACK", "counter", None, 2], ids=repr)
 def test_unknown_codec(name: object) -> None:
     """A codec that there is not is refused, with those that there are."""
-    with pytest.raises(ConfigurationError, match="Choose one of: json, msgpack, raw"):
+    with pytest.raises(ConfigurationError, match="Choose one of: json, msgpack, pickle, raw"):
         codec_named(name)
 
 
@@ -206,7 +206,7 @@ def test_counter_of_another_size(size: int) -> None:
         decode(COUNTER, memoryview(bytes(size)))
 
 
-@pytest.mark.parametrize("number", [4, 5, 99, 255])
+@pytest.mark.parametrize("number", [5, 63, 99, 255])
 def test_unknown_numbers(number: int) -> None:
     """A payload of a codec that this release does not have is not read, and the number is named."""
     with pytest.raises(DecodeError, match=f"the number {number}"):
@@ -272,7 +272,7 @@ def both_ways(codec: Codec, value: object) -> object:
 def test_json_without_orjson(value: object) -> None:
     """JSON works without orjson, by msgspec."""
     codec = codecs.Json()
-    assert codec._encode is msgspec.json.encode
+    assert codec._decode is msgspec.json.decode
     assert exactly(both_ways(codec, value)) == exactly(value)
 
 

@@ -10,8 +10,10 @@ from dataclasses import replace
 import pytest
 
 from unstale.core import layout
-from unstale.core.entry import Draft, UnreadableError, parse
+from unstale.core.entry import Draft, UnreadableError, parse, payload_of
 from unstale.core.keys import MAX_KEY_BYTES, MAX_TAG_BYTES, MAX_TAGS, ROOTS, Names
+from unstale.core.codecs import codec_named
+from unstale.core.payloads import Payloads
 from unstale.core.ports import HEAD_PROBE, PEEK_BYTES
 from unstale.errors import DecodeError
 
@@ -166,17 +168,16 @@ def changed(at: int, *values: int) -> bytes:
         changed(3, 0, 32),
         changed(3, 0, 34),
         changed(3, 255, 255),
-        changed(5, 3),
+        changed(5, 9),
         changed(5, 2),
         changed(5, 0x81),
-        changed(7, 1),
         changed(112, 0xFF),
         changed(121, ord("x")),
         changed(114, 0),
     ],
     ids=[
         *("nothing", "one byte", "json", "pickle", "zeros", "ones", "magic", "fewer tags", "more tags", "most tags"),
-        *("shorter names", "longer names", "longest names", "two flags", "unknown flag", "high flag", "compressed"),
+        *("shorter names", "longer names", "longest names", "unknown flag", "identity of no use", "high flag"),
         *("not utf-8", "an end less", "an end more"),
     ],
 )
@@ -226,6 +227,11 @@ def test_unfenced_entry_with_an_identity_is_refused() -> None:
     """An entry that says that its identity does not count, and has one, was tampered with."""
     with pytest.raises(UnreadableError):
         parse(changed(layout.FLAGS_AT, 0))
+
+
+def value_of(data: bytes, size: int) -> object:
+    """The value of an entry's bytes, checked and decoded."""
+    return Payloads(codec_named("msgpack")).value(data, payload_of(data, size))
 
 
 @pytest.mark.parametrize(

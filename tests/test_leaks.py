@@ -23,7 +23,7 @@ from unstale import Cache, remembering
 from unstale.core import capture, freshness, keyspace
 from unstale.core.ports import Bumped, Commit, Committed, Mode
 from unstale.events import Event, Refused, Why
-from unstale.stores import commands, redis, wire
+from unstale.stores import commands, proof, redis, wire
 
 OLD, NEW = "old", "new"
 Patch = pytest.MonkeyPatch
@@ -381,8 +381,8 @@ def test_leak_10_a_replica_is_not_read(pair: Callable[[], tuple[Server, Server]]
 
     def any_role(patch: Patch) -> None:
         without_identity(patch)
-        field = wire._field
-        patch.setattr(wire, "_field", lambda info, name: b"master" if name == b"role" else field(info, name))
+        field = proof._field
+        patch.setattr(proof, "_field", lambda info, name: b"master" if name == b"role" else field(info, name))
 
     assert outcomes(scenario, any_role, lambda: setattr(database, "value", OLD)) == [NEW, OLD]
 

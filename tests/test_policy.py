@@ -15,6 +15,7 @@ from unstale import Cache
 from unstale.core.codecs import codec_named
 from unstale.core.keys import Names
 from unstale.core.keyspace import Keyspace
+from unstale.core.payloads import Payloads
 from unstale.core.policy import DEFAULT, MAX_SECONDS, Policy, seconds, waits
 from unstale.errors import ConfigurationError, InvalidDurationError
 from unstale.stores.memory import MemoryStore
@@ -111,8 +112,9 @@ def test_bad_ttl_of_a_call() -> None:
 
 
 def test_default_policy() -> None:
-    """The defaults: five minutes fresh, stamps for a day, leases of ten seconds, tagged entries fenced."""
-    assert dataclasses.asdict(Policy()) == {"ttl": 300.0, "stamp_ttl": 86400.0, "lease_seconds": 10.0, "fence": "tags"}
+    """The defaults: five minutes fresh, stamps for a day, leases of ten seconds, tagged entries fenced, never stale."""
+    durations = {"ttl": 300.0, "stamp_ttl": 86400.0, "lease_seconds": 10.0, "stale_ttl": 0.0}
+    assert dataclasses.asdict(Policy()) == {**durations, "fence": "tags", "beta": 0.0}
 
 
 @pytest.mark.parametrize("fence", ["", "ALL", "replay", None, 1, ["all"]], ids=repr)
@@ -209,7 +211,7 @@ class Aging:
     def __init__(self, stamp_ttl: float) -> None:
         self.now = 1000.0
         self.store = MemoryStore(lambda: self.now)
-        space = Keyspace(Names("test"), codec_named("raw"), Policy(stamp_ttl=stamp_ttl), lambda _: None)
+        space = Keyspace(Names("test"), Payloads(codec_named("raw")), Policy(stamp_ttl=stamp_ttl), lambda _: None)
         self.cache = Cache(self.store, space)
         self.cache._io.monotonic = lambda: self.now
 

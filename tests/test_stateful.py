@@ -30,12 +30,14 @@ from unstale.core.freshness import names_blob
 from unstale.core.keys import ROOTS, Names, TagSet, ancestry, root_tag
 from unstale.core.keyspace import Keyspace
 from unstale.core.layout import STAMPS_AT, TIMES
+from unstale.core.payloads import Payloads
 from unstale.core.policy import Policy
 from unstale.core.ports import (
     HEAD_PROBE,
     PEEK_BYTES,
     Bumped,
     Change,
+    Claim,
     Commit,
     Committed,
     Mode,
@@ -172,22 +174,23 @@ class StoreMachine(RuleBasedStateMachine):
             ttl = self.store.peek(name, STAMPS[:1]).ttl
             assert ttl == pytest.approx(left, rel=0, abs=self.tolerance)
 
-    @rule(which=a_key, missing=some_stamps, look=st.booleans(), lease=st.booleans(), ttl=st.sampled_from([50.0, 500.0]))
-    def open(self, which: int, missing: list[bytes], look: bool, lease: bool, ttl: float) -> None:
+    @rule(which=a_key, missing=some_stamps, lease=st.booleans(), ttl=st.sampled_from([50.0, 500.0]))
+    def open(self, which: int, missing: list[bytes], lease: bool, ttl: float) -> None:
         """The lease goes to the first; missing stamps are made, others found; the entry's beginning is shown."""
-        given = LEASES[which] if lease else None
-        opening = self.store.open(ENTRIES[which] if look else None, missing, given, 20.0, ttl)
-        taken = lease and LEASES[which] not in self.cells
-        assert (opening.token is not None) == taken
-        if opening.token is not None:
-            assert opening.token not in self.tokens
-            self.tokens.append(opening.token)
-            self.put(LEASES[which], opening.token, 20.0)
+        claims = [Claim(ENTRIES[which], LEASES[which], 20.0)] if lease else []
+        opening = self.store.open(claims, missing, ttl)
+        free = LEASES[which] not in self.cells
+        assert [one.token is not None for one in opening.claimed] == [free] * lease
+        for one in opening.claimed:
+            if one.token is not None:
+                assert one.token not in self.tokens
+                self.tokens.append(one.token)
+                self.put(LEASES[which], one.token, 20.0)
         for name in missing:
             if name not in self.cells:
                 self.adopt(name, ttl)
         assert opening.stamps == [self.stamp(name) for name in missing]
-        assert opening.head == self.beginning(which, HEAD_PROBE * look)
+        assert [one.head for one in opening.claimed] == [self.beginning(which, HEAD_PROBE)] * lease
         assert opening.identity == self.identity
 
     def beginning(self, which: int, size: int) -> bytes | None:
@@ -301,7 +304,7 @@ class StoreMachine(RuleBasedStateMachine):
     def release(self, which: int, mine: bool) -> None:
         """A lease is given back by its holder only."""
         held = self.string(LEASES[which])
-        self.store.release(LEASES[which], held if held and mine else self.tokens[0])
+        self.store.release([(LEASES[which], held if held and mine else self.tokens[0])])
         if mine:
             self.gone(LEASES[which])
 
@@ -531,8 +534,9 @@ class CacheMachine(RuleBasedStateMachine):
         self.store = MemoryStore(self.clock)
         self.events: list[Event] = []
         policy = Policy(ttl=100.0)
-        space = Keyspace(NAMES, codecs.codec_named("msgpack"), policy, self.events.append, self.events.append)
+        space = Keyspace(NAMES, Payloads(codecs.codec_named("msgpack")), policy, self.events.append, self.events.append)
         self.cache = Cache(self.store, space)
+        self.loading: list[str] = []
         self.cache._io.sleep = self.sleep
         self.cache._io.monotonic = self.clock
         self.ticks = itertools.count(1)
@@ -657,14 +661,19 @@ class RuleMachine(CacheMachine):
         def loader() -> int:
             value = self.new_value(key, tags)
             loads.append(value)
-            for what, how in plan:
-                self.perform(what, how, value.deps)
+            self.loading.append(key)
+            try:
+                for what, how in plan:
+                    self.perform(what, how, value.deps)
+            finally:
+                self.loading.pop()
             return value.number
 
+        nested = key in self.loading
         got = self.cache.get_or_set(key, loader, tags=tags, ttl=ttl)
         if loads:
             assert before is None
-            self.loaded(key, ttl, loads[-1], quiet=not plan and not self.is_closed(tags))
+            self.loaded(key, ttl, loads[-1], quiet=not plan and not nested and not self.is_closed(tags))
             value = loads[-1]
         else:
             kept = self.fresh(key, tags)

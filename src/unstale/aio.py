@@ -115,8 +115,8 @@ class _AsyncIO:
         waiting = loader(*arguments)
         if not inspect.isawaitable(waiting):
             raise LoaderError(
-                f"The loader returned {type(waiting).__name__}, which cannot be awaited. Give AsyncCache an `async def`; "
-                "a plain function that waits belongs into `asyncio.to_thread`."
+                f"The loader returned {type(waiting).__name__}, which cannot be awaited. Give it an `async def`; a plain "
+                "function that waits belongs into `asyncio.to_thread`."
             )
         return await waiting
 

@@ -1,4 +1,4 @@
-"""`Cache`: the synchronous façade. Its store reads and waits; all else is `facade` and the core, driven without a loop."""
+"""`Cache`: the synchronous façade. Its store reads and waits; all else is `facade` and the core, run without a loop."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ class Cache(Facade):
             key: the key.
             default: what to return when there is no fresh entry, or the server is away.
             tags: tags that the entry must record. Saying them also spares the first read of a key a second trip.
-            into: the type that the value is to have (a dataclass, a msgspec struct, a pydantic model, a list of them …);
+            into: the type that the value is to have (a dataclass, msgspec struct, pydantic model, a list of them …);
                 what cannot be made into it is a miss. None for whatever the codec gives.
 
         Returns:

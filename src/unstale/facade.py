@@ -22,6 +22,7 @@ from unstale.core.stamps import CLOSED
 from unstale.errors import (
     ConfigurationError,
     DecodeError,
+    InvalidKeyError,
     InvalidTagError,
     NotACounterError,
     StoreClosedError,
@@ -149,7 +150,7 @@ class Facade:
     def _targets(self, keys: Iterable[str], tags: TagsOfKey, into: Any = None) -> list[Target]:
         """A target for each key, each once."""
         if isinstance(keys, str):
-            raise InvalidTagError(f"keys must be a list of keys, not a str: write [{keys[:60]!r}].")
+            raise InvalidKeyError(f"keys must be a list of keys, not a str: write [{keys[:60]!r}].")
         return [self._target(key, tags(key) if callable(tags) else tags, into) for key in dict.fromkeys(keys)]
 
     def _life(self, ttl: Ttl, stale_ttl: Ttl, negative_ttl: Duration | None) -> Life:

@@ -1,4 +1,4 @@
-"""What a cache can be told when it is made, and the fixed parts that come of it. The same for `Cache` and `AsyncCache`."""
+"""What a cache can be told when it is made, and the fixed parts that come of it: for `Cache` and `AsyncCache` alike."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""`get_or_set_many`: one trip to look, one to open, one load for all that is missing, one to store. Each key is race-safe.
+"""`get_or_set_many`: one trip to look, one to open, one load of what is missing, one to store. Each key is race-safe.
 
-As in `refresh`, each key has its own lease and its own observed stamps. A batch loads what it got leases for, and stores
-it, before it waits for what others are loading; so two batches never wait for each other.
+As in `refresh`, each key has its own lease and its own observed stamps. A batch loads what it got leases for, and
+stores it, before it waits for what others are loading; so two batches never wait for each other.
 """
 
 from __future__ import annotations
@@ -199,19 +199,25 @@ async def _load(io: IO, space: Keyspace, batch: _Batch, held: list[_Held]) -> No
             raise
         return
     batch.values.update({one.key: values[one.key] for one in held if one.key in values})
+    await _settle(io, space, held, drafts, inherited)
+
+
+async def _settle(
+    io: IO, space: Keyspace, held: list[_Held], drafts: list[tuple[_Held, Commit | Why]], inherited: Inheritance
+) -> None:
+    """Store what may be stored; say why the rest is not, and hand on what it depends on."""
     commits = [(one, draft) for one, draft in drafts if isinstance(draft, Commit)]
     stored = {one.key for one, _ in commits}
-    for one in held:
-        if one.key not in stored:
-            pass_on(space, inherited, one.observation)
     for one, draft in drafts:
         if isinstance(draft, Why):
             bequeath(space, None)
             _refused(space, one.key, draft)
-    for one in held:
+    unstored = [one for one in held if one.key not in stored]
+    for one in unstored:
+        pass_on(space, inherited, one.observation)
         if one.why is not None:
             _refused(space, one.key, one.why)
-    await _give_back_quietly(io, space, [one for one in held if one.key not in stored])
+    await _give_back_quietly(io, space, unstored)
     if commits:
         await _store(io, space, commits)
 

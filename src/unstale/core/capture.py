@@ -117,8 +117,8 @@ def carry(function: Callable[P, R]) -> Callable[P, R]:
     """Let a function that runs in another thread read on behalf of the loader that hands it over.
 
     A thread does not know which loader started it (tasks, `asyncio.gather` and `asyncio.to_thread` do). So inside a
-    loader write `pool.map(carry(load_part), parts)`: what `load_part` reads from the cache is then inherited. It must be
-    done before the loader returns.
+    loader write `pool.map(carry(load_part), parts)`: what `load_part` reads from the cache is then inherited. It must
+    be done before the loader returns.
 
     Args:
         function: any function.

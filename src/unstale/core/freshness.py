@@ -5,9 +5,9 @@
 Around it stand the conditions without which the comparison would mean nothing: the bytes are an entry, of this key,
 with all the tags that the reader asked for, filled under the server that answers now.
 
-A stamp has two halves. Where only soft halves differ, or only the ttl is over, a value is *soft-stale*: absent to every
-verb, but one who would load it anew may serve it meanwhile, within the entry's stale ttl. Times are the clock's and only
-ever decide that; nothing that is hard-stale becomes servable by them.
+A stamp has two halves. Where only soft halves differ, or only the ttl is over, a value is *soft-stale*: absent to
+every verb, but one who would load it anew may serve it meanwhile, within the entry's stale ttl. Times are the clock's
+and only ever decide that; nothing that is hard-stale becomes servable by them.
 
 `fresh_payload` decides the common case in a few comparisons of bytes: it says yes only where `judge` would, and only if
 the payload is undamaged. Everything else, and every reason, is `judge`'s.

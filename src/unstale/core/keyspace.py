@@ -269,7 +269,7 @@ def serve(space: Keyspace, seen: Look) -> Any:
 
 
 def spare(space: Keyspace, seen: Look) -> Any:
-    """The value that may be served while a key is loaded anew, or NOTHING. The events hook hears of it: `serve_spare`."""
+    """The value that may be served while a key is loaded anew, or NOTHING. Say so to the events hook: `serve_spare`."""
     match seen.verdict:
         case Fresh(head) | SoftStale(_, head):
             return _value(space, seen, head)

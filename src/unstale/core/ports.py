@@ -224,7 +224,7 @@ class Store(Protocol):
         """Give leases back, each by its name and token, if they are still held with these."""
 
     def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False) -> list[Bumped]:
-        """Give each stamp a new value (with `soft` a new soft half), where it has one. It has taken effect on return."""
+        """Give each stamp that is there a new value (`soft`: a new soft half). It has taken effect on return."""
 
     def modify(self, modify: Modify) -> int | Unmodified:
         """Change a fresh entry in place; for INCREASE the new count, for TOUCH 0."""

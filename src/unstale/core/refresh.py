@@ -7,7 +7,7 @@
 
 One loader holds the lease; the others wait and look again. Within a process they wait for its flight, which is joined
 by key and observed stamps, so that they need not ask the server. Nobody takes another's value on trust. Under a closed
-tag everybody loads for himself, and nothing is stored. When the store fails, the loader's value is returned all the same.
+tag everybody loads for himself, and nothing is stored. When the store fails, the loader's value is returned anyway.
 
 Where a value may be served meanwhile (softly stale, or fresh and due early) nobody waits: who gets the lease loads, or
 has a runner load; all others, and whoever's load fails, serve what is there.
@@ -205,7 +205,7 @@ def _handed_over(io: IO, space: Keyspace, way: _Leased, fill: Fill, flight: Flig
     """Whether the runner took the load."""
     try:
         io.spawn(partial(_load_elsewhere, io, space, way, fill, flight))
-    except Exception as error:  # whatever a runner of the user's raises when it is shut down or full
+    except Exception as error:  # noqa: BLE001 - whatever a runner of the user's raises when it is shut down or full
         space.fail(LoadFailed(way.seen.target.key, error))
         return False
     return True
@@ -216,7 +216,7 @@ async def _load_elsewhere(io: IO, space: Keyspace, way: _Leased, fill: Fill, fli
     try:
         with capture.detached():
             await _load_and_store(io, space, way, fill)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - told to the hook: there is no caller
         space.fail(LoadFailed(way.seen.target.key, error))
     finally:
         io.land(flight)

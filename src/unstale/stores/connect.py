@@ -1,4 +1,4 @@
-"""From a URL to what makes connections, by redis-py's own rules for URLs. The stores then use the connections themselves.
+"""From a URL to what makes connections, by redis-py's own rules for URLs. The stores then use what it makes.
 
 redis-py's retries are off, and RESP2 is on, without decoding: a store reads its socket itself.
 """

@@ -138,7 +138,7 @@ return {{'0'}}
 """
 )
 """Change an entry in place if it is fresh: KEYS entry stamp…, ARGV change shape names identity, then the delta, or the
-packed times, the ttl and the stamps' ttl. An entry whose ttl is not the server's alone is judged by the server's TIME."""
+packed times, the ttl and the stamps' ttl. An entry with TIMED is judged by the server's TIME."""
 
 RELEASE: Final = Script(
     """
