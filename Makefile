@@ -12,7 +12,7 @@ UV_COMPILE = $(VENV) -m uv pip compile --quiet --universal --python-version 3.11
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test bench lint wheel lock clean
+.PHONY: help demo test bench lint docs wheel lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,10 @@ lint: .venv/installed-lint .venv/installed-test ## ruff, mypy, and the layering 
 	$(VENV) -m mypy
 	$(VENV) -m pytest -q tests/test_layering.py
 
+docs: .venv/installed-docs ## docs/_build/html: guides and reference
+	$(VENV) -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 wheel: .venv/installed-build ## dist/*.whl, as it would be published
 	$(VENV) -m hatchling build --target wheel
 
@@ -41,12 +45,13 @@ lock: .venv/installed-lock ## requirements/*.txt anew from pyproject.toml (LOCK_
 	$(UV_COMPILE) pyproject.toml --all-extras --group test -o requirements/test.txt
 	$(UV_COMPILE) pyproject.toml --extra demo -c requirements/test.txt -o requirements/demo.txt
 	$(UV_COMPILE) pyproject.toml --extra demo --group bench -c requirements/test.txt -o requirements/bench.txt
+	$(UV_COMPILE) pyproject.toml --group docs -c requirements/test.txt -o requirements/docs.txt
 	$(UV_COMPILE) --group lint -c requirements/test.txt -o requirements/lint.txt
 	$(UV_COMPILE) --group build -c requirements/test.txt -c requirements/lint.txt -o requirements/build.txt
 	$(UV_COMPILE) --group lock -o requirements/lock.txt
 
 clean: ## remove .venv and everything else that was made
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* dist
+	rm -rf docs/_build .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* dist
 	find src tests examples demo bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 .venv/pyvenv.cfg:

@@ -7,7 +7,6 @@ answers the leak taken out, the same scenario must give the old one: so the scen
 from __future__ import annotations
 
 import contextvars
-import dataclasses
 import socket
 import threading
 import time
@@ -90,7 +89,7 @@ def stamps_taken_at_the_store(patch: Patch) -> None:
     commit = redis.RedisStore.commit
 
     def late(store: redis.RedisStore, commits: list[Commit]) -> list[Committed]:
-        return commit(store, [dataclasses.replace(one, observed=(None,) * len(one.observed)) for one in commits])
+        return commit(store, [one._replace(observed=(None,) * len(one.observed)) for one in commits])
 
     patch.setattr(redis.RedisStore, "commit", late)
 

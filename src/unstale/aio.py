@@ -10,11 +10,10 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack
 from weakref import WeakKeyDictionary
 
-from unstale.cached import AsyncCachedFunction, KeyOf, TagsOf, recipe_of
-from unstale.core import batch, refresh, verbs
+from unstale.core import refresh, verbs
 from unstale.core.keyspace import NOTHING, Keyspace, Look, assess, look
 from unstale.core.policy import DEFAULT, Duration, Ttl
 from unstale.core.ports import (
@@ -38,6 +37,9 @@ from unstale.facade import Cold, Facade, Tags, TagsOfKey
 from unstale.flights import Flights
 from unstale.options import CacheOptions, make_keyspace, store_options
 from unstale.stores.urls import open_async_store
+
+if TYPE_CHECKING:
+    from unstale.cached import AsyncCachedFunction, KeyOf, TagsOf
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -115,8 +117,8 @@ class _AsyncIO:
         waiting = loader(*arguments)
         if not inspect.isawaitable(waiting):
             raise LoaderError(
-                f"The loader returned {type(waiting).__name__}, which cannot be awaited. Give it an `async def`; a plain "
-                "function that waits belongs into `asyncio.to_thread`."
+                f"The loader returned {type(waiting).__name__}, which cannot be awaited. Give it an `async def`: a "
+                "plain function that waits belongs into `asyncio.to_thread`."
             )
         return await waiting
 
@@ -207,12 +209,6 @@ class AsyncCache(Facade):
         """Close."""
         await self.close()
 
-    async def _hit(self, key: str, tags: Tags, into: Any) -> Any:
-        """The value of a fresh entry, in one trip, or a `Cold`."""
-        plan = self._plan(key, tags)
-        values, identity = await self._store.read(plan[3])
-        return self._judge(key, plan, values, identity, into)
-
     async def _look(self, cold: Cold) -> Look:
         """Judge what the hit path could not."""
         return await assess(self._io, self._space, cold.target, cold.expected, cold.snapshot)
@@ -220,7 +216,9 @@ class AsyncCache(Facade):
     async def get(self, key: str, default: D | None = None, *, tags: Tags = (), into: Any = None) -> Any | D | None:
         """Read a fresh value, in one trip. See `Cache.get`."""
         try:
-            value = await self._hit(key, tags, into)
+            plan = self._plan(key, tags)
+            values, identity = await self._store.read(plan[3])
+            value = self._judge(key, plan, values, identity, into)
             if type(value) is Cold:
                 value = await verbs.get(self._io, self._space, await self._look(value))
         except StoreError as error:
@@ -248,7 +246,9 @@ class AsyncCache(Facade):
         """
         life = self._life(ttl, stale_ttl, negative_ttl)
         try:
-            value = await self._hit(key, tags, into)
+            plan = self._plan(key, tags)
+            values, identity = await self._store.read(plan[3])
+            value = self._judge(key, plan, values, identity, into)
             if type(value) is not Cold:
                 return value  # type: ignore[no-any-return]
             seen = await self._look(value)
@@ -269,6 +269,8 @@ class AsyncCache(Facade):
         into: Any = None,
     ) -> dict[str, T]:
         """Read many fresh values in one trip; load what is missing by one call. See `Cache.get_or_set_many`."""
+        from unstale.core import batch  # noqa: PLC0415 - who wants batches imports it
+
         targets = self._targets(keys, tags, into)
         life = self._life(ttl, stale_ttl, negative_ttl)
         return await batch.get_or_set_many(self._io, self._space, targets, load_missing, life)
@@ -327,6 +329,8 @@ class AsyncCache(Facade):
             ConfigurationError: a template names no argument, the key leaves one out, or the function is of no kind that
                 this cache can decorate.
         """
+        from unstale.cached import AsyncCachedFunction, recipe_of  # noqa: PLC0415 - who decorates imports it
+
         self._life(ttl, stale_ttl, negative_ttl)  # a mistake shows here, not at the first call
         options = {"ttl": ttl, "stale_ttl": stale_ttl, "negative_ttl": negative_ttl, "into": into}
 

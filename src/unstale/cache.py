@@ -9,10 +9,9 @@ import time
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack
 
-from unstale.cached import CachedFunction, KeyOf, TagsOf, recipe_of
-from unstale.core import batch, refresh, verbs
+from unstale.core import refresh, verbs
 from unstale.core.keyspace import NOTHING, Keyspace, Look, assess, look
 from unstale.core.policy import DEFAULT, Duration, Ttl
 from unstale.core.ports import Flight, Store
@@ -25,6 +24,9 @@ from unstale.flights import Flights
 from unstale.options import CacheOptions, make_keyspace, store_options
 from unstale.stores.immediate import Immediate
 from unstale.stores.urls import open_store
+
+if TYPE_CHECKING:
+    from unstale.cached import CachedFunction, KeyOf, TagsOf
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -169,12 +171,6 @@ class Cache(Facade):
         """Close."""
         self.close()
 
-    def _hit(self, key: str, tags: Tags, into: Any) -> Any:
-        """The value of a fresh entry, in one trip, or a `Cold`."""
-        plan = self._plan(key, tags)
-        values, identity = self._store.read(plan[3])
-        return self._judge(key, plan, values, identity, into)
-
     def _look(self, cold: Cold) -> Look:
         """Judge what the hit path could not."""
         return _run(assess(self._io, self._space, cold.target, cold.expected, cold.snapshot))
@@ -199,7 +195,9 @@ class Cache(Facade):
             InvalidKeyError, InvalidTagError: the key or a tag is bad.
         """
         try:
-            value = self._hit(key, tags, into)
+            plan = self._plan(key, tags)
+            values, identity = self._store.read(plan[3])
+            value = self._judge(key, plan, values, identity, into)
             if type(value) is Cold:
                 value = _run(verbs.get(self._io, self._space, self._look(value)))
         except StoreError as error:
@@ -245,7 +243,9 @@ class Cache(Facade):
         """
         life = self._life(ttl, stale_ttl, negative_ttl)
         try:
-            value = self._hit(key, tags, into)
+            plan = self._plan(key, tags)
+            values, identity = self._store.read(plan[3])
+            value = self._judge(key, plan, values, identity, into)
             if type(value) is not Cold:
                 return value  # type: ignore[no-any-return]
             seen = self._look(value)
@@ -284,6 +284,8 @@ class Cache(Facade):
         Raises:
             As `get_or_set`; also LoaderError where `load_missing` returns no mapping.
         """
+        from unstale.core import batch  # noqa: PLC0415 - who wants batches imports it
+
         targets = self._targets(keys, tags, into)
         life = self._life(ttl, stale_ttl, negative_ttl)
         return _run(batch.get_or_set_many(self._io, self._space, targets, load_missing, life))
@@ -342,6 +344,8 @@ class Cache(Facade):
             ConfigurationError: a template names no argument, the key leaves one out, or the function is of no kind that
                 this cache can decorate.
         """
+        from unstale.cached import CachedFunction, recipe_of  # noqa: PLC0415 - who decorates imports it
+
         self._life(ttl, stale_ttl, negative_ttl)  # a mistake shows here, not at the first call
         options = {"ttl": ttl, "stale_ttl": stale_ttl, "negative_ttl": negative_ttl, "into": into}
 

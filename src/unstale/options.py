@@ -89,6 +89,9 @@ def make_keyspace(options: CacheOptions) -> Keyspace:
         InvalidDurationError: a duration is not above zero.
     """
     check_names(options)
+    runner: object = options.get("runner")
+    if runner is not None and not callable(runner):
+        raise ConfigurationError("runner must be callable with a job; see unstale.runners.")
     lease = options.get("lease", 10.0)
     if lease is None:
         raise ConfigurationError("timeout and lease need a limit in seconds.")

@@ -18,9 +18,8 @@ Everything here awaits only the injected `IO`; it never imports asyncio. A synch
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from unstale.core import capture
 from unstale.core.capture import Inheritance
@@ -52,8 +51,7 @@ WHY_OF = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Life:
+class Life(NamedTuple):
     """How long a loaded value is served.
 
     Attributes:
@@ -71,8 +69,7 @@ class Life:
         return self.ttl if value is not None or self.negative_ttl is None else self.negative_ttl
 
 
-@dataclass(frozen=True, slots=True)
-class Fill:
+class Fill(NamedTuple):
     """One caller's wish to have a key filled.
 
     Attributes:
@@ -86,8 +83,7 @@ class Fill:
     anew: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(NamedTuple):
     """The stamps as they were before the load, by tag, the key's root among them."""
 
     stamps: dict[str, bytes]
@@ -233,23 +229,20 @@ async def _still_spare(io: IO, space: Keyspace, seen: Look) -> Any:
     return value if value is NOTHING else serve_spare(space, seen, value)
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(NamedTuple):
     """Another has filled the key meanwhile."""
 
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class _Unstored:
+class _Unstored(NamedTuple):
     """Load, but do not store; what could be observed is still inherited. `why` is None where the store has failed."""
 
     why: Why | None
     observation: Observation | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Leased:
+class _Leased(NamedTuple):
     """Load and store: the lease is ours, and every stamp was observed."""
 
     seen: Look
@@ -258,8 +251,7 @@ class _Leased:
     token: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
+class _Attempt(NamedTuple):
     """What became of one attempt to get the lease.
 
     Attributes:
@@ -386,8 +378,7 @@ async def _load_and_store(io: IO, space: Keyspace, way: _Leased, fill: Fill) -> 
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """What a loader brought: its value, what it inherits, how many seconds it took, when it was done by both clocks."""
 
     value: Any

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from unstale.core import capture, codecs
 from unstale.core.entry import Draft
@@ -83,8 +82,7 @@ async def get_many(io: IO, space: Keyspace, targets: Sequence[Target]) -> dict[s
     return {key: value for key, value in served.items() if value is not NOTHING}
 
 
-@dataclass(frozen=True, slots=True)
-class _Stand:
+class _Stand(NamedTuple):
     """What a set records: the stamps remembered from a miss, None for those to be taken as they stand at the store."""
 
     observed: tuple[bytes | None, ...]
@@ -176,7 +174,7 @@ def _completed(one: Commit, found: dict[bytes, Observed], identity: bytes) -> Co
         return Why.CLOSED
     if one.identity not in (None, identity):
         return Why.IDENTITY
-    return replace(one, observed=opened, identity=identity)
+    return one._replace(observed=opened, identity=identity)
 
 
 async def set_many(io: IO, space: Keyspace, values: Sequence[tuple[Target, Any]], ttl: float) -> list[str]:
@@ -222,7 +220,7 @@ async def add(io: IO, space: Keyspace, target: Target, value: Any, ttl: float, *
             capture.stored(space.serial, target.raw)
             _refuse(space, target.key, commit)
             return commit
-        commit = replace(commit, seen=seen.probe)
+        commit = commit._replace(seen=seen.probe)
         [committed] = await io.commit([commit])
         if committed.outcome is not Outcome.EXISTS:
             capture.stored(space.serial, target.raw)

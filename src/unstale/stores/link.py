@@ -26,12 +26,13 @@ from unstale.stores.proof import INFO_REPLICATION, INFO_SERVER, identity_of, run
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
+RECEIVE_BYTES: Final = 65536
 GRACE_SECONDS: Final = 0.01
 """What one who was late gets on top: after the loop was busy elsewhere, the answer may have come in the meantime."""
 
 
-class _Waiting:
-    """A request under way: how many replies it expects, and who waits for them."""
+class _Several:
+    """A request with several replies: how many, and who waits for them."""
 
     __slots__ = ("count", "future", "replies")
 
@@ -41,7 +42,7 @@ class _Waiting:
         self.replies: list[Any] = []
 
 
-class Link(asyncio.Protocol):
+class Link(asyncio.BufferedProtocol):
     """A connection to one server, of one event loop.
 
     Attributes:
@@ -61,8 +62,9 @@ class Link(asyncio.Protocol):
         self._timeout = timeout
         self._run_id = b""
         self._reader = hiredis.Reader()
-        self._under_way: deque[_Waiting | None] = deque()
-        """In the order in which they were sent. None stands for a proof."""
+        self._buffer = bytearray(RECEIVE_BYTES)
+        self._under_way: deque[asyncio.Future[Any] | _Several | None] = deque()
+        """In the order in which they were sent: who waits for one reply, or for several. None stands for a proof."""
         self._proving = False
         self._outbox: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -115,7 +117,7 @@ class Link(asyncio.Protocol):
             under_way.append(None)
             packed = pack(INFO_REPLICATION) + packed
         future = self.loop.create_future()
-        under_way.append(_Waiting(future, count))
+        under_way.append(future if count == 1 else _Several(future, count))
         if idle:
             self._progress_at = now
             if self._timer is None:
@@ -144,33 +146,39 @@ class Link(asyncio.Protocol):
             self._outbox.clear()
             self._transport.write(packed)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, _hint: int) -> bytearray:
+        """Where the transport puts what it receives: always here, so that no buffer is made for each read."""
+        return self._buffer
+
+    def buffer_updated(self, size: int) -> None:
         """Hand each reply to whoever waits for it."""
         reader, under_way = self._reader, self._under_way
         self._progress_at = monotonic()
         self._grace = False
         try:
-            reader.feed(data)
+            reader.feed(self._buffer, 0, size)  # type: ignore[arg-type] # any buffer
             reply = reader.gets()
             while reply is not False:
                 waiting = under_way.popleft()
                 if waiting is None:
                     self._proving = False
                     self._prove(reply)
-                elif waiting.count == 1:
-                    if not waiting.future.done():
-                        waiting.future.set_result(reply)
-                else:
-                    waiting.replies.append(reply)
-                    if len(waiting.replies) < waiting.count:
-                        under_way.appendleft(waiting)
-                    elif not waiting.future.done():
-                        waiting.future.set_result(waiting.replies)
+                elif type(waiting) is _Several:
+                    self._one_of_several(waiting, reply)
+                elif not waiting.done():  # type: ignore[union-attr]
+                    waiting.set_result(reply)  # type: ignore[union-attr]
                 reply = reader.gets()
         except StoreError as error:  # no primary any more: what came with the proof is not to be used
             self.fail(error)
         except (hiredis.ProtocolError, IndexError) as error:  # no RESP, or a reply that nobody asked for
             self.fail(StoreUnavailableError(f"The connection broke: {type(error).__name__}."))
+
+    def _one_of_several(self, waiting: _Several, reply: Any) -> None:
+        waiting.replies.append(reply)
+        if len(waiting.replies) < waiting.count:
+            self._under_way.appendleft(waiting)
+        elif not waiting.future.done():
+            waiting.future.set_result(waiting.replies)
 
     def eof_received(self) -> bool:
         """The server has closed: so does the transport."""
@@ -210,8 +218,9 @@ class Link(asyncio.Protocol):
         self._outbox.clear()
         under_way, self._under_way = self._under_way, deque()
         for waiting in under_way:
-            if waiting is not None and not waiting.future.done():
-                waiting.future.set_exception(error)
+            future = waiting.future if type(waiting) is _Several else waiting
+            if future is not None and not future.done():  # type: ignore[union-attr]
+                future.set_exception(error)  # type: ignore[union-attr]
         self.resume_writing()
         if self._timer is not None:
             self._timer.cancel()
