@@ -14,8 +14,8 @@ from typing import Any, Final, Self, TypeAlias, cast
 from unstale.core import capture, codecs
 from unstale.core.freshness import fresh_payload
 from unstale.core.keys import END, TagSet, check_tag, key_bytes, quote_part, root_tag
-from unstale.core.keyspace import Keyspace, Snapshot, Target
-from unstale.core.layout import FENCED, FLAGS_AT, TIMED, TIMES_AT
+from unstale.core.keyspace import NOTHING, Keyspace, Snapshot, Target
+from unstale.core.layout import FENCED, FLAGS_AT, PLAIN_FORMS, TIMED, TIMES_AT
 from unstale.core.policy import DEFAULT, Duration, Ttl, earliest, seconds
 from unstale.core.refresh import Life
 from unstale.core.stamps import CLOSED
@@ -55,7 +55,18 @@ class Cold:
 class Facade:
     """A cache's fixed parts, and what needs no waiting."""
 
-    __slots__ = ("_beta", "_emit", "_hints", "_names", "_payloads", "_prefix", "_raw_prefix", "_space", "_tagset")
+    __slots__ = (
+        "_beta",
+        "_emit",
+        "_hints",
+        "_names",
+        "_payloads",
+        "_prefix",
+        "_raw_prefix",
+        "_signed",
+        "_space",
+        "_tagset",
+    )
 
     def __init__(self, space: Keyspace, prefix: str) -> None:
         """Keep at hand what each read needs."""
@@ -67,6 +78,7 @@ class Facade:
         self._hints = space.hints
         self._emit = space.emit
         self._payloads = space.payloads
+        self._signed = space.payloads.signer is not None
         self._beta = space.policy.beta
 
     def __repr__(self) -> str:
@@ -108,22 +120,25 @@ class Facade:
         if data is not None:
             payload = fresh_payload(data, expected, expected.blob + raw + END, values, identity)
             if payload is not None:
-                flags = data[FLAGS_AT]
-                if not flags & TIMED or self._in_time(data):
-                    try:
-                        value = (
-                            payload
-                            if into is None and self._payloads.is_plain(data)
-                            else self._payloads.value(data, payload, into)
-                        )
-                    except DecodeError:  # the core says why
-                        return Cold(Target(key, raw, declared, into), expected, Snapshot(data, values, identity))
+                if into is not None or data[FLAGS_AT:TIMES_AT] not in PLAIN_FORMS or self._signed:
+                    payload = self._value(data, payload, into)
+                if payload is not NOTHING:
                     if capture.running() is not None:
-                        self._bequeath(raw, expected, cast("list[bytes]", values), identity if flags & FENCED else None)
+                        fenced = data[FLAGS_AT] & FENCED
+                        self._bequeath(raw, expected, cast("list[bytes]", values), identity if fenced else None)
                     if self._emit is not None:
                         self._emit(Hit(key))
-                    return value
+                    return payload
         return Cold(Target(key, raw, declared, into), expected, Snapshot(data, values, identity))
+
+    def _value(self, data: bytes, payload: bytes, into: Any) -> Any:
+        """The value of a payload with something to undo; NOTHING where the core must look closer."""
+        if data[FLAGS_AT] & TIMED and not self._in_time(data):
+            return NOTHING
+        try:
+            return self._payloads.value(data, payload, into)
+        except DecodeError:
+            return NOTHING
 
     def _in_time(self, data: bytes) -> bool:
         """Whether an entry's ttl is not over, nor so nearly that a reader might load it anew. The core looks closer."""

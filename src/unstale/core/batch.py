@@ -130,6 +130,8 @@ async def _fill(io: IO, space: Keyspace, batch: _Batch) -> None:
 
 def _spared(space: Keyspace, batch: _Batch, looks: list[Look]) -> list[Look]:
     """Serve what may be served while others load it; the looks that remain."""
+    if not batch.life.stale_ttl:
+        return looks
     remaining = []
     for seen in looks:
         value = spare(space, seen)
@@ -238,7 +240,7 @@ async def _store(io: IO, space: Keyspace, commits: list[tuple[_Held, Commit]]) -
 
 async def _in_spite_of(io: IO, space: Keyspace, batch: _Batch, held: list[_Held], error: Exception) -> bool:
     """Serve what may be served though its load failed: all of it, or nothing."""
-    if any(spare(space, one.seen) is NOTHING for one in held):
+    if not batch.life.stale_ttl or any(spare(space, one.seen) is NOTHING for one in held):
         return False
     try:
         looks = await look_many(io, space, [one.seen.target for one in held])  # a hard invalidation may have come

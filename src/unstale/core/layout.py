@@ -32,6 +32,8 @@ TIMED: Final = 2
 SIGNED: Final = 4
 """The flag that says: the payload begins with a signature."""
 FLAGS: Final = FENCED | TIMED | SIGNED
+PLAIN_FORMS: Final = (b"\1\0\0", b"\0\0\0")
+"""Flags, codec and compression of entries whose payload is their value: raw bytes, fenced or not, nothing to undo."""
 UNFENCED_IDENTITY: Final = bytes(IDENTITY_SIZE)
 
 

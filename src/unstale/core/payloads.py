@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from unstale.core import codecs
 from unstale.core.codecs import COUNTER, PICKLE, RAW, Codec
-from unstale.core.layout import CODEC_AT, COMPRESSION_AT, FENCED, FLAGS_AT, SIGNED
+from unstale.core.layout import CODEC_AT, COMPRESSION_AT, FLAGS_AT, SIGNED
 from unstale.errors import ConfigurationError, DecodeError
 
 if TYPE_CHECKING:  # rarely wanted, and slow to import
@@ -89,10 +89,6 @@ class Payloads:
     def signer_for(self, codec: int) -> Signer | None:
         """What signs a payload of this codec: nothing signs a counter, which the server changes in place."""
         return self.signer if codec != COUNTER else None
-
-    def is_plain(self, data: bytes) -> bool:
-        """Whether an entry's payload is its value, with nothing to undo: raw bytes, neither compressed nor signed."""
-        return data[CODEC_AT] == RAW and data[FLAGS_AT] <= FENCED and not data[COMPRESSION_AT] and self.trusting
 
     def value(self, data: bytes, payload: bytes, into: Any = None) -> Any:
         """The value of a payload.

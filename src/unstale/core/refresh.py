@@ -103,7 +103,8 @@ async def get_or_set(io: IO, space: Keyspace, seen: Look, fill: Fill) -> Any:
     if isinstance(seen.verdict, Fresh) and not is_due(io, space, seen):
         value = serve(space, seen)
         return value if value is not NOTHING else await refresh(io, space, seen, fill)
-    value = spare(space, seen)
+    may_be_stale = isinstance(seen.verdict, Fresh) or fill.life.stale_ttl > 0  # the entry's word, and this caller's
+    value = spare(space, seen) if may_be_stale else NOTHING
     if value is not NOTHING:
         return await _revalidate(io, space, seen, fill, value)
     serve(space, seen)  # nothing: it says so to the events hook
@@ -129,14 +130,22 @@ async def refresh(io: IO, space: Keyspace, seen: Look, fill: Fill) -> Any:
     except StoreError as error:
         space.fail(Failed(VERB, seen.target.key, error))
         return await load_only(io, space, fill.loader, None)
-    return await _fly(io, space, seen, fill, flight)
+    return await _fly(io, space, seen, fill, _Patience(flight, wait_until))
 
 
-async def _fly(io: IO, space: Keyspace, seen: Look, fill: Fill, flight: Flight | None) -> Any:
+class _Patience(NamedTuple):
+    """The flight that is led, if one is, and the monotonic time until which others' leases are waited for."""
+
+    flight: Flight | None
+    wait_until: float
+
+
+async def _fly(io: IO, space: Keyspace, seen: Look, fill: Fill, patience: _Patience) -> Any:
     """Approach, load, store, and land."""
+    flight = patience.flight
     try:
         try:
-            way = await _approach(io, space, seen, anew=fill.anew)
+            way = await _approach(io, space, seen, patience.wait_until, anew=fill.anew)
         except StoreError as error:
             space.fail(Failed(VERB, seen.target.key, error))
             way = _Unstored(None, None)
@@ -302,13 +311,14 @@ def last_load(space: Keyspace, seen: Look) -> float | None:
     return seen.load_seconds or space.slow.get(seen.target.raw)
 
 
-async def _approach(io: IO, space: Keyspace, seen: Look, *, anew: bool) -> _Found | _Unstored | _Leased:
+async def _approach(
+    io: IO, space: Keyspace, seen: Look, wait_until: float, *, anew: bool
+) -> _Found | _Unstored | _Leased:
     """Take the lease, or wait until another has filled the key."""
     lease_seconds = _lease_seconds(space, seen)
     last_took = last_load(space, seen)
     pauses: Iterator[float] = iter(())
     holder: bytes | None = None
-    wait_until = io.monotonic() + MAX_LEASES * lease_seconds
     strange, waited = 0, False
     while True:
         attempt = await _attempt(io, space, seen, lease_seconds)

@@ -16,7 +16,9 @@ from __future__ import annotations
 import math
 import os
 import struct
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -25,7 +27,7 @@ from unstale.core.freshness import names_blob
 from unstale.core.keys import Names, TagSet
 from unstale.core.layout import STAMPS_AT, TIMES
 from unstale.core.ports import Bumped, Change, Claim, Commit, Mode, Modify, Outcome, Store, Unmodified
-from unstale.core.stamps import CLOSED, STAMP_SIZE
+from unstale.core.stamps import CLOSED, HARD_SIZE, STAMP_SIZE
 from unstale.errors import StoreClosedError
 
 NAMES = Names("conformance")
@@ -203,6 +205,62 @@ class StoreConformance:
         self.close_stamp(store, STAMPS[0])
         assert store.bump(STAMPS[:1], 600.0) == [Bumped.CLOSED]
         assert store.open((), STAMPS[:1], 600.0).stamps == [CLOSED]
+
+    def test_soft_bump_changes_the_soft_half(self, store: Store) -> None:
+        """A soft bump leaves the hard half as it is, each stamp's for itself; one that is missing stays missing."""
+        _, before = self.opened(store)
+        assert store.bump([*STAMPS, b"conformance:s:{none}"], 600.0, soft=True) == [
+            *[Bumped.CHANGED] * len(STAMPS),
+            Bumped.MISSING,
+        ]
+        *after, none = store.read([*STAMPS, b"conformance:s:{none}"])[0]
+        assert [(stamp or b"")[:HARD_SIZE] for stamp in after] == [stamp[:HARD_SIZE] for stamp in before]
+        assert all(new != old for new, old in zip(after, before, strict=True))
+        assert none is None
+
+    def test_soft_bump_leaves_a_closed_stamp_closed(self, store: Store) -> None:
+        """A soft invalidation does not reopen a closed tag."""
+        self.close_stamp(store, STAMPS[0])
+        assert store.bump(STAMPS[:1], 600.0, soft=True) == [Bumped.CLOSED]
+        assert store.open((), STAMPS[:1], 600.0).stamps == [CLOSED]
+
+    def test_fill_after_a_soft_bump_is_stored(self, store: Store) -> None:
+        """A fill that a soft invalidation overtook is stored as it observed: soft-stale from the beginning."""
+        token, stamps = self.opened(store)
+        store.bump(STAMPS[1:2], 600.0, soft=True)
+        assert store.commit([commit(Mode.FILL, stamps, token=token)])[0].outcome is Outcome.STORED
+        assert parse(store.read([ENTRY])[0][0] or b"").stamps == stamps
+
+    def test_several_claims_at_once(self, store: Store) -> None:
+        """Each claim has its own lease and its own beginning; leases are given back together."""
+        store.commit([commit(Mode.SET)])
+        other = Claim(b"conformance:e:other", b"conformance:l:other", 60.0)
+        first, second = store.open([CLAIM, other], (), 600.0).claimed
+        assert ((first.head or b"")[:2], second.head) == (b"\xf5\x01", None)
+        assert first.token is not None
+        assert second.token not in (None, first.token)
+        store.release([(LEASE, first.token), (other.lease, b"another token")])
+        assert [one.token is not None for one in store.open([CLAIM, other], (), 600.0).claimed] == [True, False]
+
+    def test_stale_ttl_is_added_to_the_entrys_life(self, store: Store) -> None:
+        """An entry that may be served stale stays that much longer, also after a touch."""
+        now = time.time()
+        one = replace(draft(struct.pack(">Q", 1), codec=1), created_at=now, stale_ttl=40.0, timed=True)
+        store.commit([commit(Mode.SET, draft=one)])
+        assert 99.0 < store.peek(ENTRY, STAMPS).ttl <= 100.0
+        change = self.modification(Change.TOUCH, times=TIMES.pack(now, 120.0), ttl=120.0, stamp_ttl=600.0)
+        assert store.modify(change) == 0
+        assert 159.0 < store.peek(ENTRY, STAMPS).ttl <= 160.0
+        assert store.modify(self.modification(Change.INCREASE, delta=1)) == 2
+
+    @pytest.mark.parametrize("change", list(Change))
+    def test_modify_of_an_entry_whose_ttl_is_over(self, store: Store, change: Change) -> None:
+        """Between its ttl and its stale ttl an entry is there, but it is not changed."""
+        one = replace(draft(struct.pack(">Q", 1), codec=1), created_at=time.time() - 61, stale_ttl=40.0, timed=True)
+        store.commit([commit(Mode.SET, draft=one)])
+        times = TIMES.pack(7.0, 120.0)
+        given = self.modification(change, delta=1, times=times, ttl=120.0, stamp_ttl=600.0)
+        assert store.modify(given) is Unmodified.STALE
 
     def test_peek(self, store: Store) -> None:
         """A peek shows the head, the time left and the stamps."""
