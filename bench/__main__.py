@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 import hiredis
 import redis
 
-from bench import footprint, hit, invalidate, race
+from bench import async_hit, early, fill_race, footprint, herd, hit, invalidate, peers, race
 from bench.servers import KINDS, best_kind, cores
 
 if TYPE_CHECKING:
@@ -27,10 +27,17 @@ PARTS: dict[str, Callable[..., Part]] = {
     "import": footprint.bench_import,
     "header": footprint.bench_header,
     "hit": hit.bench,
+    "asyncio": async_hit.bench,
+    "early": early.bench,
+    "fill-race": fill_race.bench,
+    "herd": herd.bench,
     "invalidate": invalidate.bench,
+    "peers": peers.bench,
     "race": race.bench,
 }
 """The quick ones first."""
+SMALLER = ("invalidate", "peers")
+"""Those that `--small` makes smaller."""
 
 
 def main() -> int:
@@ -41,7 +48,7 @@ def main() -> int:
     print(machine(kind))
     parts = []
     for name in [name for name in PARTS if name in options.only]:
-        bench = partial(PARTS[name], small=options.small) if name == "invalidate" else PARTS[name]
+        bench = partial(PARTS[name], small=options.small) if name in SMALLER else PARTS[name]
         parts.append(bench(kind, say))
         print(f"\n== {name} ==\n\n{parts[-1].text()}", flush=True)
     targets = [target for part in parts for target in part.targets]
@@ -60,7 +67,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="these parts")
     parser.add_argument("--server", choices=KINDS, help="by default redis-server where installed, else embedded")
-    parser.add_argument("--small", action="store_true", help="100,000 entries under the tag in place of 1,000,000")
+    parser.add_argument("--small", action="store_true", help="fewer entries under a tag: 100,000, and 1,000 of a peer")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the figures of every round as well")
     return parser.parse_args()
 

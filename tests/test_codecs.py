@@ -174,7 +174,12 @@ def test_error_does_not_repeat_an_unknown_text(monkeypatch: pytest.MonkeyPatch) 
         codec.encode([])
 
 
-@pytest.mark.parametrize("value", ["text", None, 1.5, [1], -1, {"a": 1}], ids=repr)
+def test_raw_codec_carries_none() -> None:
+    """The raw codec carries None: a loader may find that there is nothing."""
+    assert round_trip(None, "raw") is None
+
+
+@pytest.mark.parametrize("value", ["text", 1.5, [1], -1, {"a": 1}], ids=repr)
 def test_raw_codec_carries_bytes_only(value: object) -> None:
     """The raw codec refuses what is not bytes."""
     with pytest.raises(EncodeError, match=f"The raw codec carries bytes, not {type(value).__name__}"):

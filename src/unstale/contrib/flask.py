@@ -19,13 +19,12 @@ A hit runs neither the view nor decorators below ours, checks of the client's ri
 into `before_request`. A view that has looked into the session, or runs after a hook that has, is not stored, unless
 `vary` names Cookie. A view that raises is not stored: an HTTPException below 500 (`abort`) as a response that is not
 storable, the rest as the loader's error. To store a 404 (`statuses`), return it. Which requests and responses qualify:
-`unstale.contrib.http`. Give a cache whose responses are kept no `runner`: a view cannot run when its request is over.
+`unstale.contrib.http`. A cache's `runner` is not used for responses: a view runs while its request does.
 """
 
 from __future__ import annotations
 
 import inspect
-import threading
 from collections.abc import Callable, Iterable
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, cast
@@ -48,7 +47,7 @@ from unstale.contrib.http import (
 )
 from unstale.core.capture import remembering
 from unstale.core.policy import DEFAULT
-from unstale.errors import ConfigurationError, EncodeError
+from unstale.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -224,17 +223,13 @@ class _Keeper:
 
     def _read(self, headers: Headers, tags: tuple[str, ...], load: _Load) -> object:
         """The stored response; None where there is none, because it could not be stored. A HEAD fills nothing."""
-        cache = self._cache or _cache_of_app()
+        cache = (self._cache or _cache_of_app()).inline()  # a view runs while its request does
         key = self._key(headers)
         if request.method == "HEAD":
             return cache.get(key, tags=tags)
         try:
             return cache.get_or_set(key, load, tags=tags, negative_ttl=UNSTORED_SECONDS, **self._times)
         except UnkeptError:
-            return None
-        except EncodeError:  # a codec of bytes only carries responses, but no None
-            if load.response is None and load.error is None:
-                raise
             return None
 
     def _key(self, headers: Headers) -> str:
@@ -263,14 +258,11 @@ class _Load:
     def __init__(self, view: Callable[[], Response], rules: Rules) -> None:
         self._view = view
         self._rules = rules
-        self._thread = threading.get_ident()
         self.ran = False
         self.response: Response | None = None
         self.error: HTTPException | None = None
 
     def __call__(self) -> bytes | None:
-        if threading.get_ident() != self._thread:
-            raise ConfigurationError("A view cannot run when its request is over: give this cache no runner.")
         self.ran = True
         try:
             self.response = response = self._view()

@@ -14,14 +14,13 @@ path (`{product_id:int}`): where the endpoint does it, /products/042 is product 
 A hit runs neither the endpoint nor what it calls, checks of the client's rights among it; put these into middleware.
 An endpoint that raises is not stored: an HTTPException below 500 as a response that is not storable, the rest as the
 loader's error. To store a 404 (`statuses`), return it. Which requests and responses qualify: `unstale.contrib.http`.
-Give a cache whose responses are kept no `runner`: a view cannot run when its request is over.
+A cache's `runner` is not used for responses: a view runs while its request does.
 
 Other middleware works on what is served from here, so put GZipMiddleware and CORSMiddleware around, as usual.
 """
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -48,7 +47,7 @@ from unstale.contrib.http import (
 )
 from unstale.core.capture import remembering
 from unstale.core.policy import DEFAULT
-from unstale.errors import ConfigurationError, EncodeError, StoreError
+from unstale.errors import ConfigurationError, StoreError
 from unstale.options import CacheOptions
 
 View: TypeAlias = "Callable[[], Awaitable[Response]]"
@@ -229,17 +228,13 @@ class Keeper:
 
     async def _read(self, request: Request, tags: tuple[str, ...], load: _Load) -> object:
         """The stored response; None where there is none, because it could not be stored. A HEAD fills nothing."""
-        cache = self._cache or cache_of(request)
+        cache = (self._cache or cache_of(request)).inline()  # a view runs while its request does
         key = self._key(request)
         if request.method == "HEAD":
             return await cache.get(key, tags=tags)
         try:
             return await cache.get_or_set(key, load, tags=tags, negative_ttl=UNSTORED_SECONDS, **self._times)
         except UnkeptError:
-            return None
-        except EncodeError:  # a codec of bytes only carries responses, but no None
-            if load.response is None and load.error is None:
-                raise
             return None
 
     def _key(self, request: Request) -> str:
@@ -278,14 +273,11 @@ class _Load:
         self._request = request
         self._view = view
         self._rules = rules
-        self._task = asyncio.current_task()
         self.ran = False
         self.response: Response | None = None
         self.error: HTTPException | None = None
 
     async def __call__(self) -> bytes | None:
-        if asyncio.current_task() is not self._task:
-            raise ConfigurationError("A view cannot run when its request is over: give this cache no runner.")
         self.ran = True
         try:
             self.response = response = await self._view()

@@ -26,6 +26,8 @@ MAX_COUNTER: Final = 2**53 - 1
 PICKLE_PROTOCOL: Final = 5
 """Of Python 3.8 and newer: fixed, so that an older Python of the same fleet can read what a newer one stored."""
 
+_NIL: Final = b"\xc0"
+"""MessagePack's nil."""
 _COUNTER: Final = struct.Struct(">Q")
 
 
@@ -281,6 +283,8 @@ def encode(value: Any, codec: Codec) -> tuple[int, bytes]:
         return RAW, value
     if kind is int and 0 <= value <= MAX_COUNTER:
         return COUNTER, _COUNTER.pack(value)
+    if value is None and codec.number == RAW:  # raw bytes, or none of them
+        return MSGPACK, _NIL
     return codec.number, codec.encode(value) if codec.number not in OWN_CODECS else _encode_own(codec, value)
 
 
