@@ -257,7 +257,7 @@ def simulate(config: Config) -> Outcome:
     """Run one simulation. The same config gives the same outcome."""
     clock, draws = Clock(), random.Random(config.seed)
     space = make_keyspace({"namespace": "day", "ttl": config.ttl, "beta": config.beta, "timeout": 10})
-    store: Any = Immediate(MemoryStore(clock=clock.monotonic, now=clock.now))
+    store: Any = Immediate(MemoryStore(clock=clock.monotonic))
     io = _IO(store, tasks() if config.has_runner else None, clock, random.Random(draws.random()))
     day = _Day(config, clock, _Cache(store, space, io=io), Outcome(config))
     names = [f"key:{number}" for number in range(config.keys)]

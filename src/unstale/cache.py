@@ -36,7 +36,7 @@ Runner = Callable[[Callable[[], None]], object]
 """Does a job elsewhere and soon: `executor.submit`, for one."""
 
 
-class _Stopped(BaseException):
+class _StoppedError(Exception):
     """Carries a loader's StopIteration through coroutines, which would turn it into a RuntimeError (PEP 479)."""
 
     def __init__(self, error: StopIteration) -> None:
@@ -61,7 +61,7 @@ class _SyncIO(Immediate):
         try:
             value = loader(*arguments)
         except StopIteration as error:
-            raise _Stopped(error) from error
+            raise _StoppedError(error) from error
         if inspect.isawaitable(value):
             if inspect.iscoroutine(value):
                 value.close()
@@ -116,7 +116,7 @@ def _run(steps: Coroutine[Any, Any, T]) -> T:
     except StopIteration as done:
         value: T = done.value
         return value
-    except _Stopped as stopped:
+    except _StoppedError as stopped:
         error = stopped.error
     else:
         steps.close()

@@ -6,7 +6,9 @@
     orders(42)              orders.key_for(42)      orders.refresh(42)      orders.invalidate(42)
 
 Templates are checked when the decorator is applied, also that the key names every argument: one that it leaves out, a
-user's id for one, would have one user served another's value. What does not change the result is named in `ignore`.
+user's id for one, would have one user served another's value. What does not change the result is named in `ignore`,
+also a method's `self`. A function that calls itself needs a tag: without one each of its results has a tag of its own,
+and the outer results inherit them all.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from collections.abc import Callable, Iterable
 from functools import partial, update_wrapper
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
-from unstale.errors import ConfigurationError
+from unstale.core.keys import key_bytes
+from unstale.errors import ConfigurationError, InvalidTagError
 from unstale.events import Invalidated
 from unstale.templates import Template
 
@@ -44,13 +47,13 @@ class Recipe:
         self._tags = tags if callable(tags) else _tag_makers(tags, parameters)
         ignored = {ignore} if isinstance(ignore, str) else set(ignore)
         for name in sorted(ignored - set(parameters)):
-            raise ConfigurationError(f"ignore names {name!r}, which is no argument of {function.__qualname__}().")
+            raise ConfigurationError(f"ignore names {name!r}, which is no argument of {_name_of(function)}().")
         if isinstance(self._key, Template):
-            left_out = [name for name in parameters if name not in self._key.arguments | ignored | {"self", "cls"}]
+            left_out = [name for name in parameters if name not in self._key.arguments | ignored]
             if left_out:
                 raise ConfigurationError(
                     f"The key {self._key.text!r} leaves out {', '.join(left_out)}: calls that differ in it would share "
-                    "a value. Name it in the key, or in ignore=[…] if the result does not depend on it."
+                    f"a value. Name it in the key, or, if the result does not depend on it, ignore={left_out}."
                 )
 
     def key_and_tags(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
@@ -59,9 +62,15 @@ class Recipe:
         bound.apply_defaults()
         filling = bound.arguments
         key = self._key.filled(filling) if isinstance(self._key, Template) else self._key(*arguments, **named)
-        if not isinstance(self._tags, tuple):
-            return key, tuple(self._tags(*arguments, **named))
-        return key, tuple(tag.filled(filling) for tag in self._tags) or (_own_tag(key),)
+        key_bytes(key)  # what is no key is refused before anything is made of it
+        if isinstance(self._tags, tuple):
+            tags = tuple(tag.filled(filling) for tag in self._tags)
+        else:
+            made = self._tags(*arguments, **named)
+            if isinstance(made, str):
+                raise InvalidTagError(f"The tags' function must return a list of tags, not a str: [{made[:60]!r}].")
+            tags = tuple(made)
+        return key, tags or (_own_tag(key),)
 
 
 def _maker(key: KeyOf, parameters: Any) -> Template | Callable[..., str]:
@@ -83,7 +92,11 @@ class _Decorated:
         self._cache = cache
         self._recipe = recipe
         self._options = options
-        update_wrapper(cast("Callable[..., Any]", self), function)
+        update_wrapper(cast("Callable[..., Any]", self), function, updated=())
+
+    def __reduce__(self) -> str:
+        """Pickled as a function is, by name; a copy is the function itself."""
+        return cast("str", getattr(self, "__qualname__"))  # noqa: B009
 
     def __repr__(self) -> str:
         return f"<cached {getattr(self._function, '__qualname__', self._function)!s}>"
@@ -179,15 +192,36 @@ class Bound:
         """Bind."""
         self.__self__ = instance
         self.__func__ = function
+        self.__doc__ = function.__doc__
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.__func__, self.__self__)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Bound) and other.__self__ is self.__self__ and other.__func__ is self.__func__
+
+    def __hash__(self) -> int:
+        return hash((id(self.__self__), self.__func__))
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        signature = inspect.signature(self.__func__)
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
 
     def __getattr__(self, name: str) -> Any:
         """The function's own name, docstring and methods; these with the object in front."""
+        if name in ("__func__", "__self__"):  # not yet: it is being copied
+            raise AttributeError(name)
         found = getattr(self.__func__, name)
         return partial(found, self.__self__) if name in ("invalidate", "key_for", "refresh") else found
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """The cached result, or the method's own."""
         return self.__func__(self.__self__, *arguments, **named)
+
+
+def _name_of(function: object) -> str:
+    return str(getattr(function, "__qualname__", type(function).__name__))
 
 
 def _own_tag(key: str) -> str:
@@ -205,11 +239,11 @@ def recipe_of(
     Raises:
         ConfigurationError: no function, or not of this cache's kind; see also Recipe.
     """
-    if not callable(function):
-        raise ConfigurationError(f"cached() decorates functions, not {type(function).__name__}.")
-    name = getattr(function, "__qualname__", type(function).__name__)
+    name = _name_of(function)
     if isinstance(function, staticmethod | classmethod) or inspect.isclass(function):
         raise ConfigurationError(f"Put @cached below @staticmethod or @classmethod, on the function {name} itself.")
+    if not callable(function):
+        raise ConfigurationError(f"cached() decorates functions, not {type(function).__name__}.")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ConfigurationError(f"{name}() is a generator: its values are gone once they were read. Return a list.")
     if inspect.iscoroutinefunction(function) and not is_async:

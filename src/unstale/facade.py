@@ -166,6 +166,8 @@ class Facade:
         """A target for each key, each once."""
         if isinstance(keys, str):
             raise InvalidKeyError(f"keys must be a list of keys, not a str: write [{keys[:60]!r}].")
+        if not callable(tags) and not isinstance(tags, str) and isinstance(tags, Iterable):
+            tags = tuple(tags)  # once: an iterator would run out after the first key
         return [self._target(key, tags(key) if callable(tags) else tags, into) for key in dict.fromkeys(keys)]
 
     def _life(self, ttl: Ttl, stale_ttl: Ttl, negative_ttl: Duration | None) -> Life:

@@ -23,8 +23,8 @@ class CacheOptions(TypedDict, total=False):
     Attributes:
         namespace: what its names in Redis begin with; several caches can share a database by it. "unstale".
         ttl: seconds (or a timedelta) that an entry stays fresh where a call says nothing; None for no limit. 300.
-        stale_ttl: more seconds that a value may be served stale while it is loaded anew, or where loading it fails,
-            where a call says nothing. 0: never.
+        stale_ttl: more seconds that a loaded value may be served stale while it is loaded anew, or where that fails,
+            where a call says nothing. What was `set` never is. 0: never.
         beta: how eagerly a value is loaded anew shortly before its ttl is over, by one of its readers (XFetch); 0:
             never, 1: as its paper says. 0.
         runner: does the loads during which a stale value is served; see `unstale.runners`. None: the reader who got
@@ -125,7 +125,7 @@ def _payloads(options: CacheOptions, namespace: str) -> Payloads:
 
 
 def _codec(given: str | Codec) -> Codec:
-    if isinstance(given, str) or not isinstance(given, Codec):
+    if isinstance(given, str | type) or not isinstance(given, Codec):
         return codecs.codec_named(given)
     own: object = given.number
     if type(own) is not int or own not in OWN_CODECS:
@@ -158,5 +158,5 @@ class Reporter:
                 text = "%s failed, gone on without the cache (%d such since the last line): %s"
                 logger.warning(text, event.operation, count, event.error)
             else:
-                text = "the load of %r failed, an older value was served (%d such since the last line): %s"
+                text = "the load of %r failed while an older value could be served (%d such since the last line): %s"
                 logger.warning(text, event.key, count, type(event.error).__name__)

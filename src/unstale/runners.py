@@ -8,6 +8,7 @@ A job is a load that a lease was taken for: there is at most one a key at a time
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -22,7 +23,17 @@ def threads(max_workers: int = 4) -> Callable[[Callable[[], None]], object]:
     Args:
         max_workers: most loads at a time; others wait in line.
     """
-    return ThreadPoolExecutor(max_workers, thread_name_prefix="unstale-refresh").submit
+    pools: dict[int, ThreadPoolExecutor] = {}
+
+    def run(job: Callable[[], None]) -> object:
+        pid = os.getpid()  # a child has none of its parent's threads, though its copy of the pool believes so
+        pool = pools.get(pid)
+        if pool is None:
+            made = ThreadPoolExecutor(max_workers, thread_name_prefix="unstale-refresh")
+            pool = pools.setdefault(pid, made)
+        return pool.submit(job)
+
+    return run
 
 
 def tasks() -> Callable[[Coroutine[Any, Any, None]], object]:

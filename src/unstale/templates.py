@@ -48,6 +48,9 @@ class Template:
             parts = [(literal, field, spec or "", conversion) for literal, field, spec, conversion in _parse(text)]
         except ValueError as error:
             raise ConfigurationError(f"The template {text!r} cannot be read: {error}.") from error
+        for _, field, spec, conversion in parts:
+            if "{" in spec or conversion not in (None, "", "r", "s", "a"):
+                raise ConfigurationError(f"The template {text!r} cannot be read: the format of {{{field}}}.")
         self._parts = parts
         self.arguments = frozenset(_argument(text, field) for _, field, _, _ in parts if field is not None)
         for name in sorted(self.arguments):
@@ -72,17 +75,26 @@ class Template:
         for literal, field, spec, conversion in self._parts:
             made.append(literal)
             if field is not None:
-                value, _ = formatter.get_field(field, (), arguments)
-                if conversion:
-                    value = formatter.convert_field(value, conversion)
-                made.append(self._shown(field, format(value, spec) if spec else value))
+                try:
+                    value, _ = formatter.get_field(field, (), arguments)
+                    if conversion:
+                        value = formatter.convert_field(value, conversion)
+                    if spec:
+                        value = format(value, spec)
+                except (AttributeError, LookupError, TypeError, ValueError) as error:
+                    raise InvalidKeyError(
+                        f"{{{field}}} in {self.text!r} does not fit this argument: {type(error).__name__}."
+                    ) from error
+                made.append(self._shown(field, value))
         return "".join(made)
 
     def _shown(self, field: str, value: Any) -> str:
         if value is None or value is True or value is False or value == "":
             return f"{_MARK}{value}"
         if isinstance(value, enum.Enum):
-            value = value.name
+            if not isinstance(value, str | int):
+                return f"{_MARK}{quote_part(type(value).__qualname__)}.{quote_part(value.name)}"
+            value = value.value
         if not isinstance(value, _PLAIN):
             raise InvalidKeyError(
                 f"{{{field}}} in {self.text!r} is a {type(value).__name__}, whose text does not say which one it is. "

@@ -31,7 +31,7 @@ from unstale.core.refresh import (
 )
 from unstale.core.stamps import Observed
 from unstale.core.verbs import look_many
-from unstale.errors import LoaderError, StoreError
+from unstale.errors import EncodeError, LoaderError, StoreClosedError, StoreError
 from unstale.events import Failed, LoadFailed, Refused, Why
 
 LoadMissing = Callable[[list[str]], Any]
@@ -61,6 +61,8 @@ class _Batch:
     life: Life
     values: dict[str, Any] = field(default_factory=dict)
     left: list[Look] = field(default_factory=list)
+    unknown: set[str] = field(default_factory=set)
+    """What `load` was asked for and left out."""
     raised: BaseException | None = None
     """What `load` raised: no failure of this cache's store, though it may be a StoreError."""
 
@@ -84,10 +86,12 @@ async def get_or_set_many(
         _serve(space, batch)
         await _fill(io, space, batch)
     except StoreError as error:
-        if error is batch.raised:
+        if error is batch.raised or isinstance(error, StoreClosedError):
             raise
         space.fail(Failed(VERB, "", error))
-        unserved = [target.key for target in targets if target.key not in batch.values]
+        unserved = [
+            target.key for target in targets if target.key not in batch.values and target.key not in batch.unknown
+        ]
         batch.values.update(await load_only_many(io, space, load, unserved))
     return {target.key: batch.values[target.key] for target in targets if target.key in batch.values}
 
@@ -197,10 +201,15 @@ async def _load(io: IO, space: Keyspace, batch: _Batch, held: list[_Held]) -> No
         for one in held:
             pass_on(space, inherited, one.observation)
         await _give_back_quietly(io, space, held)
-        if not isinstance(error, Exception) or not await _in_spite_of(io, space, batch, held, error):
+        if (
+            not isinstance(error, Exception)
+            or isinstance(error, EncodeError)
+            or not await _in_spite_of(io, space, batch, held, error)
+        ):
             raise
         return
     batch.values.update({one.key: values[one.key] for one in held if one.key in values})
+    batch.unknown.update(one.key for one in held if one.key not in values)
     await _settle(io, space, held, drafts, inherited)
 
 

@@ -129,14 +129,14 @@ def _plain(value: Any) -> Any:
     dump = getattr(type(value), "model_dump", None)
     if dump is None:
         raise TypeError(f"unsupported type {type(value).__name__}")
-    return dump(value)
+    return dump(value, round_trip=True, by_alias=True)
 
 
 def _plain_for_json(value: Any) -> Any:
     """The same for orjson, which does not know msgspec's structs either."""
     import msgspec  # noqa: PLC0415
 
-    return msgspec.to_builtins(value) if isinstance(value, msgspec.Struct) else _plain(value)
+    return msgspec.to_builtins(value, enc_hook=_plain) if isinstance(value, msgspec.Struct) else _plain(value)
 
 
 def _made_of(into: type, plain: Any) -> Any:
@@ -144,14 +144,14 @@ def _made_of(into: type, plain: Any) -> Any:
     validate = getattr(into, "model_validate", None)
     if validate is None:
         raise TypeError(f"unsupported type {into.__name__}")
-    return validate(plain)
+    return validate(plain, strict=False)
 
 
 @lru_cache(maxsize=256)
 def _typed_decoder(into: Any) -> Callable[[memoryview], Any]:
     import msgspec  # noqa: PLC0415
 
-    decode: Callable[[memoryview], Any] = msgspec.msgpack.Decoder(into, dec_hook=_made_of).decode
+    decode: Callable[[memoryview], Any] = msgspec.msgpack.Decoder(into, strict=False, dec_hook=_made_of).decode
     return decode
 
 

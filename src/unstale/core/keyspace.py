@@ -278,7 +278,7 @@ def spare(space: Keyspace, seen: Look) -> Any:
 
 
 def serve_spare(space: Keyspace, seen: Look, value: Any) -> Any:
-    """Serve what `spare` gave; whoever computes from it inherits what it recorded, and is soft-stale as well."""
+    """Serve what `spare` gave. Whoever computes from it inherits what it recorded, and so is soft-stale where it is."""
     seen.inherit(space)
     if space.emit is not None:
         key, verdict = seen.target.key, seen.verdict

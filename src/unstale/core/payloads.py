@@ -80,7 +80,7 @@ class Payloads:
             EncodeError: the codec cannot carry the value.
         """
         number, body = codecs.encode(value, self.codec)
-        if self._compressor is not None and len(body) > self._compress_above:
+        if self._compressor is not None and len(body) >= self._compress_above:
             smaller = self._compressor.shrink(body)
             if smaller is not None:
                 return Encoded(number, self._compressor.number, smaller)
@@ -108,6 +108,8 @@ class Payloads:
             payload = self.signer.opened(data[: len(data) - len(payload)], payload)
         elif codec == PICKLE or not (self.trusting or codec == COUNTER):
             raise DecodeError("The entry is not signed.")
+        if compression and codec == COUNTER:
+            raise DecodeError("A counter is never compressed.")
         if compression:
             from unstale.core.compression import decompress  # noqa: PLC0415
 

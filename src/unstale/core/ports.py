@@ -172,6 +172,7 @@ class Modify(NamedTuple):
         shape: what the entry must begin with.
         names: its names blob.
         delta: for INCREASE.
+        now: seconds since 1970, for entries with TIMED: the caller's clock, by which it has judged them, too.
         times: for TOUCH, the packed times that replace the entry's own.
         ttl: for TOUCH, seconds; infinite for no limit.
         stamp_ttl: for TOUCH, seconds that a stamp lives at least from now.
@@ -183,6 +184,7 @@ class Modify(NamedTuple):
     shape: bytes
     names: bytes
     delta: int = 0
+    now: float = 0.0
     times: bytes = b""
     ttl: float = 0.0
     stamp_ttl: float = 0.0

@@ -185,7 +185,7 @@ async def _revalidate(io: IO, space: Keyspace, seen: Look, fill: Fill, value: An
             raise
         except Exception as error:
             space.fail(LoadFailed(seen.target.key, error))
-            value = await _still_spare(io, space, seen)
+            value = await _still_spare(io, space, seen, fill)
             if value is NOTHING:
                 raise
             return value
@@ -227,12 +227,14 @@ async def _load_elsewhere(io: IO, space: Keyspace, way: _Leased, fill: Fill, fli
         io.land(flight)
 
 
-async def _still_spare(io: IO, space: Keyspace, seen: Look) -> Any:
+async def _still_spare(io: IO, space: Keyspace, seen: Look, fill: Fill) -> Any:
     """Serve, after a load that failed, what may still be served: a hard invalidation may have come meanwhile."""
     try:
         seen = await look(io, space, seen.target)
     except StoreError as error:
         space.fail(Failed(VERB, seen.target.key, error))
+        return NOTHING
+    if not isinstance(seen.verdict, Fresh) and not fill.life.stale_ttl:
         return NOTHING
     value = spare(space, seen)
     return value if value is NOTHING else serve_spare(space, seen, value)

@@ -43,6 +43,8 @@ class Signer:
         Raises:
             ConfigurationError: no key, or one that can be guessed.
         """
+        if not isinstance(keys, str | bytes | list | tuple):
+            raise ConfigurationError(f"signing_keys must be str, bytes, or a list of them, not {type(keys).__name__}.")
         given = [keys] if isinstance(keys, str | bytes) else list(keys)
         if not given:
             raise ConfigurationError("signing_keys must hold at least one key.")

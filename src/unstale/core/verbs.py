@@ -14,7 +14,7 @@ from unstale.core.layout import TIMES
 from unstale.core.ports import IO, Bumped, Change, Commit, Mode, Modify, Outcome, Unmodified
 from unstale.core.refresh import WHY_OF, report
 from unstale.core.stamps import Observed
-from unstale.errors import AbsentError, NotACounterError, StoreRefusedError
+from unstale.errors import AbsentError, NotACounterError, StoreFullError, StoreRefusedError
 from unstale.events import Invalidated, Refused, Why
 
 MAX_ROUNDS = 8
@@ -161,7 +161,13 @@ async def _with_stamps(io: IO, space: Keyspace, commits: Sequence[Commit]) -> li
     )
     if not unknown:
         return list(commits)
-    opening = await io.open((), unknown, space.policy.stamp_ttl)
+    try:
+        opening = await io.open((), unknown, space.policy.stamp_ttl)
+    except StoreFullError:  # as an unsigned set: what was to be replaced goes
+        for one in commits:
+            if one.mode is Mode.SET:
+                await io.peek(one.entry, one.stamp_names, (one.entry, one.lease))
+        raise
     found = dict(zip(unknown, opening.stamps, strict=True))
     return [_completed(one, found, opening.identity) if one.draft.signer is not None else one for one in commits]
 
@@ -260,7 +266,7 @@ async def ttl(io: IO, space: Keyspace, target: Target) -> float | None:
     """Seconds that a fresh entry has left; infinite for no limit; None where there is none."""
     seen, left = await look_at_head(io, space, target)
     await _inherit(io, space, seen)
-    return left - seen.verdict.head.stale_ttl if isinstance(seen.verdict, Fresh) else None
+    return max(left - seen.verdict.head.stale_ttl, 0.0) if isinstance(seen.verdict, Fresh) else None
 
 
 async def _modify(io: IO, space: Keyspace, target: Target, make: Callable[[TagSet], Modify]) -> int | Unmodified:
@@ -297,7 +303,11 @@ async def touch(io: IO, space: Keyspace, target: Target, ttl: float) -> bool:
         space,
         target,
         lambda tagset: Modify(
-            **_modification(space, target, tagset, Change.TOUCH), times=times, ttl=ttl, stamp_ttl=stamp_ttl
+            **_modification(space, target, tagset, Change.TOUCH),
+            now=io.now(),
+            times=times,
+            ttl=ttl,
+            stamp_ttl=stamp_ttl,
         ),
     )
     return not isinstance(outcome, Unmodified)
@@ -316,7 +326,7 @@ async def incr(io: IO, space: Keyspace, target: Target, step: tuple[int, int | N
             io,
             space,
             target,
-            lambda tagset: Modify(**_modification(space, target, tagset, Change.INCREASE), delta=delta),
+            lambda tagset: Modify(**_modification(space, target, tagset, Change.INCREASE), now=io.now(), delta=delta),
         )
         match outcome:
             case int():

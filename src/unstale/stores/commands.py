@@ -346,7 +346,9 @@ def modify(one: Modify, identity: bytes) -> Trip[int | Unmodified]:
         rest: tuple[Any, ...] = (b"%d" % one.delta,)
     else:
         rest = (one.times, _limit(one.ttl), _limit(one.stamp_ttl))
-    command = _evalsha(MODIFY, keys, one.change.value.encode(), one.shape, one.names, identity, *rest)
+    command = _evalsha(
+        MODIFY, keys, one.change.value.encode(), one.shape, one.names, identity, *rest, b"%.6f" % one.now
+    )
 
     def parse(replies: list[Any], proved: bytes) -> int | Unmodified:
         if proved != identity:  # the proof that came with this trip shows another server than the script was told of

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from struct import Struct
-from time import monotonic, time
+from time import monotonic
 
 from unstale.core.codecs import COUNTER, MAX_COUNTER
 from unstale.core.layout import CODEC_AT, FENCED, FLAGS_AT, IDENTITY_AT, IDENTITY_SIZE, STAMPS_AT, TIMED, TIMES_AT
@@ -51,15 +51,13 @@ class _Cell:
 class MemoryStore:
     """A store in this process's memory."""
 
-    def __init__(self, clock: Callable[[], float] = monotonic, now: Callable[[], float] = time) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         """Begin empty.
 
         Args:
             clock: seconds, only ever growing.
-            now: seconds since 1970.
         """
         self._clock = clock
-        self._now = now
         self._cells: dict[bytes, _Cell] = {}
         self._lock = threading.RLock()
         self._closed = False
@@ -219,14 +217,14 @@ class MemoryStore:
                 return self._increase(cell, data, names_at + len(modify.names), modify.delta)
             cell.value = data[:TIMES_AT] + modify.times + data[TIMES_AT + len(modify.times) :]
             cell.until = self._clock() + modify.ttl + stale_ttl
-            self._prolong(modify.stamp_names, modify.stamp_ttl)
+            self._prolong(modify.stamp_names, modify.stamp_ttl + stale_ttl)
             return 0
 
     def _stands(self, data: bytes, modify: Modify, names_at: int) -> bool:
         if data[FLAGS_AT] & FENCED and not data.startswith(self.identity, IDENTITY_AT):
             return False
         created_at, ttl, _ = _TIMES.unpack_from(data, TIMES_AT)
-        if data[FLAGS_AT] & TIMED and not self._now() < created_at + ttl:
+        if data[FLAGS_AT] & TIMED and not modify.now < created_at + ttl:
             return False
         current = [self._stamp(name) for name in modify.stamp_names]
         recorded = [data[at : at + STAMP_SIZE] for at in range(STAMPS_AT, names_at, STAMP_SIZE)]

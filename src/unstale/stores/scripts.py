@@ -116,8 +116,7 @@ end
 local stale_ttl = 0
 if math.floor(flags / {TIMED}) % 2 == 1 then
   local created, ttl, stale = struct.unpack('>dff', string.sub(head, {TIMES_AT + 1}, {STALE_TTL_AT + 4}))
-  local now = redis.call('TIME')
-  if not (tonumber(now[1]) + tonumber(now[2]) / 1000000 < created + ttl) then return 'stale' end
+  if not (tonumber(ARGV[#ARGV]) < created + ttl) then return 'stale' end
   stale_ttl = math.floor(stale * 1000 + 0.5)
 end
 if change == 'increase' then
@@ -133,12 +132,12 @@ local function expire(name, time, ...)
 end
 redis.call('SETRANGE', entry, {TIMES_AT}, ARGV[5])
 expire(entry, ARGV[6] == '' and '' or tonumber(ARGV[6]) + stale_ttl)
-for i = 1, count do expire(KEYS[1 + i], ARGV[7], 'GT') end
+for i = 1, count do expire(KEYS[1 + i], ARGV[7] == '' and '' or tonumber(ARGV[7]) + stale_ttl, 'GT') end
 return {{'0'}}
 """
 )
 """Change an entry in place if it is fresh: KEYS entry stamp…, ARGV change shape names identity, then the delta, or the
-packed times, the ttl and the stamps' ttl. An entry with TIMED is judged by the server's TIME."""
+packed times, the ttl and the stamps' ttl; at the end the caller's time, by which an entry with TIMED is judged."""
 
 RELEASE: Final = Script(
     """

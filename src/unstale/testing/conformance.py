@@ -291,7 +291,7 @@ class StoreConformance:
     def modification(self, change: Change, **fields: object) -> Modify:
         """A change of KEY's entry."""
         names = names_blob(TAGS, KEY)
-        return Modify(change, ENTRY, STAMPS, TAGS.shape, names, **fields)  # type: ignore[arg-type]
+        return Modify(change, ENTRY, STAMPS, TAGS.shape, names, **{"now": time.time(), **fields})  # type: ignore[arg-type]
 
     def test_increase(self, store: Store) -> None:
         """A counter counts in place, up and down, and keeps its ttl."""
