@@ -256,8 +256,8 @@ def without_identity(patch: Patch) -> None:
     """Take every server for the same."""
     prove = wire.Wire.prove
 
-    def same(one: wire.Wire, replication: Any) -> None:
-        prove(one, replication)
+    def same(one: wire.Wire, replication: Any, asked_at: float) -> None:
+        prove(one, replication, asked_at)
         one.identity = bytes(range(16))
 
     patch.setattr(wire.Wire, "prove", same)

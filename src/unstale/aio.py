@@ -57,7 +57,7 @@ class _AsyncIO:
         self._runner = runner
         self.runs = runner is not None
         self._flights: WeakKeyDictionary[asyncio.AbstractEventLoop, Flights[asyncio.Event]] = WeakKeyDictionary()
-        self._giving_back: set[asyncio.Task[None]] = set()
+        self._to_be_ended: set[asyncio.Task[Any]] = set()
 
     async def read(self, names: Sequence[bytes]) -> Reading:
         return await self._store.read(names)
@@ -69,11 +69,14 @@ class _AsyncIO:
         """Open. One who is cancelled meanwhile does not keep the leases that he got: others would wait for nothing."""
         if not claims:
             return await self._store.open(claims, missing, stamp_ttl)
-        opening = asyncio.ensure_future(self._store.open(claims, missing, stamp_ttl))
+        opening = self._begun(self._store.open(claims, missing, stamp_ttl))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
-            opening.add_done_callback(lambda done: self._give_back(claims, done))
+            if opening.done():
+                self._give_back(claims, opening)
+            else:
+                opening.add_done_callback(lambda done: self._give_back(claims, done))
             raise
 
     def _give_back(self, claims: Sequence[Claim], done: asyncio.Task[Opening]) -> None:
@@ -82,30 +85,31 @@ class _AsyncIO:
         claimed = zip(claims, done.result().claimed, strict=True)
         held = [(claim.lease, one.token) for claim, one in claimed if one.token is not None]
         if held:
-            self._keep(asyncio.ensure_future(self._release_quietly(held)))
+            self._begun(self._store.release(held))
 
-    async def _release_quietly(self, held: Sequence[tuple[bytes, bytes]]) -> None:
-        try:
-            await self._store.release(held)
-        except StoreError:  # they run out by themselves
-            return
+    def _begun(self, step: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """A step that goes on to its end if its caller is cancelled; a cancelled scope cancels each wait in it anew."""
+        task = asyncio.ensure_future(step)
+        self._to_be_ended.add(task)  # a loop holds its tasks weakly
+        task.add_done_callback(self._ended)
+        return task
 
-    def _keep(self, task: asyncio.Task[None]) -> None:
-        """A loop holds its tasks weakly."""
-        self._giving_back.add(task)
-        task.add_done_callback(self._giving_back.discard)
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._to_be_ended.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waited has been told
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
-        return await self._store.commit(commits)
+        """Store, to the end: else the lease would stay."""
+        return await asyncio.shield(self._begun(self._store.commit(commits)))
 
     async def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
-        """Release, to the end: a scope that was cancelled cancels each wait in it anew."""
-        releasing = asyncio.ensure_future(self._store.release(held))
-        self._keep(releasing)
-        await asyncio.shield(releasing)
+        """Release, to the end."""
+        await asyncio.shield(self._begun(self._store.release(held)))
 
     async def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False) -> list[Bumped]:
-        return await self._store.bump(stamp_names, stamp_ttl, soft=soft)
+        """Bump, to the end: an invalidation that was asked for is better done."""
+        return await asyncio.shield(self._begun(self._store.bump(stamp_names, stamp_ttl, soft=soft)))
 
     async def modify(self, modify: Modify) -> int | Unmodified:
         return await self._store.modify(modify)
@@ -114,6 +118,8 @@ class _AsyncIO:
         await asyncio.sleep(seconds)
 
     async def call(self, loader: Callable[..., Any], *arguments: Any) -> Any:
+        if not callable(loader):
+            raise LoaderError("The loader must be a function to call, not what calling it gives. Give an `async def`.")
         waiting = loader(*arguments)
         if not inspect.isawaitable(waiting):
             raise LoaderError(

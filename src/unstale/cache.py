@@ -58,6 +58,8 @@ class _SyncIO(Immediate):
         time.sleep(seconds)  # noqa: ASYNC251 - no loop drives this
 
     async def call(self, loader: Callable[..., Any], *arguments: Any) -> Any:
+        if not callable(loader):
+            raise LoaderError("The loader must be a function to call, not what calling it gives.")
         try:
             value = loader(*arguments)
         except StopIteration as error:

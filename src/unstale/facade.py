@@ -117,7 +117,7 @@ class Facade:
         """The value of a fresh entry, or a `Cold`."""
         raw, declared, expected, _ = plan
         data = values.pop(0)
-        if data is not None:
+        if type(data) is bytes:
             payload = fresh_payload(data, expected, expected.blob + raw + END, values, identity)
             if payload is not None:
                 if into is not None or data[FLAGS_AT:TIMES_AT] not in PLAIN_FORMS or self._signed:

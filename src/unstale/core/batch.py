@@ -168,7 +168,11 @@ async def _claim(io: IO, space: Keyspace, looks: list[Look], lease_seconds: floa
         if claimed.token is not None and (one is None or one.token is None):
             unwanted.append((claim.lease, claimed.token))
     if unwanted:
-        await io.release(unwanted)
+        try:
+            await io.release(unwanted)
+        except BaseException:
+            await _give_back_quietly(io, space, held)
+            raise
     return held, others
 
 

@@ -224,6 +224,7 @@ async def assess_all(io: IO, space: Keyspace, read: Sequence[tuple[Target, TagSe
 
 def _weigh(space: Keyspace, target: Target, expected: TagSet, snapshot: Snapshot, now: float) -> Look:
     data, stamps, identity = snapshot
+    data = data if isinstance(data, bytes) else None  # a server that answers with something else has no entry
     tags = (*expected.tags, root_tag(target.raw))
     current = {tag: observe(stamp) for tag, stamp in zip(tags, stamps, strict=True)}
     verdict = judge(data, target.raw, target.declared.tags, current, identity, now)

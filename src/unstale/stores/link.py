@@ -62,14 +62,16 @@ class Link(asyncio.BufferedProtocol):
         self._timeout = timeout
         self._run_id = b""
         self._reader = hiredis.Reader()
-        self._buffer = bytearray(RECEIVE_BYTES)
+        self._buffer = memoryview(bytearray(RECEIVE_BYTES))  # TLS fills it in slices
         self._under_way: deque[asyncio.Future[Any] | _Several | None] = deque()
         """In the order in which they were sent: who waits for one reply, or for several. None stands for a proof."""
         self._proving = False
+        self._proof_asked_at = 0.0
         self._outbox: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self._progress_at = 0.0
         self._grace = False
+        self._unsent = 0
         self._paused: asyncio.Future[None] | None = None
 
     async def connect(self) -> None:
@@ -82,13 +84,22 @@ class Link(asyncio.BufferedProtocol):
             await self._connection.connect()  # type: ignore[no-untyped-call]
         except (RedisError, UnicodeError) as error:
             raise translated(error)  # noqa: B904 - it sets its cause itself
+        except RuntimeError as error:  # uvloop: the server has hung up while redis-py was about to write
+            self._abandon()
+            raise StoreUnavailableError(f"The connection broke: {type(error).__name__}.") from error
+        except BaseException:
+            self._abandon()
+            raise
         writer = self._connection._writer  # noqa: SLF001 - redis-py has no public name for it
-        if writer is None:
+        reader = self._connection._reader  # noqa: SLF001
+        if writer is None or reader is None or reader.at_eof() or writer.transport.is_closing():
+            self._abandon()  # hung up since, which only its old protocol was told
             raise StoreUnavailableError
         self._transport: asyncio.Transport = writer.transport  # type: ignore[assignment]
         self._transport.set_protocol(self)
         self.is_open = True
-        self.proved_until = monotonic() + wire.PROOF_SECONDS  # the proof itself needs none
+        self._proof_asked_at = monotonic()
+        self.proved_until = self._proof_asked_at + wire.PROOF_SECONDS  # the proof itself needs none
         try:
             server, replication = await self.exchange([INFO_SERVER, INFO_REPLICATION])
             self._run_id = run_id_of(server)
@@ -98,8 +109,16 @@ class Link(asyncio.BufferedProtocol):
             raise
 
     def _prove(self, replication: Any) -> None:
+        """Take in a proof. It counts from when it was asked for: the loop may have been busy since it was answered."""
         self.identity = identity_of(self._run_id, replication)
-        self.proved_until = monotonic() + wire.PROOF_SECONDS
+        self.proved_until = self._proof_asked_at + wire.PROOF_SECONDS
+
+    def _abandon(self) -> None:
+        """Let go of what redis-py has made so far."""
+        writer = self._connection._writer  # noqa: SLF001 - its own way of closing waits
+        if writer is not None:
+            writer.transport.abort()
+        self._connection._reader = self._connection._writer = None  # noqa: SLF001
 
     def request(self, packed: bytes, count: int) -> asyncio.Future[Any]:
         """Send packed commands; the future is one reply, or for a count above one the list of replies.
@@ -114,6 +133,7 @@ class Link(asyncio.BufferedProtocol):
         now = monotonic()
         if now >= self.proved_until and not self._proving:
             self._proving = True
+            self._proof_asked_at = now
             under_way.append(None)
             packed = pack(INFO_REPLICATION) + packed
         future = self.loop.create_future()
@@ -146,7 +166,7 @@ class Link(asyncio.BufferedProtocol):
             self._outbox.clear()
             self._transport.write(packed)
 
-    def get_buffer(self, _hint: int) -> bytearray:
+    def get_buffer(self, _hint: int) -> memoryview:
         """Where the transport puts what it receives: always here, so that no buffer is made for each read."""
         return self._buffer
 
@@ -203,6 +223,10 @@ class Link(asyncio.BufferedProtocol):
         self._timer = None
         if not self._under_way or not self.is_open:
             return
+        unsent = self._transport.get_write_buffer_size()
+        if unsent < self._unsent:  # a large value is still being sent
+            self._progress_at = monotonic()
+        self._unsent = unsent
         left = self._progress_at + self._timeout - monotonic()
         if left <= 0 and self._grace:
             self.fail(StoreTimeoutError())
@@ -225,8 +249,12 @@ class Link(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._transport.abort()  # before its writer goes, which would complain
-        self._connection._reader = self._connection._writer = None  # noqa: SLF001 - redis-py is not to close it again
+        self._abandon()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for an answer."""
+        return not self._under_way
 
     def close(self) -> None:
         """Close."""

@@ -13,7 +13,8 @@ import asyncio
 import os
 import weakref
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from unstale.core.ports import (
     Bumped,
@@ -28,7 +29,7 @@ from unstale.core.ports import (
     Reading,
     Unmodified,
 )
-from unstale.errors import StoreClosedError, StoreTimeoutError, StoreUnavailableError
+from unstale.errors import NotPrimaryError, StoreClosedError, StoreTimeoutError, StoreUnavailableError
 from unstale.stores import commands
 from unstale.stores.commands import PING, Trip, any_error, parsed
 from unstale.stores.connect import async_connector
@@ -41,6 +42,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+BUSY = 1.5
+"""How many time limits a time-out must have taken that the loop's own business has brought about."""
+LONGEST_END_SECONDS = 1.0
+QUIET_TURNS = 4
+"""For how many turns of an ending loop nobody must have used a link before it is closed."""
+
 
 class _Seat:
     """A loop's place in a store: its link, and who is making one.
@@ -49,21 +56,41 @@ class _Seat:
         link: the link, which may be closed.
         connecting: the task that makes one.
         guard: what closes it with the loop.
+        ended: whether that has happened: no more connections then.
     """
 
     def __init__(self) -> None:
         self.link: Link | None = None
         self.connecting: asyncio.Task[Link] | None = None
         self.guard: AsyncGenerator[None, None] | None = None
+        self.ended = False
 
-    async def until_shutdown(self) -> AsyncGenerator[None, None]:
-        """Suspended until the loop shuts down its generators."""
+    def close(self) -> None:
+        """Close the link, or stop making one."""
+        if self.connecting is not None:
+            self.connecting.cancel()
+        if self.link is not None:
+            self.link.close()
+
+    async def until_shutdown(self, seats: Seats) -> AsyncGenerator[None, None]:
+        """Suspended until the loop shuts down its generators: then close, but after those that use the link yet."""
         try:
             yield
         finally:
-            if self.link is not None:
-                self.link.close()
+            quiet_turns, end_at = 0, monotonic() + LONGEST_END_SECONDS
+            while quiet_turns < QUIET_TURNS and monotonic() < end_at:
+                await asyncio.sleep(0)
+                busy = self.connecting is not None or (self.link is not None and not self.link.is_idle)
+                quiet_turns = 0 if busy else quiet_turns + 1
+            self.ended = True
+            if self.link is not None and self.link.is_open:
+                self.link.fail(StoreUnavailableError("The event loop is ending."))
                 await asyncio.sleep(0)  # the transport closes its socket in the next turn
+            self.link = None
+            seats.pop(asyncio.get_running_loop(), None)  # its link knows the loop: neither would ever go
+
+
+Seats: TypeAlias = "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Seat]"
 
 
 class AsyncRedisStore:
@@ -85,7 +112,7 @@ class AsyncRedisStore:
         _stores.add(self)
 
     def _begin(self) -> None:
-        self._seats: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Seat] = weakref.WeakKeyDictionary()
+        self._seats: Seats = weakref.WeakKeyDictionary()
 
     @classmethod
     def from_url(cls, url: str, options: StoreOptions) -> AsyncRedisStore:
@@ -102,31 +129,61 @@ class AsyncRedisStore:
             raise StoreClosedError
         seat = self._seats.get(loop)
         if seat is None:
+            self._forget_closed_loops()
             seat = self._seats[loop] = _Seat()
+        if seat.ended:
+            raise StoreUnavailableError("The event loop is ending.")
         if seat.link is None or not seat.link.is_open:
-            if seat.connecting is None:
-                seat.connecting = loop.create_task(self._make(seat))
-                seat.connecting.add_done_callback(_retrieved)
-            await asyncio.shield(seat.connecting)
+            await self._connected(seat)
         self._last = link = seat.link
         if link is None:
             raise StoreUnavailableError
         return link
 
+    async def _connected(self, seat: _Seat) -> None:
+        """Wait for a new link, which one task makes for all."""
+        connecting = seat.connecting
+        if connecting is None:
+            connecting = seat.connecting = asyncio.get_running_loop().create_task(self._make(seat))
+            connecting.add_done_callback(_retrieved)
+        try:
+            await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            if connecting.cancelled() and self._closed:  # not this caller was cancelled: the store was closed
+                raise StoreClosedError from None
+            raise
+
+    def _forget_closed_loops(self) -> None:
+        """A seat's link knows its loop, so a loop that was closed without notice would never go by itself."""
+        for loop in [loop for loop in list(self._seats) if loop.is_closed()]:
+            self._seats.pop(loop, None)
+
     async def _make(self, seat: _Seat) -> Link:
         try:
-            link = Link(self._connect(), self._timeout)
-            await link.connect()
+            link = await self._new_link()
             if self._closed:
                 link.close()
                 raise StoreClosedError
             if seat.guard is None:
-                seat.guard = seat.until_shutdown()
+                seat.guard = seat.until_shutdown(self._seats)
                 await anext(seat.guard)
             seat.link = link
             return link
         finally:
             seat.connecting = None
+
+    async def _new_link(self) -> Link:
+        """Connect. A time-out that a busy loop brought about, and not the server, is no reason to give up at once."""
+        began = monotonic()
+        link = Link(self._connect(), self._timeout)
+        try:
+            await link.connect()
+        except StoreTimeoutError:
+            if monotonic() - began < BUSY * self._timeout:
+                raise
+            link = Link(self._connect(), self._timeout)
+            await link.connect()
+        return link
 
     async def read(self, names: Sequence[bytes]) -> Reading:
         """One MGET: the hit path. Whatever is out of the ordinary goes the long way."""
@@ -157,7 +214,7 @@ class AsyncRedisStore:
             link = await self._link()
             may_retry = not tried
             try:
-                if once:
+                if once and link.proved_until < monotonic():
                     await link.exchange([PING])
                 may_retry = may_retry and not once
                 trip = make(link.identity)
@@ -175,9 +232,9 @@ class AsyncRedisStore:
                 return parsed(trip, replies, link.identity)
 
     def _settle(self, link: Link, replies: Sequence[Any]) -> None:
-        """If a reply says that the server is a replica now, let the link go."""
+        """If a reply says that the server is a replica now, let the link go; others on it try again on a new one."""
         if any_error(replies, "READONLY"):
-            link.close()
+            link.fail(NotPrimaryError())
 
     async def peek(self, entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes] = ()) -> Peek:
         """See Store."""
@@ -220,12 +277,14 @@ class AsyncRedisStore:
         self._last = None
         here = asyncio.get_running_loop()
         for loop, seat in list(self._seats.items()):
-            if seat.link is None or loop.is_closed():
+            if loop.is_closed():
                 continue
             if loop is here:
-                seat.link.close()
+                seat.close()
+                if seat.connecting is not None:
+                    await asyncio.wait([seat.connecting])
             else:
-                loop.call_soon_threadsafe(seat.link.close)
+                loop.call_soon_threadsafe(seat.close)
         await asyncio.sleep(0)  # the transport closes its socket in the next turn
         if self._on_close is not None:
             self._on_close()

@@ -107,18 +107,19 @@ class Wire:
             sock.settimeout(timeout)
 
     def _introduce(self) -> None:
+        asked_at = monotonic()
         server, replication = self.transfer([INFO_SERVER, INFO_REPLICATION])
         self._run_id = run_id_of(server)
-        self.prove(replication)
+        self.prove(replication, asked_at)
 
-    def prove(self, replication: Any) -> None:
-        """Take in a reply to INFO replication.
+    def prove(self, replication: Any, asked_at: float) -> None:
+        """Take in a reply to INFO replication. It counts from when it was asked for: this process may have slept since.
 
         Raises:
             NotPrimaryError: the server is no primary (any more).
         """
         self.identity = identity_of(self._run_id, replication)
-        self.proved_until = monotonic() + PROOF_SECONDS
+        self.proved_until = asked_at + PROOF_SECONDS
 
     def exchange(self, commands: list[Command]) -> list[Any]:
         """One round trip; with it a new proof, if one is due. Error replies are returned, not raised.
@@ -126,10 +127,11 @@ class Wire:
         Raises:
             StoreUnavailableError: the connection broke, timed out, or the server is no primary: close this wire.
         """
-        if monotonic() < self.proved_until:
+        asked_at = monotonic()
+        if asked_at < self.proved_until:
             return self.transfer(commands)
         replication, *replies = self.transfer([INFO_REPLICATION, *commands])
-        self.prove(replication)
+        self.prove(replication, asked_at)
         return replies
 
     def transfer(self, commands: list[Command]) -> list[Any]:
