@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from unstale.core import layout
+from unstale.core.codecs import codec_named
 from unstale.core.entry import Draft, UnreadableError, parse, payload_of
 from unstale.core.keys import MAX_KEY_BYTES, MAX_TAG_BYTES, MAX_TAGS, ROOTS, Names
-from unstale.core.codecs import codec_named
 from unstale.core.payloads import Payloads
 from unstale.core.ports import HEAD_PROBE, PEEK_BYTES
 from unstale.errors import DecodeError

@@ -16,9 +16,9 @@ from unstale.core.freshness import (
     Unfit,
     Unknown,
     Verdict,
+    fresh_payload,
     judge,
     names_blob,
-    fresh_payload,
     recorded_stamps,
 )
 from unstale.core.keys import Names, TagSet, root_tag

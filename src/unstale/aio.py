@@ -23,6 +23,7 @@ from unstale.core.ports import (
     Commit,
     Committed,
     Flight,
+    Mode,
     Modify,
     Opening,
     Peek,
@@ -100,7 +101,9 @@ class _AsyncIO:
             task.exception()  # whoever waited has been told
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
-        """Store, to the end: else the lease would stay."""
+        """Store; what was loaded under a lease to the end, else the lease would stay."""
+        if all(one.mode is not Mode.FILL for one in commits):
+            return await self._store.commit(commits)
         return await asyncio.shield(self._begun(self._store.commit(commits)))
 
     async def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
