@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack
 from weakref import WeakKeyDictionary
 
 from unstale.core import refresh, verbs
-from unstale.core.keyspace import NOTHING, Keyspace, Look, assess, look
+from unstale.core.keyspace import NOTHING, Look, assess, look
 from unstale.core.policy import DEFAULT, Duration, Ttl
 from unstale.core.ports import (
     AsyncStore,
@@ -181,14 +181,11 @@ class AsyncCache(Facade):
     another, by loops in several threads, and after a fork in a loop of the child's own.
     """
 
-    __slots__ = ("_inline", "_io", "_store")
+    __slots__ = ()
 
-    def __init__(self, store: AsyncStore, space: Keyspace, *, prefix: str = "", io: _AsyncIO | None = None) -> None:
-        """Put the parts together; `from_url` is the usual way."""
-        super().__init__(space, prefix)
-        self._store = store
-        self._io = io or _AsyncIO(store, None)
-        self._inline: Self | None = None
+    _store: AsyncStore
+    _io: _AsyncIO
+    _make_io = _AsyncIO
 
     @classmethod
     def from_url(cls, url: str, **options: Unpack[CacheOptions]) -> Self:
@@ -205,17 +202,6 @@ class AsyncCache(Facade):
         space = make_keyspace(options)
         store = open_async_store(url, store_options(options))
         return cls(store, space, io=_AsyncIO(store, options.get("runner")))
-
-    def _bound(self, prefix: str) -> Self:
-        return type(self)(self._store, self._space, prefix=prefix, io=self._io)
-
-    def inline(self) -> Self:
-        """The same cache without its runner: for loaders that are bound to their caller, such as a request's view."""
-        if not self._io.runs:
-            return self
-        if self._inline is None:
-            self._inline = type(self)(self._store, self._space, prefix=self._prefix, io=_AsyncIO(self._store, None))
-        return self._inline
 
     async def __aenter__(self) -> Self:
         """Use as a context manager that closes at the end."""

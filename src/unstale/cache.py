@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack
 
 from unstale.core import refresh, verbs
-from unstale.core.keyspace import NOTHING, Keyspace, Look, assess, look
+from unstale.core.keyspace import NOTHING, Look, assess, look
 from unstale.core.policy import DEFAULT, Duration, Ttl
 from unstale.core.ports import Flight, Store
 from unstale.core.refresh import Fill, load_only
@@ -136,14 +136,11 @@ class Cache(Facade):
     A cache may be used from many threads, after a fork, and under gevent.
     """
 
-    __slots__ = ("_inline", "_io", "_store")
+    __slots__ = ()
 
-    def __init__(self, store: Store, space: Keyspace, *, prefix: str = "", io: _SyncIO | None = None) -> None:
-        """Put the parts together; `from_url` is the usual way."""
-        super().__init__(space, prefix)
-        self._store = store
-        self._io = io or _SyncIO(store, None)
-        self._inline: Self | None = None
+    _store: Store
+    _io: _SyncIO
+    _make_io = _SyncIO
 
     @classmethod
     def from_url(cls, url: str, **options: Unpack[CacheOptions]) -> Self:
@@ -160,17 +157,6 @@ class Cache(Facade):
         space = make_keyspace(options)
         store = open_store(url, store_options(options))
         return cls(store, space, io=_SyncIO(store, options.get("runner")))
-
-    def _bound(self, prefix: str) -> Self:
-        return type(self)(self._store, self._space, prefix=prefix, io=self._io)
-
-    def inline(self) -> Self:
-        """The same cache without its runner: for loaders that are bound to their caller, such as a request's view."""
-        if not self._io.runs:
-            return self
-        if self._inline is None:
-            self._inline = type(self)(self._store, self._space, prefix=self._prefix, io=_SyncIO(self._store, None))
-        return self._inline
 
     def __enter__(self) -> Self:
         """Use as a context manager that closes at the end."""

@@ -59,17 +59,25 @@ class Facade:
         "_beta",
         "_emit",
         "_hints",
+        "_inline",
+        "_io",
         "_names",
         "_payloads",
         "_prefix",
         "_raw_prefix",
         "_signed",
         "_space",
+        "_store",
         "_tagset",
     )
 
-    def __init__(self, space: Keyspace, prefix: str) -> None:
-        """Keep at hand what each read needs."""
+    _make_io: Callable[[Any, Any], Any]
+
+    def __init__(self, store: Any, space: Keyspace, *, prefix: str = "", io: Any = None) -> None:
+        """Put the parts together; `from_url` is the usual way."""
+        self._store = store
+        self._io = io or self._make_io(store, None)
+        self._inline: Self | None = None
         self._space = space
         self._prefix = prefix
         self._raw_prefix = prefix.encode()
@@ -86,9 +94,15 @@ class Facade:
         scope = f" scope={self._prefix[:-1]!r}" if self._prefix else ""
         return f"<{type(self).__name__} namespace={self._names.namespace!r}{scope}>"
 
-    def _bound(self, prefix: str) -> Self:
-        """The same cache with another prefix."""
-        raise NotImplementedError
+    def inline(self) -> Self:
+        """The same cache without its runner: for loaders that are bound to their caller, such as a request's view."""
+        if not self._io.runs:
+            return self
+        if self._inline is None:
+            self._inline = type(self)(
+                self._store, self._space, prefix=self._prefix, io=self._make_io(self._store, None)
+            )
+        return self._inline
 
     def scope(self, kind: str, *ids: object) -> Self:
         """A bound cache: its keys and tags are this thing's alone.
@@ -102,7 +116,7 @@ class Facade:
         """
         name = self._prefix + ":".join(quote_part(part) for part in (kind, *ids))
         check_tag(name)
-        return self._bound(f"{name}/")
+        return type(self)(self._store, self._space, prefix=f"{name}/", io=self._io)
 
     def _plan(self, key: str, tags: Tags) -> Plan:
         raw = self._raw_prefix + key_bytes(key)
