@@ -13,7 +13,7 @@ from typing import Any, Final, Self, TypeAlias, cast
 
 from unstale.core import capture, codecs
 from unstale.core.freshness import fresh_payload
-from unstale.core.keys import END, TagSet, check_tag, key_bytes, quote_part, root_tag
+from unstale.core.keys import Plan, TagSet, check_tag, key_bytes, quote_part, root_tag
 from unstale.core.keyspace import NOTHING, Keyspace, Snapshot, Target
 from unstale.core.layout import FENCED, FLAGS_AT, PLAIN_FORMS, TIMED, TIMES_AT
 from unstale.core.policy import DEFAULT, Duration, Ttl, earliest, seconds
@@ -32,9 +32,6 @@ from unstale.events import Failed, Hit
 
 Tags: TypeAlias = Sequence[str]
 TagsOfKey: TypeAlias = "Tags | Callable[[str], Tags]"
-
-Plan: TypeAlias = "tuple[bytes, TagSet, TagSet, tuple[bytes, ...]]"
-"""A read: the key's bytes, the declared tags, those that its entry should have, the names to read."""
 
 _ALL_TIMES: Final = Struct(">dfff")
 """Created at, ttl, stale ttl, load seconds: from TIMES_AT on."""
@@ -63,6 +60,7 @@ class Facade:
         "_io",
         "_names",
         "_payloads",
+        "_planned",
         "_prefix",
         "_raw_prefix",
         "_signed",
@@ -83,6 +81,7 @@ class Facade:
         self._raw_prefix = prefix.encode()
         self._names = space.names
         self._tagset = space.names.tagset
+        self._planned = space.names.plan
         self._hints = space.hints
         self._emit = space.emit
         self._payloads = space.payloads
@@ -119,20 +118,23 @@ class Facade:
         return type(self)(self._store, self._space, prefix=f"{name}/", io=self._io)
 
     def _plan(self, key: str, tags: Tags) -> Plan:
-        raw = self._raw_prefix + key_bytes(key)
         try:
-            declared = self._tagset(self._prefix, tags) if type(tags) is tuple else self._tagset_of(tags)
-        except TypeError:  # a tuple that holds what cannot be hashed
-            declared = self._tagset_of(tags)
-        expected = self._hints.get((raw, declared), declared) if self._hints else declared
-        return raw, declared, expected, self._names.read_names(raw, expected, declared.home)
+            plan = self._planned(self._prefix, key, tags if type(tags) is str else tuple(tags))
+        except TypeError:  # no iterable, or what cannot be hashed: the checks say so
+            raw, declared = self._raw_prefix + key_bytes(key), self._tagset_of(tags)
+            plan = self._names.plan_for(raw, declared, declared)
+        if self._hints:  # its entry may be known to record more tags than are declared
+            expected = self._hints.get((plan[0], plan[1]))
+            if expected is not None:
+                return self._names.plan_for(plan[0], plan[1], expected)
+        return plan
 
     def _judge(self, key: str, plan: Plan, values: list[bytes | None], identity: bytes, into: Any = None) -> Any:
         """The value of a fresh entry, or a `Cold`."""
-        raw, declared, expected, _ = plan
+        raw, declared, expected, _, names = plan
         data = values.pop(0)
         if type(data) is bytes:
-            payload = fresh_payload(data, expected, expected.blob + raw + END, values, identity)
+            payload = fresh_payload(data, expected, names, values, identity)
             if payload is not None:
                 if into is not None or data[FLAGS_AT:TIMES_AT] not in PLAIN_FORMS or self._signed:
                     payload = self._value(data, payload, into)

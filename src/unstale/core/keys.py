@@ -21,7 +21,7 @@ from binascii import crc_hqx
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 from unstale.core.layout import STAMPS_AT, shape, size_of_stamps
 from unstale.errors import ConfigurationError, InvalidKeyError, InvalidTagError
@@ -158,10 +158,18 @@ class TagSet:
     home: str
 
 
+Plan: TypeAlias = "tuple[bytes, TagSet, TagSet, tuple[bytes, ...], bytes]"
+"""A read: the key's bytes, the declared tags, those that its entry should record, what to read, and the names of the
+tags and the key as such an entry holds them."""
+
+KEPT_PLANS: Final = 4096
+"""A few hundred bytes each; a plan that is kept takes a fifth of the time of one that is made."""
+
+
 class Names:
     """The layout of one namespace in Redis."""
 
-    __slots__ = ("_entry", "_hashed", "clustered", "namespace", "root_names", "tagset")
+    __slots__ = ("_entry", "_hashed", "clustered", "namespace", "plan", "root_names", "tagset")
 
     def __init__(self, namespace: str, *, clustered: bool = False) -> None:
         """Lay out a namespace.
@@ -191,6 +199,7 @@ class Names:
         self._entry = f"{namespace}:e:".encode()
         self._hashed = f"{namespace}:h:".encode()
         self.tagset = lru_cache(maxsize=8192)(self.make_tagset)
+        self.plan = lru_cache(maxsize=KEPT_PLANS)(self.make_plan)
 
     def stamp(self, tag: str) -> bytes:
         """The name of a tag's stamp; also of a root's (`*7`)."""
@@ -269,6 +278,25 @@ class Names:
         else:
             entry = self._entry + raw_key
         return (entry, *tagset.stamp_names, self.root_names[crc_hqx(raw_key, 0) % ROOTS])
+
+    def make_plan(self, prefix: str, key: str, tags: tuple[str, ...]) -> Plan:
+        """What a read of a key takes whose entry should record what is declared, and no more.
+
+        Args:
+            prefix: see `make_tagset`.
+            key: relative to the scope.
+            tags: see `make_tagset`.
+
+        Raises:
+            InvalidKeyError, InvalidTagError: the key or a tag is bad.
+        """
+        raw, declared = prefix.encode() + key_bytes(key), self.tagset(prefix, tags)
+        return self.plan_for(raw, declared, declared)
+
+    def plan_for(self, raw_key: bytes, declared: TagSet, expected: TagSet) -> Plan:
+        """The same for an entry that should record the expected tags."""
+        names = self.read_names(raw_key, expected, declared.home)
+        return raw_key, declared, expected, names, expected.blob + raw_key + END
 
     def root_of(self, raw_key: bytes) -> bytes:
         """The stamp's name of a key's root."""
