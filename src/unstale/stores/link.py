@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
 RECEIVE_BYTES: Final = 65536
+LARGE_BYTES: Final = 65536
+"""From here on a write may take so long that it counts what of it has been sent."""
 GRACE_SECONDS: Final = 0.01
 """What one who was late gets on top: after the loop was busy elsewhere, the answer may have come in the meantime."""
 
@@ -142,7 +144,7 @@ class Link(asyncio.BufferedProtocol):
             self._progress_at = now
             if self._timer is None:
                 self._timer = self.loop.call_later(self._timeout, self._look_at_clock)
-            self._transport.write(packed)
+            self._write(packed)
         else:
             if not self._outbox:
                 self.loop.call_soon(self._flush)
@@ -164,7 +166,12 @@ class Link(asyncio.BufferedProtocol):
         if self._outbox and self.is_open:
             packed = b"".join(self._outbox)
             self._outbox.clear()
-            self._transport.write(packed)
+            self._write(packed)
+
+    def _write(self, packed: bytes) -> None:
+        self._transport.write(packed)
+        if len(packed) > LARGE_BYTES:
+            self._unsent = self._transport.get_write_buffer_size()
 
     def get_buffer(self, _hint: int) -> memoryview:
         """Where the transport puts what it receives: always here, so that no buffer is made for each read."""
@@ -226,6 +233,7 @@ class Link(asyncio.BufferedProtocol):
         unsent = self._transport.get_write_buffer_size()
         if unsent < self._unsent:  # a large value is still being sent
             self._progress_at = monotonic()
+            self._grace = False
         self._unsent = unsent
         left = self._progress_at + self._timeout - monotonic()
         if left <= 0 and self._grace:
