@@ -16,8 +16,7 @@ the payload is undamaged. Everything else, and every reason, is `judge`'s.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from zlib import crc32
 
 from unstale.core.codecs import COUNTER
@@ -28,39 +27,34 @@ from unstale.core.stamps import STAMP_SIZE, Observed, equal, equal_but_softly
 from unstale.events import Why
 
 
-@dataclass(frozen=True, slots=True)
-class Fresh:
+class Fresh(NamedTuple):
     """The entry may be served."""
 
     head: Head
 
 
-@dataclass(frozen=True, slots=True)
-class Unfit:
+class Unfit(NamedTuple):
     """The entry may not be served, for a reason other than a stamp. `head` is None where it cannot be read."""
 
     why: Why
     head: Head | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outdated:
+class Outdated(NamedTuple):
     """A recorded stamp is not the tag's stamp any more."""
 
     tag: str
     head: Head
 
 
-@dataclass(frozen=True, slots=True)
-class SoftStale:
+class SoftStale(NamedTuple):
     """Stale, but it may be served while it is loaded anew. `tag` was softly invalidated; None: only its ttl is over."""
 
     tag: str | None
     head: Head
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(NamedTuple):
     """The entry records tags whose stamps were not read: look at these as well, then judge again."""
 
     tags: tuple[str, ...]

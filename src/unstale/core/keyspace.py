@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from unstale.core import capture
@@ -102,8 +102,7 @@ class Keyspace:
         return self.hints.get((raw_key, declared), declared) if self.hints else declared
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A key, as a verb addresses it.
 
     Attributes:
@@ -127,8 +126,7 @@ class Snapshot(NamedTuple):
     identity: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """One key, as one read saw it.
 
     Attributes:
@@ -237,7 +235,7 @@ def _weigh_again(seen: Look, more: Mapping[str, Observed], identity: bytes, now:
     verdict = judge(seen.data, seen.target.raw, seen.target.declared.tags, current, seen.identity, now)
     if isinstance(verdict, Fresh | SoftStale) and verdict.head.fenced and identity != seen.identity:
         verdict = Unfit(Why.IDENTITY, verdict.head)
-    return replace(seen, current=current, verdict=verdict)
+    return seen._replace(current=current, verdict=verdict)
 
 
 class _Nothing:
