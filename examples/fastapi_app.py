@@ -7,7 +7,7 @@
     curl -i -X PUT 'localhost:8000/products/1/price?cents=1250'              # the next read, by any worker, is fresh
     curl -s localhost:8000/runs                                              # how often each view has run
 
-`UNSTALE_URL` names the cache (embedded:// by default, which the workers share), `SHOP_DB` the SQLite file.
+`UNSTALE_URL` names the cache (by default an embedded server that all workers share), `SHOP_DB` the SQLite file.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from unstale.contrib.fastapi import (
     invalidates,
 )
 
-URL = os.environ.get("UNSTALE_URL", "embedded://")
+URL = os.environ.get("UNSTALE_URL") or f"embedded://{Path(tempfile.gettempdir(), 'unstale-shop')}"
+"""Not embedded:// alone: that is a server for one process and its forks, and each worker would have its own."""
 DATABASE = Path(os.environ.get("SHOP_DB", Path(tempfile.gettempdir(), "unstale-shop.db")))
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS products (id INTEGER PRIMARY KEY, name TEXT NOT NULL, cents INTEGER NOT NULL);

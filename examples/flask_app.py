@@ -7,7 +7,7 @@
     curl -i -X PUT 'localhost:8000/products/1/price?cents=1250'              # the next read, by any worker, is fresh
     curl -s localhost:8000/runs                                              # how often each view has run
 
-`UNSTALE_URL` names the cache (embedded:// by default, which the workers share), `SHOP_DB` the SQLite file.
+`UNSTALE_URL` names the cache (by default an embedded server that all workers share), `SHOP_DB` the SQLite file.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from flask import Blueprint, Flask, abort, g, request
 
 from unstale.contrib.flask import Unstale, cached_response, current_cache, invalidates
 
+SHARED = f"embedded://{Path(tempfile.gettempdir(), 'unstale-shop')}"
+"""Not embedded:// alone: that is a server for one process and its forks, and each worker would have its own."""
 DATABASE = Path(os.environ.get("SHOP_DB", Path(tempfile.gettempdir(), "unstale-shop.db")))
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS products (id INTEGER PRIMARY KEY, name TEXT NOT NULL, cents INTEGER NOT NULL);
@@ -37,7 +39,7 @@ unstale = Unstale()
 def create_app() -> Flask:
     """Make the application, its tables and its cache."""
     app = Flask(__name__)
-    app.config["UNSTALE_URL"] = os.environ.get("UNSTALE_URL", "embedded://")
+    app.config["UNSTALE_URL"] = os.environ.get("UNSTALE_URL") or SHARED
     app.config["UNSTALE_OPTIONS"] = {"namespace": "shop", "ttl": 300}
     unstale.init_app(app)
     with closing(sqlite3.connect(DATABASE, timeout=10)) as connection:

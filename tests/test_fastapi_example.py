@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -275,3 +276,10 @@ def test_without_the_cache_the_app_answers(tmp_path: Path) -> None:
         assert site.ask("/products/1").json()["cents"] == 1150
         assert site.ask("/products/1/price?cents=5", "PUT").status_code == 500
         assert site.ask("/products/1").json()["cents"] == 5
+
+
+def test_workers_share_the_default_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without UNSTALE_URL, too, all workers have one server: embedded:// alone would give each its own."""
+    monkeypatch.delenv("UNSTALE_URL", raising=False)
+    example = runpy.run_path(str(Path(__file__).parent.parent / "examples" / "fastapi_app.py"))
+    assert example["URL"].startswith("embedded:///")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -158,3 +159,10 @@ def test_without_the_cache_the_app_answers(tmp_path: Path) -> None:
         assert site.ask("/products/1").json()["cents"] == 1150
         assert site.ask("/products/1/price?cents=5", "PUT").status_code == 500
         assert site.ask("/products/1").json()["cents"] == 5
+
+
+def test_workers_share_the_default_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without UNSTALE_URL, too, all workers have one server: embedded:// alone would give each its own."""
+    monkeypatch.delenv("UNSTALE_URL", raising=False)
+    example = runpy.run_path(str(Path(__file__).parent.parent / "examples" / "flask_app.py"))
+    assert example["SHARED"].startswith("embedded:///")

@@ -243,7 +243,10 @@ def recipe_of(
     if isinstance(function, staticmethod | classmethod) or inspect.isclass(function):
         raise ConfigurationError(f"Put @cached below @staticmethod or @classmethod, on the function {name} itself.")
     if not callable(function):
-        raise ConfigurationError(f"cached() decorates functions, not {type(function).__name__}.")
+        raise ConfigurationError(
+            f"cached() decorates functions, not {type(function).__name__}. A decorator without a key? Write "
+            '@cache.cached("orders:{user_id}").'
+        )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ConfigurationError(f"{name}() is a generator: its values are gone once they were read. Return a list.")
     if inspect.iscoroutinefunction(function) and not is_async:

@@ -195,6 +195,8 @@ class Facade:
         """The whole names of tags to invalidate; without any, a scope's own."""
         if not tags and not self._prefix:
             raise InvalidTagError("Say which tags to invalidate, or call clear() for everything.")
+        if any(isinstance(tag, list | tuple | set | frozenset) for tag in tags):
+            raise InvalidTagError("Tags are given one by one: write invalidate(*tags).")
         return [self._prefix + check_tag(tag) for tag in tags] or [self._prefix[:-1]]
 
     def _clear_seconds(self, over: Duration) -> float:
