@@ -174,15 +174,6 @@ class _IO(_AsyncIO):
         return 1.0 - self._chances.random()
 
 
-class _Cache(AsyncCache):
-    """The library's own; its hit path, which asks the real clock, leaves all entries that have a time to the core."""
-
-    __slots__ = ()
-
-    def _in_time(self, data: bytes) -> bool:  # noqa: ARG002
-        return False
-
-
 @dataclass(slots=True)
 class _Key:
     """What the simulation knows of a key.
@@ -259,7 +250,7 @@ def simulate(config: Config) -> Outcome:
     space = make_keyspace({"namespace": "day", "ttl": config.ttl, "beta": config.beta, "timeout": 10})
     store: Any = Immediate(MemoryStore(clock=clock.monotonic))
     io = _IO(store, tasks() if config.has_runner else None, clock, random.Random(draws.random()))
-    day = _Day(config, clock, _Cache(store, space, io=io), Outcome(config))
+    day = _Day(config, clock, AsyncCache(store, space, io=io), Outcome(config))
     names = [f"key:{number}" for number in range(config.keys)]
 
     async def all_day() -> None:

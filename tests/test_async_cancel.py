@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
@@ -572,7 +573,9 @@ def test_cancelled_while_a_silent_server_is_asked(run: Run, own_server: Server) 
 
 
 @pytest.mark.parametrize("own_server", ["valkey"], indirect=True)
-def test_all_cancelled_and_the_server_stays_silent(run: Run, own_server: Server, events: list[Event]) -> None:
+def test_all_cancelled_and_the_server_stays_silent(
+    run: Run, own_server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
     """When nobody waits any more, the time-out of what is under way is nobody's error."""
 
     async def test() -> None:
@@ -591,6 +594,8 @@ def test_all_cancelled_and_the_server_stays_silent(run: Run, own_server: Server,
             await until_answered(cache)
 
     run(test())
+    gc.collect()  # an error that nobody has taken is told when its future goes
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 async def until_answered(cache: AsyncCache) -> None:

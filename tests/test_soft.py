@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -101,16 +100,10 @@ class WorldIO(_SyncIO):
 
 
 @pytest.fixture
-def worlds(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., World]]:
-    """Makes a world; the hit path's clock is that of the last one."""
-
-    def make(**options: Any) -> World:
-        world = World(**options)
-        monkeypatch.setattr("unstale.facade.time", SimpleNamespace(time=world.now))
-        return world
-
+def worlds() -> Iterator[Callable[..., World]]:
+    """Makes a world."""
     with remembering():
-        yield make
+        yield World
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ fresh; what is out of the ordinary goes to the core.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
 from typing import Any, Final, Self, TypeAlias, cast
@@ -159,7 +158,7 @@ class Facade:
     def _in_time(self, data: bytes) -> bool:
         """Whether an entry's ttl is not over, nor so nearly that a reader might load it anew. The core looks closer."""
         created_at, ttl, _, load_seconds = _ALL_TIMES.unpack_from(data, TIMES_AT)
-        return bool(time.time() < created_at + ttl - earliest(load_seconds, self._beta))
+        return bool(self._io.now() < created_at + ttl - earliest(load_seconds, self._beta))
 
     def _bequeath(self, raw: bytes, tagset: TagSet, stamps: list[bytes], identity: bytes | None) -> None:
         """A hit inside a loader: the loader's result depends on it."""

@@ -72,7 +72,7 @@ class _Seat:
         if self.link is not None:
             self.link.close()
 
-    async def until_shutdown(self, seats: Seats) -> AsyncGenerator[None, None]:
+    async def until_shutdown(self) -> AsyncGenerator[None, None]:
         """Suspended until the loop shuts down its generators: then close, but after those that use the link yet."""
         try:
             yield
@@ -86,8 +86,7 @@ class _Seat:
             if self.link is not None and self.link.is_open:
                 self.link.fail(StoreUnavailableError("The event loop is ending."))
                 await asyncio.sleep(0)  # the transport closes its socket in the next turn
-            self.link = None
-            seats.pop(asyncio.get_running_loop(), None)  # its link knows the loop: neither would ever go
+            self.link = None  # it knows the loop, which would never go
 
 
 Seats: TypeAlias = "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Seat]"
@@ -165,7 +164,7 @@ class AsyncRedisStore:
                 link.close()
                 raise StoreClosedError
             if seat.guard is None:
-                seat.guard = seat.until_shutdown(self._seats)
+                seat.guard = seat.until_shutdown()
                 await anext(seat.guard)
             seat.link = link
             return link
