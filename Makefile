@@ -6,7 +6,7 @@ export PYTHON
 
 VENV := .venv/bin/python
 UV_COMPILE = $(VENV) -m uv pip compile --quiet --universal --python-version 3.11 \
-	--generate-hashes --only-binary :all: --emit-build-options \
+	--generate-hashes --only-binary :all: --no-strip-extras --emit-build-options \
 	--no-header --no-emit-index-url --no-emit-find-links $(LOCK_ARGS)
 
 .DEFAULT_GOAL := help
