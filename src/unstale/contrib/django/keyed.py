@@ -1,0 +1,156 @@
+"""From the key that a project gives to what the core is asked: made, checked, with its tags and its role. No I/O.
+
+A key that was seen before costs one look into a dict. Keys are made by KEY_FUNCTION from prefix, version and key; tags
+come from TAG_PATTERNS, which see the project's own key. A tag's whole name holds prefix and version, so that neither
+two prefixes nor two versions share one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from hashlib import blake2b
+from typing import Any, Final
+from unicodedata import category
+from urllib.parse import quote, unquote
+
+from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
+
+from unstale.contrib.django.engine import MAX_PLANS, Engine, Plan, Plans, Role, engine_of
+from unstale.contrib.django.patterns import TooManyBindings
+from unstale.core.keys import MAX_KEY_BYTES, quote_part
+from unstale.core.policy import MAX_SECONDS, MIN_SECONDS
+
+_ESCAPED: Final = "%~"
+"""Begins a made key that could not travel as it is: control characters are escaped."""
+_HASHED: Final = "%#"
+"""Begins one that is too long: it is hashed."""
+SHORT: Final = 250
+"""Characters of a key that needs no closer look; memcached takes no longer ones."""
+_HEADERS_KEY: Final = re.compile(
+    r"views\.decorators\.cache\.cache_header\.(?P<prefix>.*?)\.(?P<url>[0-9a-f]{32})(?P<rest>(?:\..*)?)", re.DOTALL
+)
+_PAGE_KEY: Final = re.compile(
+    r"views\.decorators\.cache\.cache_page\.(?P<prefix>.*?)\.[A-Z]+"
+    r"\.(?P<url>[0-9a-f]{32})\.[0-9a-f]{32}(?P<rest>(?:\..*)?)",
+    re.DOTALL,
+)
+"""The keys of `django.utils.cache`: of the headers that a page varies on, and of the page."""
+_WARNS: Final = re.compile(r"[\x00-\x20\x7f]")
+"""Characters of which Django warns."""
+_NO_HEADERS: Final = "0" * 32
+_SESSION: Final = re.compile(r"django\.contrib\.sessions\.cache(?!d_db)")
+
+
+class KeyedCache(BaseCache):
+    """A backend that knows its keys, and asks nothing."""
+
+    def __init__(self, location: object, params: Mapping[str, Any]) -> None:
+        """Take the engine of this configuration."""
+        self._engine: Engine = engine_of(location, params)
+        self._plans: Plans = {}
+        self._is_shared = False
+        super().__init__(params)
+
+    @property
+    def key_func(self) -> Callable[..., str]:
+        """Makes a key from the project's key, prefix and version."""
+        return self._key_func
+
+    @key_func.setter
+    def key_func(self, made_by: Callable[..., str]) -> None:
+        self._key_func = made_by
+        self._plans, self._is_shared = {}, False
+
+    @property
+    def key_prefix(self) -> str:
+        """KEY_PREFIX."""
+        return self._key_prefix
+
+    @key_prefix.setter
+    def key_prefix(self, prefix: str) -> None:
+        self._key_prefix = prefix
+        self._plans, self._is_shared = {}, False
+
+    @property
+    def version(self) -> int:
+        """VERSION."""
+        return self._version
+
+    @version.setter
+    def version(self, version: int) -> None:
+        self._version = version
+        self._plans, self._is_shared = {}, False
+
+    def tag(self, name: str, version: int | None = None) -> str:
+        """The whole name of a tag: with prefix and version, as the core and its events have it."""
+        return f"{quote_part(self._key_prefix)}:{self._version if version is None else version}:{name}"
+
+    def _plan(self, key: Any, version: int | None) -> Plan:
+        """What a key comes to. Warns of keys that memcached would refuse, each time, as Django's own backends do."""
+        if not self._is_shared:
+            self._plans = self._engine.plans(self._key_func, self._key_prefix, self._version)
+            self._is_shared = True
+        made = self.make_key(key, version)
+        self.validate_key(made)
+        plan = self._planned(str(key), made, version)
+        if len(made) <= SHORT and not _WARNS.search(made):
+            if len(self._plans) >= MAX_PLANS:
+                self._plans.clear()
+            self._plans[key, version] = plan
+        return plan
+
+    def _planned(self, key: str, made: str, version: int | None) -> Plan:
+        travels, tags = as_key(made), self._tags_of(key, version)
+        if page := _HEADERS_KEY.fullmatch(key):
+            stand_in = _stand_in(page)
+            under = as_key(self.make_key(stand_in, version))
+            return Plan(travels, tags, Role(page_key=under, page_tags=self._tags_of(stand_in, version)))
+        if page := _PAGE_KEY.fullmatch(key):
+            return Plan(travels, tags, Role(looked_under=as_key(self.make_key(_stand_in(page), version))))
+        return Plan(travels, tags, Role(computed=_SESSION.match(key) is None))
+
+    def _tags_of(self, key: str, version: int | None) -> tuple[str, ...] | None:
+        try:
+            names = self._engine.matcher.tags_of(key)
+        except TooManyBindings as error:
+            self._engine.warn_once(str(error))
+            return None
+        return tuple(self.tag(name, version) for name in names)
+
+    def _tags(self, plan: Plan, tags: Iterable[str], version: int | None) -> tuple[str, ...] | None:
+        """A key's tags with those that the caller names."""
+        if not tags or plan.tags is None:
+            return plan.tags
+        return (*plan.tags, *(self.tag(name, version) for name in tags))
+
+    def _ttl(self, timeout: Any) -> float | None:
+        """Seconds that an entry stays fresh; None for no limit; 0 where it is to be gone."""
+        if timeout is DEFAULT_TIMEOUT:
+            timeout = self.default_timeout
+        if timeout is None:
+            return None
+        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else float(timeout)
+        return 0.0 if seconds <= 0 else min(max(seconds, MIN_SECONDS), MAX_SECONDS)
+
+
+def _stand_in(page: re.Match[str]) -> str:
+    """The key of no page, but with the parts that all pages of one URL share."""
+    return f"views.decorators.cache.cache_page.{page['prefix']}.GET.{page['url']}.{_NO_HEADERS}{page['rest']}"
+
+
+def as_key(made: str) -> str:
+    """A made key as the core takes it, one to one: control characters are escaped, what is too long is hashed."""
+    if made.isprintable() and 0 < len(made) <= SHORT and made[0] != "%":
+        return made
+    raw = made.encode("utf-8", "surrogatepass")
+    if len(raw) > MAX_KEY_BYTES // 3:  # escaped, it has three times as many bytes at most
+        return _HASHED + blake2b(raw, digest_size=24).hexdigest()
+    strange = any(category(each) in ("Cc", "Cs") for each in made)
+    return _ESCAPED + quote(raw) if strange or not raw or made.startswith((_ESCAPED, _HASHED)) else made
+
+
+def from_key(key: str) -> str:
+    """The made key of a key of the core's; one that was hashed stays as it is."""
+    return unquote(key[len(_ESCAPED) :], errors="surrogatepass") if key.startswith(_ESCAPED) else key
