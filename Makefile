@@ -22,7 +22,7 @@ help: ## this list
 demo: .venv/installed-demo ## what deleting keys costs, and what unstale costs, on a real server
 	$(VENV) -m demo
 
-test: .venv/installed-test ## the whole suite, with branch coverage
+test: .venv/installed-test .venv/django-tests ## the whole suite, with branch coverage
 	$(VENV) -m pytest --cov --cov-report=term
 
 bench: .venv/installed-bench ## the figures that the design promises, side by side
@@ -56,6 +56,10 @@ clean: ## remove .venv and everything else that was made
 
 .venv/pyvenv.cfg:
 	@tools/bootstrap.sh venv
+
+.venv/django-tests: .venv/installed-test
+	@tools/bootstrap.sh django-tests
+	@touch $@
 
 .venv/installed-%: requirements/%.txt .venv/pyvenv.cfg
 	@tools/bootstrap.sh install $*

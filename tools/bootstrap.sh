@@ -3,6 +3,7 @@
 #
 #   tools/bootstrap.sh venv           a virtual environment of $PYTHON's, in .venv
 #   tools/bootstrap.sh install NAME   requirements/NAME.txt into it, and our src/ on its path
+#   tools/bootstrap.sh django-tests   Django's own tests of cache backends, from its source distribution
 #
 # With uv where it is on PATH (UV= in the environment: without), else with venv and pip.
 # Which package index is used is their own configuration's business.
@@ -96,8 +97,29 @@ with open(os.path.join(site_packages, "unstale-src.pth"), "w") as pth:
 PY
 }
 
+# Wheels have no tests. The version is the locked one, and so are the hashes: the lock has the archive's as well.
+# Without them that one test is skipped, which CI does not forgive.
+django_tests() {
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    echo "Fetching Django's own cache tests ..."
+    "$VENV_PYTHON" -c 'import pip' 2>/dev/null || "$VENV_PYTHON" -m ensurepip >/dev/null
+    awk '/^[^ #]/ { keep = /^django==/ } keep' requirements/test.txt >"$scratch/django.txt"
+    rm -rf .venv/django-tests
+    mkdir .venv/django-tests
+    if "$VENV_PYTHON" -m pip download --disable-pip-version-check --no-input --quiet --no-deps --no-binary django \
+        --require-hashes --requirement "$scratch/django.txt" --dest "$scratch" 2>"$scratch/stderr"; then
+        tar -xzf "$scratch"/[Dd]jango-*.tar.gz -C "$scratch"
+        cp -R "$scratch"/[Dd]jango-*/tests/cache .venv/django-tests/
+    else
+        tail -n 3 "$scratch/stderr" >&2
+        echo "Django's source distribution cannot be had here: its cache tests will be skipped." >&2
+    fi
+}
+
 case "${1:-}" in
 venv) make_venv ;;
 install) install "$2" ;;
-*) die "usage: tools/bootstrap.sh venv | install NAME" ;;
+django-tests) django_tests ;;
+*) die "usage: tools/bootstrap.sh venv | install NAME | django-tests" ;;
 esac

@@ -31,8 +31,6 @@ class SyncCache(KeyedCache):
         """The core's cache: for what Django's API has no word for. Its keys and tags are whole names."""
         return self._engine.cache
 
-    # Reading
-
     def get(self, key: Any, default: Any = None, version: int | None = None, *, tags: Sequence[str] = ()) -> Any:
         """Read a fresh value, in one trip.
 
@@ -119,9 +117,7 @@ class SyncCache(KeyedCache):
         """Whether what is computed now must not be stored: it may be uncommitted, or of an old snapshot."""
         return transactions.forbids_fill() or (transactions.pending() and self._is_dirty(key, names))
 
-    # Writing
-
-    def set(  # noqa: PLR0913 - Django's and django-redis's arguments
+    def set(  # noqa: PLR0913, PLR0917 - Django's and django-redis's arguments
         self,
         key: Any,
         value: Any,
@@ -156,7 +152,7 @@ class SyncCache(KeyedCache):
         names, ttl = self._tags(plan, tags, version), self._ttl(timeout)
         try:
             if ttl == 0:
-                return not self.has_key(key, version) if nx else self._engine.cache.delete(plan.key)
+                return not self.has_key(key, version) if nx else self._engine.cache.delete(plan.key, tags=names or ())
             if names is None or (plan.role.computed and self._may_not_fill(plan.key, names)):
                 return False
             return self._store(plan, names, value, ttl, nx=nx, xx=xx)
@@ -222,7 +218,7 @@ class SyncCache(KeyedCache):
         plan = self._plans.get((key, version)) or self._plan(key, version)
         ttl = self._ttl(timeout)
         if ttl == 0:
-            return self._engine.cache.delete(plan.key)
+            return self._engine.cache.delete(plan.key, tags=plan.tags or ())
         if plan.tags is None or (transactions.pending() and self._is_dirty(plan.key, plan.tags)):
             return False
         return self._engine.cache.touch(plan.key, ttl, tags=plan.tags)
@@ -273,8 +269,6 @@ class SyncCache(KeyedCache):
         self.delete(key, version)
         return version + delta
 
-    # Removing
-
     def delete(self, key: Any, version: int | None = None) -> bool:
         """Remove an entry, and stop whoever is filling it from storing; whether a fresh one was there. At once."""
         plan = self._plans.get((key, version)) or self._plan(key, version)
@@ -312,7 +306,8 @@ class SyncCache(KeyedCache):
                 is after. OPTIONS["STRICT"] by default.
 
         Returns:
-            `Invalidated` where it has taken effect, `Deferred` where it will at COMMIT, `Queued` where the outbox has it.
+            `Invalidated` where it has taken effect, `Deferred` where it will at COMMIT, `Queued` where the outbox has
+            it.
 
         Raises:
             StoreError: it has not taken effect, nobody knows, and there is no outbox. Call it again.

@@ -95,7 +95,8 @@ def read_options(location: object, params: Mapping[str, Any]) -> BackendOptions:
     if compat.unknown:
         known = ", ".join(sorted(OWN))
         raise ImproperlyConfigured(
-            f"OPTIONS of a cache has {compat.unknown[0]!r}, which neither unstale nor django-redis knows. Ours: {known}."
+            f"OPTIONS of a cache has {compat.unknown[0]!r}, which neither unstale nor django-redis knows. "
+            f"Ours are: {known}."
         )
     reverse = params.get("REVERSE_KEY_FUNCTION")
     return BackendOptions(

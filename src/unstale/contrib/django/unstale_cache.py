@@ -1,9 +1,9 @@
-"""`UnstaleCache`: the backend, complete. Its asynchronous half is here, its synchronous half in `backend`."""
+"""`UnstaleCache`: the backend, with all its verbs."""
 
 from __future__ import annotations
 
-from unstale.contrib.django.backend import SyncCache
+from unstale.contrib.django.async_backend import BothCache
 
 
-class UnstaleCache(SyncCache):
+class UnstaleCache(BothCache):
     """A Django cache backend whose invalidation costs one small write."""
