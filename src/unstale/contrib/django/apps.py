@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.core.checks import Tags, register
 
 
 class UnstaleConfig(AppConfig):
@@ -11,3 +12,10 @@ class UnstaleConfig(AppConfig):
     name = "unstale.contrib.django"
     label = "unstale"
     verbose_name = "unstale"
+
+    def ready(self) -> None:
+        """Register the checks."""
+        from unstale.contrib.django.checks import check_caches, check_registrations  # noqa: PLC0415 - apps are there now
+
+        register(check_caches, Tags.caches)
+        register(check_registrations, Tags.models)

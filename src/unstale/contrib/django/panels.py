@@ -75,4 +75,3 @@ def row_of(event: Event) -> tuple[str, str, str]:
             return "failed", key, f"{operation}: {error}"
         case LoadFailed(key, error):
             return "load failed", key, type(error).__name__
-
