@@ -283,7 +283,8 @@ class _Attempt(NamedTuple):
 async def _attempt(io: IO, space: Keyspace, seen: Look, lease_seconds: float) -> _Attempt:
     missing = seen.missing()
     claim = claim_of(space, seen, lease_seconds)
-    opening = await io.open([claim], [space.names.stamp(tag) for tag in missing], space.policy.stamp_ttl)
+    names = [space.names.stamp(tag) for tag in missing]
+    opening = await io.open([claim], names, space.policy.stamp_ttl, space.policy.replica_lag)
     [claimed] = opening.claimed
     observation = observe_all(seen, dict(zip(missing, opening.stamps, strict=True)))
     same_server = is_same_server(space, seen, opening)
