@@ -126,7 +126,9 @@ async def refresh(io: IO, space: Keyspace, seen: Look, fill: Fill) -> Any:
             value = NOTHING if fill.anew else serve(space, seen)
             if value is not NOTHING:
                 return value
-            flight = seen.flight() if io.monotonic() < wait_until else None
+            # What has no stamp after another's approach is closed (or the store failed): nobody waits there, so that
+            # n readers do not look n times each.
+            flight = seen.flight() if io.monotonic() < wait_until and not seen.missing() else None
     except StoreError as error:
         space.fail(Failed(VERB, seen.target.key, error))
         return await load_only(io, space, fill.loader, None)
