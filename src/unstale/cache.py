@@ -434,7 +434,7 @@ class Cache(Facade):
 
         Raises:
             AbsentError: there is no fresh entry, and no `initial`.
-            NotACounterError: the entry is no unsigned integer, or would leave 0 … 2**53 - 1.
+            NotACounterError: the entry is no integer from -(2**53 - 1) to 2**53 - 1, or would leave that range.
             StoreError: the server did not do it, or nobody knows whether it did.
         """
         self._check_step(delta, initial)

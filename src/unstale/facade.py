@@ -209,8 +209,8 @@ class Facade:
     def _check_step(self, delta: int, initial: int | None) -> None:
         if type(delta) is not int or abs(delta) > codecs.MAX_COUNTER:
             raise NotACounterError("A counter's delta must be an int of at most 2**53 - 1.")
-        if initial is not None and (type(initial) is not int or not 0 <= initial <= codecs.MAX_COUNTER):
-            raise NotACounterError("A counter begins from an int from 0 to 2**53 - 1.")
+        if initial is not None and (type(initial) is not int or abs(initial) > codecs.MAX_COUNTER):
+            raise NotACounterError("A counter begins from an int from -(2**53 - 1) to 2**53 - 1.")
 
     def _without(self, verb: str, error: StoreError, targets: Sequence[Target]) -> None:
         """Go on without the cache. A cache that was closed is a mistake of the caller's, though.

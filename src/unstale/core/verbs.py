@@ -318,7 +318,7 @@ async def incr(io: IO, space: Keyspace, target: Target, step: tuple[int, int | N
 
     Raises:
         AbsentError: there is no fresh entry and no `initial`.
-        NotACounterError: the entry is no counter, or would leave 0 … 2**53 - 1.
+        NotACounterError: the entry is no counter, or would leave its range.
     """
     delta, initial = step
     for _ in range(MAX_ROUNDS):
@@ -337,7 +337,7 @@ async def incr(io: IO, space: Keyspace, target: Target, step: tuple[int, int | N
                 if initial is None:
                     raise AbsentError
         first = initial + delta
-        if not 0 <= first <= codecs.MAX_COUNTER:
+        if abs(first) > codecs.MAX_COUNTER:
             raise NotACounterError
         added = await add(io, space, target, first, ttl, computed=False)
         if added is True:

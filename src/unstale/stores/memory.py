@@ -233,10 +233,10 @@ class MemoryStore:
     def _increase(self, cell: _Cell, data: bytes, size: int, delta: int) -> int | Unmodified:
         if data[CODEC_AT] != COUNTER or len(data) != size + 8:
             return Unmodified.NOT_A_COUNTER
-        value = int.from_bytes(data[size:]) + delta
-        if not 0 <= value <= MAX_COUNTER:
+        value = int.from_bytes(data[size:], signed=True) + delta
+        if abs(value) > MAX_COUNTER:
             return Unmodified.RANGE
-        cell.value = data[:size] + value.to_bytes(8)
+        cell.value = data[:size] + value.to_bytes(8, signed=True)
         return value
 
     def ping(self) -> None:

@@ -122,9 +122,9 @@ end
 if change == 'increase' then
   local payload = redis.call('GETRANGE', entry, size, size + 8)
   if string.byte(head, {CODEC_AT + 1}) ~= {COUNTER} or #payload ~= 8 then return 'type' end
-  local value = struct.unpack('>I8', payload) + tonumber(ARGV[5])
-  if value < 0 or value > {MAX_COUNTER} then return 'range' end
-  redis.call('SETRANGE', entry, size, struct.pack('>I8', value))
+  local value = struct.unpack('>i8', payload) + tonumber(ARGV[5])
+  if math.abs(value) > {MAX_COUNTER} then return 'range' end
+  redis.call('SETRANGE', entry, size, struct.pack('>i8', value))
   return {{string.format('%.0f', value)}}
 end
 local function expire(name, time, ...)

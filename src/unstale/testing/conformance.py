@@ -245,7 +245,7 @@ class StoreConformance:
     def test_stale_ttl_is_added_to_the_entrys_life(self, store: Store) -> None:
         """An entry that may be served stale stays that much longer, also after a touch."""
         now = time.time()
-        one = replace(draft(struct.pack(">Q", 1), codec=1), created_at=now, stale_ttl=40.0, timed=True)
+        one = replace(draft(struct.pack(">q", 1), codec=1), created_at=now, stale_ttl=40.0, timed=True)
         store.commit([commit(Mode.SET, draft=one)])
         assert 99.0 < store.peek(ENTRY, STAMPS).ttl <= 100.0
         change = self.modification(Change.TOUCH, times=TIMES.pack(now, 120.0), ttl=120.0, stamp_ttl=600.0)
@@ -256,7 +256,7 @@ class StoreConformance:
     @pytest.mark.parametrize("change", list(Change))
     def test_modify_of_an_entry_whose_ttl_is_over(self, store: Store, change: Change) -> None:
         """Between its ttl and its stale ttl an entry is there, but it is not changed."""
-        one = replace(draft(struct.pack(">Q", 1), codec=1), created_at=time.time() - 61, stale_ttl=40.0, timed=True)
+        one = replace(draft(struct.pack(">q", 1), codec=1), created_at=time.time() - 61, stale_ttl=40.0, timed=True)
         store.commit([commit(Mode.SET, draft=one)])
         times = TIMES.pack(7.0, 120.0)
         given = self.modification(change, delta=1, times=times, ttl=120.0, stamp_ttl=600.0)
@@ -295,19 +295,29 @@ class StoreConformance:
 
     def test_increase(self, store: Store) -> None:
         """A counter counts in place, up and down, and keeps its ttl."""
-        store.commit([commit(Mode.SET, draft=draft(struct.pack(">Q", 2**40), codec=1))])
+        store.commit([commit(Mode.SET, draft=draft(struct.pack(">q", 2**40), codec=1))])
         assert store.modify(self.modification(Change.INCREASE, delta=5)) == 2**40 + 5
         assert store.modify(self.modification(Change.INCREASE, delta=-6)) == 2**40 - 1
-        assert (store.read([ENTRY])[0][0] or b"").endswith(struct.pack(">Q", 2**40 - 1))
+        assert (store.read([ENTRY])[0][0] or b"").endswith(struct.pack(">q", 2**40 - 1))
         assert store.peek(ENTRY, STAMPS).ttl <= 60.0
 
-    def test_increase_is_exact_to_its_end(self, store: Store) -> None:
-        """A counter is exact up to 2**53 - 1, and refuses to leave its range."""
-        store.commit([commit(Mode.SET, draft=draft(struct.pack(">Q", 2**53 - 2), codec=1))])
-        assert store.modify(self.modification(Change.INCREASE, delta=1)) == 2**53 - 1
-        assert store.modify(self.modification(Change.INCREASE, delta=1)) is Unmodified.RANGE
-        assert store.modify(self.modification(Change.INCREASE, delta=-(2**53 - 1))) == 0
-        assert store.modify(self.modification(Change.INCREASE, delta=-1)) is Unmodified.RANGE
+    @pytest.mark.parametrize("sign", [1, -1])
+    def test_increase_is_exact_to_its_end(self, store: Store, sign: int) -> None:
+        """A counter is exact up to 2**53 - 1 and down to its negative, and refuses to leave its range."""
+        store.commit([commit(Mode.SET, draft=draft(struct.pack(">q", sign * (2**53 - 2)), codec=1))])
+        assert store.modify(self.modification(Change.INCREASE, delta=sign)) == sign * (2**53 - 1)
+        assert store.modify(self.modification(Change.INCREASE, delta=sign)) is Unmodified.RANGE
+        assert store.modify(self.modification(Change.INCREASE, delta=sign * (2**53 - 1))) is Unmodified.RANGE
+        assert (store.read([ENTRY])[0][0] or b"").endswith(struct.pack(">q", sign * (2**53 - 1)))
+
+    def test_increase_passes_zero(self, store: Store) -> None:
+        """A counter goes below zero and back, and at zero it is zero, not minus zero."""
+        store.commit([commit(Mode.SET, draft=draft(struct.pack(">q", 2), codec=1))])
+        counts = [store.modify(self.modification(Change.INCREASE, delta=delta)) for delta in (-3, 1, -(2**53 - 1))]
+        assert counts == [-1, 0, -(2**53 - 1)]
+        assert (store.read([ENTRY])[0][0] or b"").endswith(struct.pack(">q", -(2**53 - 1)))
+        assert store.modify(self.modification(Change.INCREASE, delta=2**53 - 1)) == 0
+        assert (store.read([ENTRY])[0][0] or b"").endswith(bytes(8))
 
     def test_increase_of_something_else(self, store: Store) -> None:
         """What is no counter is not counted."""
@@ -328,7 +338,7 @@ class StoreConformance:
     @pytest.mark.parametrize("change", list(Change))
     def test_modify_of_a_stale_entry(self, store: Store, change: Change) -> None:
         """A stale entry is not changed."""
-        store.commit([commit(Mode.SET, draft=draft(struct.pack(">Q", 1), codec=1))])
+        store.commit([commit(Mode.SET, draft=draft(struct.pack(">q", 1), codec=1))])
         before = store.read([ENTRY])[0]
         store.bump(STAMPS[:1], 600.0)
         times = TIMES.pack(7.0, 120.0)
@@ -338,7 +348,7 @@ class StoreConformance:
 
     def test_modify_under_another_identity(self, store: Store) -> None:
         """An entry of another server's is not changed."""
-        store.commit([commit(Mode.SET, identity=os.urandom(16), draft=draft(struct.pack(">Q", 1), codec=1))])
+        store.commit([commit(Mode.SET, identity=os.urandom(16), draft=draft(struct.pack(">q", 1), codec=1))])
         assert store.modify(self.modification(Change.INCREASE, delta=1)) is Unmodified.STALE
 
     def test_modify_with_other_tags(self, store: Store) -> None:
