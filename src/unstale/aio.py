@@ -417,6 +417,21 @@ class AsyncCache(Facade):
         basis = self._basis(computed, looked_under)
         return await verbs.add(self._io, self._space, target, value, seconds_fresh, basis) is True
 
+    async def replace(
+        self,
+        key: str,
+        value: Any,
+        *,
+        tags: Tags = (),
+        ttl: Ttl = DEFAULT,
+        computed: bool = True,
+        looked_under: str | None = None,
+    ) -> bool:
+        """Store a value only in the place of a fresh entry; whether it was stored. See `Cache.replace`."""
+        target, seconds_fresh = self._target(key, tags), self._space.policy.ttl_of(ttl)
+        basis = self._basis(computed, looked_under)
+        return await verbs.replace(self._io, self._space, target, value, seconds_fresh, basis)
+
     async def touch(self, key: str, ttl: Ttl = DEFAULT, *, tags: Tags = ()) -> bool:
         """Give a fresh entry a new ttl, counted from now; whether there was one. Raises StoreError."""
         return await verbs.touch(self._io, self._space, self._target(key, tags), self._space.policy.ttl_of(ttl))

@@ -474,6 +474,25 @@ class Cache(Facade):
         basis = self._basis(computed, looked_under)
         return _run(verbs.add(self._io, self._space, target, value, seconds_fresh, basis)) is True
 
+    def replace(
+        self,
+        key: str,
+        value: Any,
+        *,
+        tags: Tags = (),
+        ttl: Ttl = DEFAULT,
+        computed: bool = True,
+        looked_under: str | None = None,
+    ) -> bool:
+        """Store a value only in the place of a fresh entry; whether it was stored. Raises as `set` does.
+
+        Where this request or task remembers no look at its stamps, it is held to those of the entry that it replaces.
+        If it is not stored, what is there stays.
+        """
+        target, seconds_fresh = self._target(key, tags), self._space.policy.ttl_of(ttl)
+        basis = self._basis(computed, looked_under)
+        return _run(verbs.replace(self._io, self._space, target, value, seconds_fresh, basis))
+
     def touch(self, key: str, ttl: Ttl = DEFAULT, *, tags: Tags = ()) -> bool:
         """Give a fresh entry a new ttl, counted from now; whether there was one. Raises StoreError."""
         return _run(verbs.touch(self._io, self._space, self._target(key, tags), self._space.policy.ttl_of(ttl)))

@@ -12,7 +12,7 @@ from unstale.core.freshness import Fresh, names_blob
 from unstale.core.keys import ROOT_MARK, TagSet, root_tag
 from unstale.core.keyspace import NOTHING, Keyspace, Look, Snapshot, Target, assess_all, look_at_head, serve
 from unstale.core.layout import TIMES
-from unstale.core.ports import IO, Bumped, Change, Commit, Mode, Modify, Outcome, Unmodified
+from unstale.core.ports import IO, Bumped, Change, Commit, Committed, Mode, Modify, Outcome, Unmodified
 from unstale.core.refresh import WHY_OF, report
 from unstale.core.stamps import Observed
 from unstale.core.stamps import observe as observed
@@ -293,6 +293,52 @@ async def add(io: IO, space: Keyspace, target: Target, value: Any, ttl: float, b
             capture.stored(space.serial, target.raw)
             return report(io, space, target.key, commit, committed) or WHY_OF[committed.outcome]
     return False  # others kept storing it: there is an entry
+
+
+async def replace(io: IO, space: Keyspace, target: Target, value: Any, ttl: float, basis: Basis = COMPUTED) -> bool:
+    """Store a value only in the place of a fresh entry, which must be fresh there and then; whether it was stored."""
+    for _ in range(MAX_ROUNDS):
+        seen, _ttl = await look_at_head(io, space, target)
+        if not isinstance(seen.verdict, Fresh):
+            return False
+        draft = draft_commit(io, space, Mode.REPLACE, target, value, ttl, basis=basis)
+        if isinstance(draft, Why):
+            why = draft
+            break
+        commit = _in_place_of(space, seen, draft)
+        if isinstance(commit, Why):
+            why = commit
+            break
+        [committed] = await io.commit([commit])
+        if not _is_overtaken(draft, committed):
+            capture.stored(space.serial, target.raw)
+            return report(io, space, target.key, commit, committed)
+    else:
+        why = Why.LEASE  # others keep replacing it
+    capture.stored(space.serial, target.raw)
+    _refuse(space, target.key, why)
+    return False
+
+
+def _in_place_of(space: Keyspace, seen: Look, draft: Commit) -> Commit | Why:
+    """Hold a draft to the fresh entry that it replaces: where the context remembers nothing, to that entry's stamps."""
+    if draft.identity not in (None, seen.identity):
+        return Why.IDENTITY
+    current = {space.names.stamp(tag): stamp for tag, stamp in seen.current.items() if isinstance(stamp, bytes)}
+    known = zip(draft.stamp_names, draft.observed, strict=True)
+    return draft._replace(
+        observed=tuple(current[name] if stamp is None else stamp for name, stamp in known),
+        identity=seen.identity,
+        seen=seen.probe,
+        beside=tuple((name, stamp) for name, stamp in current.items() if name not in draft.stamp_names),
+    )
+
+
+def _is_overtaken(draft: Commit, committed: Committed) -> bool:
+    """Whether a replacement was refused since the entry that it saw is fresh no more: look again."""
+    if committed.outcome is Outcome.STALE:  # by what the context remembers it is refused for good
+        return committed.position >= len(draft.observed) or draft.observed[committed.position] is None
+    return committed.outcome is Outcome.CHANGED
 
 
 def _refuse(space: Keyspace, key: str, why: Why) -> None:

@@ -187,6 +187,34 @@ class StoreConformance:
         assert store.commit([commit(Mode.ADD, seen=seen, draft=draft(b"new"))])[0].outcome is Outcome.STORED
         assert (store.read([ENTRY])[0][0] or b"").endswith(b"new")
 
+    def test_replace_only_the_entry_it_judged(self, store: Store) -> None:
+        """A replacement is stored in the place of the very entry that was seen, takes its lease away, and no other."""
+        assert store.commit([commit(Mode.REPLACE, seen=b"x" * 60)])[0].outcome is Outcome.CHANGED
+        store.commit([commit(Mode.SET, draft=draft(b"old"))])
+        seen = (store.read([ENTRY])[0][0] or b"")[:60]
+        assert store.commit([commit(Mode.REPLACE, seen=b"x" * 60)])[0].outcome is Outcome.CHANGED
+        assert (store.read([ENTRY])[0][0] or b"").endswith(b"old")
+        token, stamps = self.opened(store)
+        assert store.commit([commit(Mode.REPLACE, seen=seen, draft=draft(b"new"))])[0].outcome is Outcome.STORED
+        assert store.commit([commit(Mode.FILL, stamps, token=token)])[0].outcome is Outcome.LEASE
+        assert (store.read([ENTRY])[0][0] or b"").endswith(b"new")
+
+    def test_replace_under_other_stamps_beside(self, store: Store) -> None:
+        """A replacement held to a further stamp that was bumped is refused, and what is there stays."""
+        store.commit([commit(Mode.SET, draft=draft(b"old"))])
+        seen = (store.read([ENTRY])[0][0] or b"")[:60]
+        beside = b"conformance:s:{beside}"
+        [stamp] = store.open((), [beside], 600.0).stamps
+        held = commit(Mode.REPLACE, seen=seen, draft=draft(b"new"), beside=((beside, stamp),))
+        store.bump([beside], 600.0)
+        [done] = store.commit([held])
+        assert (done.outcome, done.position) == (Outcome.STALE, len(STAMPS))
+        assert (store.read([ENTRY])[0][0] or b"").endswith(b"old")
+        now = store.read([beside])[0][0]
+        assert store.commit([held._replace(beside=((beside, now or b""),))])[0].outcome is Outcome.STORED
+        data, *stamps = store.read([ENTRY, *STAMPS])[0]
+        assert list(parse(data or b"").stamps) == stamps
+
     def test_many_commits_at_once(self, store: Store) -> None:
         """Each commit has its own outcome."""
         done = store.commit([commit(Mode.SET), commit(Mode.ADD), commit(Mode.FILL, token=b"none")])
