@@ -23,11 +23,13 @@ from unstale.core.ports import (
     Commit,
     Committed,
     Flight,
+    Heads,
     Mode,
     Modify,
     Opening,
     Peek,
     Reading,
+    Scanned,
     Unmodified,
 )
 from unstale.core.refresh import Fill, load_only
@@ -116,6 +118,17 @@ class _AsyncIO:
 
     async def modify(self, modify: Modify) -> int | Unmodified:
         return await self._store.modify(modify)
+
+    async def heads(
+        self, names: Sequence[bytes], size: int, stamp_names: Sequence[bytes] = (), remove: Sequence[bytes] = ()
+    ) -> Heads:
+        return await self._store.heads(names, size, stamp_names, remove)
+
+    async def scan(self, cursor: int, match: bytes, count: int) -> Scanned:
+        return await self._store.scan(cursor, match, count)
+
+    async def remove(self, names: Sequence[bytes]) -> int:
+        return await self._store.remove(names)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -451,6 +464,14 @@ class AsyncCache(Facade):
             StoreError: it may still be there.
         """
         return await verbs.delete(self._io, self._space, self._target(key, tags))
+
+    async def delete_many(self, keys: Iterable[str], *, tags: TagsOfKey = ()) -> int:
+        """Remove entries and stop whoever is filling them from storing, all at one moment; how many were fresh.
+
+        One trip (two where entries record tags that were not said). Raises StoreError: they may still be there.
+        """
+        targets = self._targets(keys, tags)
+        return await verbs.delete_many(self._io, self._space, targets) if targets else 0
 
     async def invalidate(self, *tags: str, soft: bool = False) -> Invalidated:
         """Make every entry that carries one of these tags stale: one small write a tag. See `Cache.invalidate`.

@@ -527,6 +527,14 @@ class Cache(Facade):
         """
         return _run(verbs.delete(self._io, self._space, self._target(key, tags)))
 
+    def delete_many(self, keys: Iterable[str], *, tags: TagsOfKey = ()) -> int:
+        """Remove entries and stop whoever is filling them from storing, all at one moment; how many were fresh.
+
+        One trip (two where entries record tags that were not said). Raises StoreError: they may still be there.
+        """
+        targets = self._targets(keys, tags)
+        return _run(verbs.delete_many(self._io, self._space, targets)) if targets else 0
+
     def invalidate(self, *tags: str, soft: bool = False) -> Invalidated:
         """Make every entry that carries one of these tags stale, whoever stored it: one small write a tag, one trip.
 

@@ -12,7 +12,7 @@ from unstale.core.freshness import Fresh, names_blob
 from unstale.core.keys import ROOT_MARK, TagSet, root_tag
 from unstale.core.keyspace import NOTHING, Keyspace, Look, Snapshot, Target, assess_all, look_at_head, serve
 from unstale.core.layout import TIMES
-from unstale.core.ports import IO, Bumped, Change, Commit, Committed, Mode, Modify, Outcome, Unmodified
+from unstale.core.ports import HEAD_BYTES, IO, Bumped, Change, Commit, Committed, Mode, Modify, Outcome, Unmodified
 from unstale.core.refresh import WHY_OF, report
 from unstale.core.stamps import Observed
 from unstale.core.stamps import observe as observed
@@ -350,6 +350,26 @@ async def delete(io: IO, space: Keyspace, target: Target) -> bool:
     """Remove entry and lease, in one command; whether a fresh entry was there."""
     seen, _ = await look_at_head(io, space, target, remove=True)
     return isinstance(seen.verdict, Fresh)
+
+
+async def delete_many(io: IO, space: Keyspace, targets: Sequence[Target]) -> int:
+    """Remove entries and leases, all in one command; how many fresh entries were there.
+
+    An entry with other tags than expected may have a longer head than is read: then it is not counted.
+    """
+    plans = [(target, space.expected(target.raw, target.declared)) for target in targets]
+    names = [space.names.read_names(target.raw, expected, target.declared.home) for target, expected in plans]
+    size = max(HEAD_BYTES, *(tags.names_at + len(names_blob(tags, target.raw)) for target, tags in plans))
+    stamp_names = list(dict.fromkeys(name for each in names for name in each[1:]))
+    leases = [space.names.lease(each[0]) for each in names]
+    found = await io.heads([each[0] for each in names], size, stamp_names, [*(each[0] for each in names), *leases])
+    stamps = dict(zip(stamp_names, found.stamps, strict=True))
+    snapshots = [
+        Snapshot(head, [stamps[name] for name in each[1:]], found.identity)
+        for head, each in zip(found.heads, names, strict=True)
+    ]
+    seen = await assess_all(io, space, [(*plan, shot) for plan, shot in zip(plans, snapshots, strict=True)])
+    return sum(isinstance(one.verdict, Fresh) for one in seen)
 
 
 async def has_key(io: IO, space: Keyspace, target: Target) -> bool:

@@ -26,12 +26,14 @@ from unstale.core.ports import (
     Claimed,
     Commit,
     Committed,
+    Heads,
     Mode,
     Modify,
     Opening,
     Outcome,
     Peek,
     Reading,
+    Scanned,
     Unmodified,
 )
 from unstale.core.stamps import CLOSED, HARD_SIZE, STAMP_SIZE, Observed, observe
@@ -192,6 +194,38 @@ def peek(entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes]) ->
         return Peek(head, seconds if head is not None else 0.0, [observe(one) for one in checked(replies[2])], identity)
 
     return Trip(commands, parse)
+
+
+def heads(names: Sequence[bytes], size: int, stamp_names: Sequence[bytes], remove: Sequence[bytes]) -> Trip[Heads]:
+    """GETRANGE of each entry; MGET of the stamps and UNLINK where there are any."""
+    commands: list[Command] = [(b"GETRANGE", name, b"0", b"%d" % (size - 1)) for name in names]
+    if stamp_names:
+        commands.append((b"MGET", *stamp_names))
+    if remove:
+        commands.append((b"UNLINK", *remove))
+
+    def parse(replies: list[Any], identity: bytes) -> Heads:
+        if remove:
+            checked(replies[-1])
+        stamps = checked(replies[len(names)]) if stamp_names else []
+        return Heads([_string(reply) for reply in replies[: len(names)]], [observe(one) for one in stamps], identity)
+
+    return Trip(commands, parse)
+
+
+def scan(cursor: int, match: bytes, count: int) -> Trip[Scanned]:
+    """SCAN."""
+
+    def parse(replies: list[Any], identity: bytes) -> Scanned:
+        following, names = checked(replies[0])
+        return Scanned(int(following), list(names), identity)
+
+    return Trip([(b"SCAN", b"%d" % cursor, b"MATCH", match, b"COUNT", b"%d" % count)], parse)
+
+
+def remove(names: Sequence[bytes]) -> Trip[int]:
+    """UNLINK."""
+    return Trip([(b"UNLINK", *names)], lambda replies, _: int(checked(replies[0])))
 
 
 def _string(reply: Any) -> bytes | None:

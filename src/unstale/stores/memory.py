@@ -15,6 +15,7 @@ from struct import Struct
 from time import monotonic
 
 from unstale.core.codecs import COUNTER, MAX_COUNTER
+from unstale.core.globs import regex_of
 from unstale.core.layout import CODEC_AT, FENCED, FLAGS_AT, IDENTITY_AT, IDENTITY_SIZE, STAMPS_AT, TIMED, TIMES_AT
 from unstale.core.ports import (
     HEAD_PROBE,
@@ -25,12 +26,14 @@ from unstale.core.ports import (
     Claimed,
     Commit,
     Committed,
+    Heads,
     Mode,
     Modify,
     Opening,
     Outcome,
     Peek,
     Reading,
+    Scanned,
     Unmodified,
 )
 from unstale.core.stamps import CLOSED, HARD_SIZE, STAMP_SIZE, Observed, observe
@@ -242,6 +245,31 @@ class MemoryStore:
             return Unmodified.RANGE
         cell.value = data[:size] + value.to_bytes(8, signed=True)
         return value
+
+    def heads(
+        self, names: Sequence[bytes], size: int, stamp_names: Sequence[bytes] = (), remove: Sequence[bytes] = ()
+    ) -> Heads:
+        """See Store."""
+        with self._lock:
+            found = [self._string(name) for name in names]
+            stamps = [observe(self._string(name)) for name in stamp_names]
+            self._remove(*remove)
+            return Heads([data[:size] if data else None for data in found], stamps, self.identity)
+
+    def scan(self, cursor: int, match: bytes, count: int) -> Scanned:  # noqa: ARG002 - one part needs neither
+        """See Store. All in one part, whatever `count` says: nobody waits for it but this process."""
+        regex = regex_of(match)
+        with self._lock:
+            self._find(b"")  # a closed store says so
+            names = [name for name in list(self._cells) if regex.fullmatch(name) and self._find(name) is not None]
+            return Scanned(0, names, self.identity)
+
+    def remove(self, names: Sequence[bytes]) -> int:
+        """See Store."""
+        with self._lock:
+            there = [name for name in dict.fromkeys(names) if self._find(name) is not None]
+            self._remove(*there)
+            return len(there)
 
     def ping(self) -> None:
         """See Store."""

@@ -20,10 +20,12 @@ from unstale.core.ports import (
     Claim,
     Commit,
     Committed,
+    Heads,
     Modify,
     Opening,
     Peek,
     Reading,
+    Scanned,
     Unmodified,
 )
 from unstale.errors import StoreTimeoutError, StoreUnavailableError
@@ -170,6 +172,20 @@ class RedisStore:
     def modify(self, modify: Modify) -> int | Unmodified:
         """See Store."""
         return self._run(lambda identity: commands.modify(modify, identity), once=modify.change is Change.INCREASE)
+
+    def heads(
+        self, names: Sequence[bytes], size: int, stamp_names: Sequence[bytes] = (), remove: Sequence[bytes] = ()
+    ) -> Heads:
+        """See Store."""
+        return self._run(lambda _: commands.heads(names, size, stamp_names, remove))
+
+    def scan(self, cursor: int, match: bytes, count: int) -> Scanned:
+        """See Store."""
+        return self._run(lambda _: commands.scan(cursor, match, count))
+
+    def remove(self, names: Sequence[bytes]) -> int:
+        """See Store."""
+        return self._run(lambda _: commands.remove(names))
 
     def ping(self) -> None:
         """See Store."""

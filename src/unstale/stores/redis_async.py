@@ -22,10 +22,12 @@ from unstale.core.ports import (
     Claim,
     Commit,
     Committed,
+    Heads,
     Modify,
     Opening,
     Peek,
     Reading,
+    Scanned,
     Unmodified,
 )
 from unstale.errors import NotPrimaryError, StoreClosedError, StoreTimeoutError, StoreUnavailableError
@@ -263,6 +265,20 @@ class AsyncRedisStore:
         """See Store."""
         once = modify.change is Change.INCREASE
         return await self._run(lambda identity: commands.modify(modify, identity), once=once)
+
+    async def heads(
+        self, names: Sequence[bytes], size: int, stamp_names: Sequence[bytes] = (), remove: Sequence[bytes] = ()
+    ) -> Heads:
+        """See Store."""
+        return await self._run(lambda _: commands.heads(names, size, stamp_names, remove))
+
+    async def scan(self, cursor: int, match: bytes, count: int) -> Scanned:
+        """See Store."""
+        return await self._run(lambda _: commands.scan(cursor, match, count))
+
+    async def remove(self, names: Sequence[bytes]) -> int:
+        """See Store."""
+        return await self._run(lambda _: commands.remove(names))
 
     async def ping(self) -> None:
         """See Store."""

@@ -26,7 +26,7 @@ from unstale.core.entry import Draft, parse
 from unstale.core.freshness import names_blob
 from unstale.core.keys import Names, TagSet
 from unstale.core.layout import STAMPS_AT, TIMES
-from unstale.core.ports import Bumped, Change, Claim, Commit, Mode, Modify, Outcome, Store, Unmodified
+from unstale.core.ports import Bumped, Change, Claim, Commit, Heads, Mode, Modify, Outcome, Store, Unmodified
 from unstale.core.stamps import CLOSED, HARD_SIZE, STAMP_SIZE
 from unstale.errors import StoreClosedError
 
@@ -390,6 +390,58 @@ class StoreConformance:
     def test_modify_of_nothing(self, store: Store) -> None:
         """Where nothing is, nothing is changed."""
         assert store.modify(self.modification(Change.INCREASE, delta=1)) is Unmodified.ABSENT
+
+    def test_heads(self, store: Store) -> None:
+        """The beginnings of many entries in their order, and stamps, all at once; what is no string is nothing."""
+        store.commit([commit(Mode.SET)])
+        self.opened(store)
+        data, *stamps = store.read([ENTRY, *STAMPS])[0]
+        heads = store.heads([b"conformance:e:none", ENTRY], 50, [*STAMPS, b"conformance:s:{none}"])
+        assert heads.heads == [None, (data or b"")[:50]]
+        assert heads.stamps == [*stamps, None]
+        assert heads.identity == store.read([ENTRY])[1]
+        assert store.heads([ENTRY], 10_000) == Heads([data], [], heads.identity)
+
+    def test_heads_of_no_strings(self, store: Store) -> None:
+        """Where something else stands than a string, there is no entry."""
+        self.close_stamp(store, ENTRY)
+        assert store.heads([ENTRY], 50, [ENTRY]).heads == [None]
+
+    def test_heads_and_remove(self, store: Store) -> None:
+        """What is removed is shown as it was, and a fill that was under way is not stored."""
+        store.commit([commit(Mode.SET)])
+        token, stamps = self.opened(store)
+        assert store.heads([ENTRY], 50, STAMPS, [ENTRY, LEASE]).heads != [None]
+        assert store.read([ENTRY])[0] == [None]
+        assert store.commit([commit(Mode.FILL, stamps, token=token)])[0].outcome is Outcome.LEASE
+
+    def scanned(self, store: Store, match: bytes, count: int) -> tuple[set[bytes], int]:
+        """All names that a scan gives, and how many parts it has."""
+        cursor, parts, found = 0, 0, set[bytes]()
+        while not parts or cursor:
+            cursor, names, _ = store.scan(cursor, match, count)
+            found.update(names)
+            parts += 1
+        return found, parts
+
+    def test_scan(self, store: Store) -> None:
+        """A scan gives every name that matches, in parts of about so many, and no other."""
+        stamps = [b"conformance:s:{%d}" % number for number in range(500)]
+        store.open((), stamps, 600.0)
+        store.commit([commit(Mode.SET)])
+        found, parts = self.scanned(store, b"conformance:s:{*}", 10)
+        assert found >= set(stamps)
+        assert parts == 1 or parts >= 25
+        assert self.scanned(store, b"conformance:[e]:*", 1000)[0] == {ENTRY}
+        assert self.scanned(store, b"conformance:s:{1[0-4]?}", 1000)[0] == set(stamps[100:150])
+        assert store.scan(0, b"*", 1000).identity == store.read([ENTRY])[1]
+
+    def test_remove(self, store: Store) -> None:
+        """Removing says how many names were there, and nothing is there afterwards."""
+        store.commit([commit(Mode.SET)])
+        assert store.remove([ENTRY, LEASE, STAMPS[0]]) == 2
+        assert store.remove([ENTRY]) == 0
+        assert store.read([ENTRY, STAMPS[0]])[0] == [None, None]
 
     def test_stamps_layout(self, store: Store) -> None:
         """The stamps stand where the layout says, whoever wrote them there."""
