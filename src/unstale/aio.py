@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack
 from weakref import WeakKeyDictionary
@@ -43,6 +43,7 @@ from unstale.stores.urls import open_async_store
 
 if TYPE_CHECKING:
     from unstale.cached import AsyncCachedFunction, KeyOf, TagsOf
+    from unstale.core.browse import Walk
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -472,6 +473,23 @@ class AsyncCache(Facade):
         """
         targets = self._targets(keys, tags)
         return await verbs.delete_many(self._io, self._space, targets) if targets else 0
+
+    def iter_keys(self, match: str = "*", *, count: int = 1000) -> AsyncIterator[str]:
+        """Go through the keys with fresh entries: `async for key in cache.iter_keys()`. See `Cache.iter_keys`."""
+        return self._keys(self._walk(match, count))
+
+    async def _keys(self, walk: Walk) -> AsyncIterator[str]:
+        from unstale.core import browse  # noqa: PLC0415 - who goes through keys imports it
+
+        while not walk.done:
+            for key in await browse.fresh_keys(self._io, self._space, walk):
+                yield key
+
+    async def delete_matching(self, match: str, *, count: int = 1000) -> int:
+        """Remove the entries of all keys that match a glob; how many. See `Cache.delete_matching`."""
+        from unstale.core import browse  # noqa: PLC0415 - who goes through keys imports it
+
+        return await browse.delete_matching(self._io, self._space, self._walk(match, count, leases=True))
 
     async def invalidate(self, *tags: str, soft: bool = False) -> Invalidated:
         """Make every entry that carries one of these tags stale: one small write a tag. See `Cache.invalidate`.
