@@ -239,8 +239,10 @@ class TestWhenItTakesEffect:
     ) -> None:
         """Nobody knows whether it committed: an invalidation too many costs a miss."""
         with pytest.raises(Error), transaction.atomic(using="postgres"):
+            Order.objects.using("postgres").create(user_id=42)
             backend.invalidate("user:42")
             kill_session(connections["postgres"].connection.info.backend_pid)
+        connections["postgres"].close()
         transactions.settle()
         assert told == [(":1:user:42",)]
 
