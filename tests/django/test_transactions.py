@@ -363,7 +363,7 @@ class TestDirty:
         with transaction.atomic(using=using):
             backend.invalidate("user:42")
             assert backend.set("orders", "x", tags=["user:42/orders"]) is False
-            assert backend.set("orders", "x", tags=["user:421/orders"]) is True
+            assert backend.set("others", "x", tags=["user:421/orders"]) is True
 
     def test_an_outer_loader(self, backend: Any, using: str) -> None:
         """What is computed from a dirty key is not stored, though its own tags are clean."""
