@@ -214,9 +214,7 @@ class TestWhenItTakesEffect:
             transaction.rollback(using=using)
             transaction.set_autocommit(True, using=using)
 
-    def test_a_block_in_manual_transactions(
-        self, backend: Any, using: str, told: list[tuple[str, ...]]
-    ) -> None:
+    def test_a_block_in_manual_transactions(self, backend: Any, using: str, told: list[tuple[str, ...]]) -> None:
         """A block there commits nothing: it takes effect at once, and again when Django knows of the COMMIT."""
         transaction.set_autocommit(False, using=using)
         with transaction.atomic(using=using):
@@ -485,9 +483,7 @@ class TestSnapshots:
             raise RolledBackError
         connections["postgres"].close()
 
-    def test_asked_once_a_transaction(
-        self, postgres_database: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_asked_once_a_transaction(self, postgres_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """No query for each fill, and none that Django would count."""
         connection = connections["postgres"]
         connection.force_debug_cursor = True
