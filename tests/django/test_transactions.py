@@ -1,4 +1,4 @@
-"""Invalidation inside transactions, on real SQLite and PostgreSQL: when it takes effect, and what is dirty until then."""
+"""Invalidation inside transactions, on real SQLite and PostgreSQL: when it takes effect, what is dirty until then."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ class TestWhenItTakesEffect:
         self, backend: Any, postgres_database: str, told: list[tuple[str, ...]]
     ) -> None:
         """Nobody knows whether it committed: an invalidation too many costs a miss."""
-        with pytest.raises(Error), transaction.atomic(using="postgres"):
+        with pytest.raises(Error), transaction.atomic(using="postgres"):  # noqa: PT012 - its end raises
             Order.objects.using("postgres").create(user_id=42)
             backend.invalidate("user:42")
             kill_session(connections["postgres"].connection.info.backend_pid)
@@ -542,7 +542,7 @@ class TestFailures:
         """Without an outbox the project hears of it; the thread goes on trying, and what is dirty stays so."""
         backend = configure_on(own_valkey)
         keep(backend, "user:42:page")
-        with pytest.raises(StoreError), transaction.atomic(using=using):
+        with pytest.raises(StoreError), transaction.atomic(using=using):  # noqa: PT012 - its end raises
             Order.objects.using(using).create(user_id=42)
             backend.invalidate("user:42")
             own_valkey.freeze()
@@ -560,7 +560,7 @@ class TestFailures:
             raise RolledBackError
 
         keep(backend, "user:42:page")
-        with pytest.raises(RolledBackError), transaction.atomic(using=using):
+        with pytest.raises(RolledBackError), transaction.atomic(using=using):  # noqa: PT012 - its end raises
             transaction.on_commit(fail, using=using)
             backend.invalidate("user:42")
         assert stored(backend, "user:42:page") is None
@@ -576,7 +576,7 @@ class TestFailures:
 
         backend = configure_on(own_valkey)
         keep(backend, "user:42:page")
-        with pytest.raises(RolledBackError), transaction.atomic(using=using):
+        with pytest.raises(RolledBackError), transaction.atomic(using=using):  # noqa: PT012 - its end raises
             transaction.on_commit(fail, using=using)
             backend.invalidate("user:42")
             own_valkey.freeze()
@@ -589,7 +589,7 @@ class TestFailures:
         """After very many failures it owes one clear."""
         backend = configure_on(own_valkey)
         keep(backend, "plain")
-        with pytest.raises(StoreError), transaction.atomic():
+        with pytest.raises(StoreError), transaction.atomic():  # noqa: PT012 - its end raises
             backend.invalidate(*(f"user:{user}" for user in range(waiting.MAX_FAILED_TAGS + 1)))
             own_valkey.kill()
         make_due()
@@ -668,7 +668,7 @@ class TestStrict:
         """What cannot be closed must not be committed."""
         backend = configure_on(own_valkey)
         own_valkey.kill()
-        with pytest.raises(StoreError), transaction.atomic(using=using):
+        with pytest.raises(StoreError), transaction.atomic(using=using):  # noqa: PT012 - its end raises
             Order.objects.using(using).create(user_id=42)
             backend.invalidate("user:42", strict=True)
         assert Order.objects.using(using).count() == 0
