@@ -345,7 +345,11 @@ def hand_over(waiting: Iterable[Waiting]) -> None:
     from unstale.contrib.django.outbox import rows as outbox  # noqa: PLC0415 - needs its app
 
     for one in waiting:
-        one.owed = {engine: owed for engine, owed in one.owed.items() if not outbox.takes_over(engine, owed)}
+        one.owed = {
+            engine: owed
+            for engine, owed in one.owed.items()
+            if not outbox.takes_over(engine, owed, one.connection.alias)
+        }
         one.is_over = not one.owed
     _drop_over()
 
