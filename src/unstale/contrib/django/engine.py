@@ -15,6 +15,8 @@ from django.conf import settings
 
 from unstale.aio import AsyncCache
 from unstale.cache import Cache
+from unstale.contrib.django.compat import settings_read
+from unstale.contrib.django.notices import UnstaleWarning
 from unstale.contrib.django.options import BackendOptions, read_options
 from unstale.contrib.django.patterns import Matcher
 from unstale.core import capture
@@ -36,10 +38,6 @@ ROOT_TAGS: Final = tuple(f"{ROOT_MARK}{number}" for number in range(ROOTS))
 MAX_WARNINGS: Final = 1000
 MAX_PAGE_TAGS: Final = 24
 """An entry carries 32 at most."""
-
-
-class UnstaleWarning(UserWarning):
-    """Something in the project's settings or code makes the cache do more than it should."""
 
 
 class Role(NamedTuple):
@@ -176,7 +174,7 @@ _lock = threading.Lock()
 def engine_of(location: object, params: Mapping[str, Any]) -> Engine:
     """The engine of a configuration; made when it is first asked for."""
     secrets = (settings.SECRET_KEY, tuple(settings.SECRET_KEY_FALLBACKS))
-    identity = (_frozen(location), _frozen(params), secrets)
+    identity = (_frozen(location), _frozen(params), secrets, settings_read())
     engine = _engines.get(identity)
     if engine is None:
         with _lock:
