@@ -15,6 +15,7 @@ from django.conf import settings
 
 from unstale.aio import AsyncCache
 from unstale.cache import Cache
+from unstale.contrib.django import listening
 from unstale.contrib.django.compat import settings_read
 from unstale.contrib.django.notices import UnstaleWarning
 from unstale.contrib.django.options import BackendOptions, read_options
@@ -23,7 +24,7 @@ from unstale.core import capture
 from unstale.core.keys import ROOT_MARK, ROOTS
 from unstale.errors import StoreError
 from unstale.events import Invalidated
-from unstale.options import make_keyspace, store_options
+from unstale.options import CacheOptions, make_keyspace, store_options
 from unstale.stores.immediate import Immediate
 from unstale.stores.memory import MemoryStore
 from unstale.stores.urls import open_async_store, open_store
@@ -113,7 +114,8 @@ class Engine:
         """
         self.options = options
         self.matcher = Matcher(options.patterns)
-        space = make_keyspace(options.cache)
+        told: CacheOptions = {**options.cache, "on_event": listening.hook_for(options.cache.get("on_event"))}
+        space = make_keyspace(told)
         reaching = store_options(options.cache)
         store = open_store(options.url, reaching)
         async_store = Immediate(store) if isinstance(store, MemoryStore) else open_async_store(options.url, reaching)
@@ -137,13 +139,16 @@ class Engine:
 
     def bump(self, names: tuple[str, ...], *, soft: bool = False) -> Invalidated:
         """Invalidate tags by their whole names, now; ROOT_TAGS stand for everything. Raises StoreError."""
-        return self.cache.clear() if names == ROOT_TAGS else self.cache.invalidate(*names, soft=soft)
+        done = self.cache.clear() if names == ROOT_TAGS else self.cache.invalidate(*names, soft=soft)
+        listening.tell(names)
+        return done
 
     async def abump(self, names: tuple[str, ...], *, soft: bool = False) -> Invalidated:
         """The same for asyncio."""
-        if names == ROOT_TAGS:
-            return await self.async_cache.clear()
-        return await self.async_cache.invalidate(*names, soft=soft)
+        cache = self.async_cache
+        done = await (cache.clear() if names == ROOT_TAGS else cache.invalidate(*names, soft=soft))
+        listening.tell(names)
+        return done
 
     def has_looked(self, key: str, tags: tuple[str, ...]) -> bool:
         """Whether this context remembers a look at all that an entry of this key would record."""

@@ -1,0 +1,59 @@
+"""Who hears of what happens in the caches of this process: the debug toolbar's panel, and tests.
+
+Two kinds of listeners. Every invalidation is told to those of `invalidations`, which costs nothing on the hit path. All
+events are told to the recorders of the running context (a request), but only by caches that were made to tell: those
+of a project that has the debug toolbar installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final
+
+from django.apps import apps
+
+from unstale.events import Event, Hook
+
+Told = Callable[["tuple[str, ...]"], None]
+
+_told: list[Told] = []
+_recorder: ContextVar[Hook | None] = ContextVar("unstale_recorder", default=None)
+_TOOLBAR: Final = "debug_toolbar"
+
+
+def tell(tags: tuple[str, ...]) -> None:
+    """Say that these tags, by their whole names, were invalidated: it has taken effect."""
+    for one in tuple(_told):
+        one(tags)
+
+
+@contextmanager
+def invalidations(told: Told) -> Iterator[None]:
+    """Hear of all invalidations that take effect in this process meanwhile."""
+    _told.append(told)
+    try:
+        yield
+    finally:
+        _told.remove(told)
+
+
+def record_with(recorder: Hook | None) -> None:
+    """Tell all events of this context to a recorder from here on, if its caches tell; None for no more."""
+    _recorder.set(recorder)
+
+
+def hook_for(own: Hook | None) -> Hook | None:
+    """The hook of a cache: the project's own, and the recorders where there is a toolbar to show them."""
+    if not apps.is_installed(_TOOLBAR):
+        return own
+
+    def record(event: Event) -> None:
+        if own is not None:
+            own(event)
+        recorder = _recorder.get()
+        if recorder is not None:
+            recorder(event)
+
+    return record
