@@ -19,6 +19,9 @@ from unstale.core.stamps import Observed
 PEEK_BYTES = 16384
 """How much of an entry `peek` fetches: more than the head of any entry (the longest key, the most and longest tags)."""
 
+HEAD_BYTES = 1024
+"""How much of each entry is read where many are: more than most heads."""
+
 Reading: TypeAlias = "tuple[list[bytes | None], bytes]"
 """What was read under some names, in order, and the identity of the server that answered. A tuple: the hit path's."""
 
@@ -36,6 +39,34 @@ class Peek(NamedTuple):
     head: bytes | None
     ttl: float
     stamps: list[Observed]
+    identity: bytes
+
+
+class Heads(NamedTuple):
+    """The beginnings of many entries and some stamps, read in one trip.
+
+    Attributes:
+        heads: the entries' first bytes; None where there is no entry.
+        stamps: what stands under the stamps' names.
+        identity: of the server that answered.
+    """
+
+    heads: list[bytes | None]
+    stamps: list[Observed]
+    identity: bytes
+
+
+class Scanned(NamedTuple):
+    """A part of a scan.
+
+    Attributes:
+        cursor: where the scan goes on; 0 at its end.
+        names: those that matched; some may come again in a later part.
+        identity: of the server that answered: a cursor means nothing to another.
+    """
+
+    cursor: int
+    names: list[bytes]
     identity: bytes
 
 
@@ -94,6 +125,8 @@ class Mode(Enum):
     """Unless a stamp has changed since it was observed or is closed; then what was there goes, too."""
     ADD = "add"
     """As SET, but only if the entry is the one that was judged absent or stale."""
+    REPLACE = "replace"
+    """Only if the entry is the one that was judged fresh, and its stamps still stand."""
 
 
 class Outcome(Enum):
@@ -104,6 +137,8 @@ class Outcome(Enum):
     STALE = "stale"
     CLOSED = "closed"
     EXISTS = "exists"
+    CHANGED = "changed"
+    """It was to replace an entry that is another by now, or gone."""
     EVICTED = "evicted"
     IDENTITY = "identity"
     """It was observed at one server and stored at another: no reader will find it fresh."""
@@ -115,13 +150,14 @@ class Commit(NamedTuple):
     Attributes:
         mode: see Mode.
         entry: the entry's name.
-        lease: its lease's name; SET and ADD take the lease away from whoever holds it.
+        lease: its lease's name; all but FILL take the lease away from whoever holds it.
         stamp_names: the stamps' names, the root's last.
         observed: what was observed there before the load; None: take (or create) the stamp that stands there now.
         identity: of the server where they were observed; None: of the one that stores.
         draft: the entry.
         token: the lease's token, for FILL.
-        seen: for ADD, the first bytes of the entry that was judged stale; None where there was none.
+        seen: for ADD and REPLACE, the first bytes of the entry that was judged; None where there was none.
+        beside: for REPLACE, further stamps that must not have changed, by name: that entry's own.
         stamp_ttl: seconds that a stamp lives at least from now.
         prolong: whether stamps that are there must be prolonged; not if this process did so a while ago.
     """
@@ -137,6 +173,7 @@ class Commit(NamedTuple):
     prolong: bool = True
     token: bytes = b""
     seen: bytes | None = None
+    beside: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class Committed(NamedTuple):
@@ -225,6 +262,17 @@ class Store(Protocol):
     def modify(self, modify: Modify) -> int | Unmodified:
         """Change a fresh entry in place; for INCREASE the new count, for TOUCH 0."""
 
+    def heads(
+        self, names: Sequence[bytes], size: int, stamp_names: Sequence[bytes] = (), remove: Sequence[bytes] = ()
+    ) -> Heads:
+        """Read the first `size` bytes of entries and some stamps; then remove the names in `remove`, in one command."""
+
+    def scan(self, cursor: int, match: bytes, count: int) -> Scanned:
+        """Go on with a scan for names that match a glob; it begins with 0, and looks at about `count` names."""
+
+    def remove(self, names: Sequence[bytes]) -> int:
+        """Remove names, in one command; how many were there."""
+
     def ping(self) -> None:
         """Reach the server, and check that it is a primary."""
 
@@ -254,6 +302,17 @@ class Trips(Protocol):
         """See Store."""
 
     async def modify(self, modify: Modify) -> int | Unmodified:
+        """See Store."""
+
+    async def heads(
+        self, names: Sequence[bytes], size: int, stamp_names: Sequence[bytes] = (), remove: Sequence[bytes] = ()
+    ) -> Heads:
+        """See Store."""
+
+    async def scan(self, cursor: int, match: bytes, count: int) -> Scanned:
+        """See Store."""
+
+    async def remove(self, names: Sequence[bytes]) -> int:
         """See Store."""
 
 

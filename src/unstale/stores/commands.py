@@ -26,12 +26,14 @@ from unstale.core.ports import (
     Claimed,
     Commit,
     Committed,
+    Heads,
     Mode,
     Modify,
     Opening,
     Outcome,
     Peek,
     Reading,
+    Scanned,
     Unmodified,
 )
 from unstale.core.stamps import CLOSED, HARD_SIZE, STAMP_SIZE, Observed, observe
@@ -194,6 +196,38 @@ def peek(entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes]) ->
     return Trip(commands, parse)
 
 
+def heads(names: Sequence[bytes], size: int, stamp_names: Sequence[bytes], remove: Sequence[bytes]) -> Trip[Heads]:
+    """GETRANGE of each entry; MGET of the stamps and UNLINK where there are any."""
+    commands: list[Command] = [(b"GETRANGE", name, b"0", b"%d" % (size - 1)) for name in names]
+    if stamp_names:
+        commands.append((b"MGET", *stamp_names))
+    if remove:
+        commands.append((b"UNLINK", *remove))
+
+    def parse(replies: list[Any], identity: bytes) -> Heads:
+        if remove:
+            checked(replies[-1])
+        stamps = checked(replies[len(names)]) if stamp_names else []
+        return Heads([_string(reply) for reply in replies[: len(names)]], [observe(one) for one in stamps], identity)
+
+    return Trip(commands, parse)
+
+
+def scan(cursor: int, match: bytes, count: int) -> Trip[Scanned]:
+    """SCAN."""
+
+    def parse(replies: list[Any], identity: bytes) -> Scanned:
+        following, names = checked(replies[0])
+        return Scanned(int(following), list(names), identity)
+
+    return Trip([(b"SCAN", b"%d" % cursor, b"MATCH", match, b"COUNT", b"%d" % count)], parse)
+
+
+def remove(names: Sequence[bytes]) -> Trip[int]:
+    """UNLINK."""
+    return Trip([(b"UNLINK", *names)], lambda replies, _: int(checked(replies[0])))
+
+
 def _string(reply: Any) -> bytes | None:
     """What GETRANGE found: nothing and something that is not a string are the same to us."""
     if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("WRONGTYPE"):
@@ -236,7 +270,7 @@ def _opened(reply: Any, created: bytes) -> Observed:
     return created if checked(reply) is None else observe(reply)
 
 
-_MODES = {Mode.FILL: b"fill", Mode.SET: b"set", Mode.ADD: b"add"}
+_MODES = {Mode.FILL: b"fill", Mode.SET: b"set", Mode.ADD: b"add", Mode.REPLACE: b"replace"}
 
 
 def commit(commits: Sequence[Commit], identity: bytes) -> Trip[list[Committed]]:
@@ -250,11 +284,12 @@ def commit(commits: Sequence[Commit], identity: bytes) -> Trip[list[Committed]]:
         ttl = one.draft.life
         staged_so = ttl <= LONGEST_STAGED_TTL
         commands.append((b"SET", staging, envelope, b"PX", milliseconds(ttl if staged_so else STAGING_SECONDS)))
-        stamps = [part for observed in one.observed for part in (observed or b"", b"" if observed else new_stamp())]
+        observed = (*one.observed, *(stamp for _, stamp in one.beside))
+        stamps = [part for stamp in observed for part in (stamp or b"", b"" if stamp else new_stamp())]
         commands.append(
             _evalsha(
                 COMMIT,
-                (one.entry, staging, one.lease, *one.stamp_names),
+                (one.entry, staging, one.lease, *one.stamp_names, *(name for name, _ in one.beside)),
                 _MODES[one.mode],
                 one.token,
                 b"0" if staged_so else _limit(ttl),
@@ -270,6 +305,11 @@ def commit(commits: Sequence[Commit], identity: bytes) -> Trip[list[Committed]]:
         return [_bound(one, committed, identity) for one, committed in zip(commits, done, strict=True)]
 
     return Trip(commands, parse)
+
+
+def is_once(commits: Sequence[Commit]) -> bool:
+    """Whether a commit must not be tried twice: after the first it would find its own entry, and say that it failed."""
+    return any(one.mode in {Mode.ADD, Mode.REPLACE} for one in commits)
 
 
 def _staging(one: Commit) -> bytes:

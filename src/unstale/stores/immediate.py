@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unstale.core.ports import Bumped, Claim, Commit, Committed, Modify, Opening, Peek, Reading, Store, Unmodified
+from unstale.core.ports import (
+    Bumped,
+    Claim,
+    Commit,
+    Committed,
+    Heads,
+    Modify,
+    Opening,
+    Peek,
+    Reading,
+    Scanned,
+    Store,
+    Unmodified,
+)
 
 
 class Immediate:
@@ -41,6 +54,20 @@ class Immediate:
     async def modify(self, modify: Modify) -> int | Unmodified:
         """See Store."""
         return self._store.modify(modify)
+
+    async def heads(
+        self, names: Sequence[bytes], size: int, stamp_names: Sequence[bytes] = (), remove: Sequence[bytes] = ()
+    ) -> Heads:
+        """See Store."""
+        return self._store.heads(names, size, stamp_names, remove)
+
+    async def scan(self, cursor: int, match: bytes, count: int) -> Scanned:
+        """See Store."""
+        return self._store.scan(cursor, match, count)
+
+    async def remove(self, names: Sequence[bytes]) -> int:
+        """See Store."""
+        return self._store.remove(names)
 
     async def ping(self) -> None:
         """See Store."""

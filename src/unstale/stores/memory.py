@@ -15,6 +15,7 @@ from struct import Struct
 from time import monotonic
 
 from unstale.core.codecs import COUNTER, MAX_COUNTER
+from unstale.core.globs import regex_of
 from unstale.core.layout import CODEC_AT, FENCED, FLAGS_AT, IDENTITY_AT, IDENTITY_SIZE, STAMPS_AT, TIMED, TIMES_AT
 from unstale.core.ports import (
     HEAD_PROBE,
@@ -25,12 +26,14 @@ from unstale.core.ports import (
     Claimed,
     Commit,
     Committed,
+    Heads,
     Mode,
     Modify,
     Opening,
     Outcome,
     Peek,
     Reading,
+    Scanned,
     Unmodified,
 )
 from unstale.core.stamps import CLOSED, HARD_SIZE, STAMP_SIZE, Observed, observe
@@ -162,11 +165,15 @@ class MemoryStore:
     def _refusal(self, one: Commit, *, mine: bool) -> Committed | None:
         if one.mode is Mode.FILL and not mine:
             return Committed(Outcome.LEASE)
-        if one.mode is Mode.ADD:
-            there = self._string(one.entry)
-            if there and (one.seen is None or there[: len(one.seen)] != one.seen):
+        if one.mode in {Mode.ADD, Mode.REPLACE}:
+            there, seen = self._string(one.entry) or b"", one.seen or b""
+            is_seen = there[: max(len(seen), 1)] == seen
+            if not is_seen and one.mode is Mode.REPLACE:
+                return Committed(Outcome.CHANGED)
+            if not is_seen and there:
                 return Committed(Outcome.EXISTS)
-        for position, (name, observed) in enumerate(zip(one.stamp_names, one.observed, strict=True)):
+        stamps = (*zip(one.stamp_names, one.observed, strict=True), *one.beside)
+        for position, (name, observed) in enumerate(stamps):
             now = self._stamp(name)
             if now is CLOSED:
                 return Committed(Outcome.CLOSED, position)
@@ -233,11 +240,36 @@ class MemoryStore:
     def _increase(self, cell: _Cell, data: bytes, size: int, delta: int) -> int | Unmodified:
         if data[CODEC_AT] != COUNTER or len(data) != size + 8:
             return Unmodified.NOT_A_COUNTER
-        value = int.from_bytes(data[size:]) + delta
-        if not 0 <= value <= MAX_COUNTER:
+        value = int.from_bytes(data[size:], signed=True) + delta
+        if abs(value) > MAX_COUNTER:
             return Unmodified.RANGE
-        cell.value = data[:size] + value.to_bytes(8)
+        cell.value = data[:size] + value.to_bytes(8, signed=True)
         return value
+
+    def heads(
+        self, names: Sequence[bytes], size: int, stamp_names: Sequence[bytes] = (), remove: Sequence[bytes] = ()
+    ) -> Heads:
+        """See Store."""
+        with self._lock:
+            found = [self._string(name) for name in names]
+            stamps = [observe(self._string(name)) for name in stamp_names]
+            self._remove(*remove)
+            return Heads([data[:size] if data else None for data in found], stamps, self.identity)
+
+    def scan(self, cursor: int, match: bytes, count: int) -> Scanned:  # noqa: ARG002 - one part needs neither
+        """See Store. All in one part, whatever `count` says: nobody waits for it but this process."""
+        regex = regex_of(match)
+        with self._lock:
+            self._find(b"")  # a closed store says so
+            names = [name for name in list(self._cells) if regex.fullmatch(name) and self._find(name) is not None]
+            return Scanned(0, names, self.identity)
+
+    def remove(self, names: Sequence[bytes]) -> int:
+        """See Store."""
+        with self._lock:
+            there = [name for name in dict.fromkeys(names) if self._find(name) is not None]
+            self._remove(*there)
+            return len(there)
 
     def ping(self) -> None:
         """See Store."""

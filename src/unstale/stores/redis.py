@@ -20,11 +20,12 @@ from unstale.core.ports import (
     Claim,
     Commit,
     Committed,
-    Mode,
+    Heads,
     Modify,
     Opening,
     Peek,
     Reading,
+    Scanned,
     Unmodified,
 )
 from unstale.errors import StoreTimeoutError, StoreUnavailableError
@@ -153,9 +154,7 @@ class RedisStore:
 
     def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """See Store."""
-        return self._run(
-            lambda identity: commands.commit(commits, identity), once=any(one.mode is Mode.ADD for one in commits)
-        )
+        return self._run(lambda identity: commands.commit(commits, identity), once=commands.is_once(commits))
 
     def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
         """See Store."""
@@ -173,6 +172,20 @@ class RedisStore:
     def modify(self, modify: Modify) -> int | Unmodified:
         """See Store."""
         return self._run(lambda identity: commands.modify(modify, identity), once=modify.change is Change.INCREASE)
+
+    def heads(
+        self, names: Sequence[bytes], size: int, stamp_names: Sequence[bytes] = (), remove: Sequence[bytes] = ()
+    ) -> Heads:
+        """See Store."""
+        return self._run(lambda _: commands.heads(names, size, stamp_names, remove))
+
+    def scan(self, cursor: int, match: bytes, count: int) -> Scanned:
+        """See Store."""
+        return self._run(lambda _: commands.scan(cursor, match, count))
+
+    def remove(self, names: Sequence[bytes]) -> int:
+        """See Store."""
+        return self._run(lambda _: commands.remove(names))
 
     def ping(self) -> None:
         """See Store."""

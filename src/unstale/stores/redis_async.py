@@ -22,11 +22,12 @@ from unstale.core.ports import (
     Claim,
     Commit,
     Committed,
-    Mode,
+    Heads,
     Modify,
     Opening,
     Peek,
     Reading,
+    Scanned,
     Unmodified,
 )
 from unstale.errors import NotPrimaryError, StoreClosedError, StoreTimeoutError, StoreUnavailableError
@@ -245,8 +246,7 @@ class AsyncRedisStore:
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """See Store."""
-        once = any(one.mode is Mode.ADD for one in commits)
-        return await self._run(lambda identity: commands.commit(commits, identity), once=once)
+        return await self._run(lambda identity: commands.commit(commits, identity), once=commands.is_once(commits))
 
     async def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
         """See Store."""
@@ -265,6 +265,20 @@ class AsyncRedisStore:
         """See Store."""
         once = modify.change is Change.INCREASE
         return await self._run(lambda identity: commands.modify(modify, identity), once=once)
+
+    async def heads(
+        self, names: Sequence[bytes], size: int, stamp_names: Sequence[bytes] = (), remove: Sequence[bytes] = ()
+    ) -> Heads:
+        """See Store."""
+        return await self._run(lambda _: commands.heads(names, size, stamp_names, remove))
+
+    async def scan(self, cursor: int, match: bytes, count: int) -> Scanned:
+        """See Store."""
+        return await self._run(lambda _: commands.scan(cursor, match, count))
+
+    async def remove(self, names: Sequence[bytes]) -> int:
+        """See Store."""
+        return await self._run(lambda _: commands.remove(names))
 
     async def ping(self) -> None:
         """See Store."""
