@@ -91,7 +91,9 @@ def source_of(name: str) -> str:
 
 def test_each_option_of_django_redis_is_known() -> None:
     """Every name that django-redis's source takes out of OPTIONS has a rule."""
-    found = set(re.findall(r"""options(?:\.get|\.setdefault)?[\[(]\s*["']([A-Z_]+)["']""", source_of(django_redis.__file__)))
+    found = set(
+        re.findall(r"""options(?:\.get|\.setdefault)?[\[(]\s*["']([A-Z_]+)["']""", source_of(django_redis.__file__))
+    )
     assert {"SERIALIZER", "SENTINELS", "PICKLE_VERSION", "CLOSE_CONNECTION", "REPLICA_READ_ONLY"} <= found
     assert found - compat.known_names() - OWN == set()
 
@@ -105,7 +107,7 @@ def test_each_setting_of_django_redis_is_read() -> None:
 
 def test_a_name_that_nobody_knows_is_an_error() -> None:
     """It is named, with the names that there are."""
-    with pytest.raises(ImproperlyConfigured, match="'TAG_PATERNS'.*TAG_PATTERNS"):
+    with pytest.raises(ImproperlyConfigured, match=r"'TAG_PATERNS'.*TAG_PATTERNS"):
         read_options(URL, {"OPTIONS": {"TAG_PATERNS": []}})
 
 

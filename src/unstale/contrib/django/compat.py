@@ -68,11 +68,11 @@ Rule: TypeAlias = Callable[[_Draft, str, Any], None]
 # Kinds of rules
 
 
-def _ignored(why: str, *moot: Any) -> Rule:
+def _ignored(why: str, moot: tuple[Any, ...] = ()) -> Rule:
     """Ignored with a warning; values that change nothing pass without one."""
 
     def rule(_: _Draft, name: str, value: Any) -> None:
-        if value is not None and not any(value is one or (one is not None and value == one) for one in moot):
+        if value is not None and value not in moot:
             warn_once(f"{name} is ignored: {why}")
 
     return rule
@@ -191,7 +191,9 @@ def _factory(_: _Draft, name: str, value: Any) -> None:
 
 # The tables
 
-_INSTEAD: Final = "Put what a connection needs into CONNECTION_POOL_KWARGS; a credential_provider for changing passwords."
+_INSTEAD: Final = (
+    "Put what a connection needs into CONNECTION_POOL_KWARGS; a credential_provider for changing passwords."
+)
 _OWN_READER: Final = "unstale reads its sockets itself, without decoding, by hiredis and RESP2."
 _OWN_RETRIES: Final = (
     "a read is tried once more where a connection turns out broken; a write that may have happened never is."
@@ -199,7 +201,9 @@ _OWN_RETRIES: Final = (
 _OWN_POOL: Final = "unstale has a pool of its own, one a process; max_connections is its size."
 _MAINTENANCE: Final = "unstale finds out by itself, with each trip, when a server has moved."
 _BY_URL: Final = "LOCATION says where the server is."
-_CLOSING: Final = "connections are the process's, not a request's: closing them would only make the next request slower."
+_CLOSING: Final = (
+    "connections are the process's, not a request's: closing them would only make the next request slower."
+)
 
 _POOL: Final[dict[str, Rule]] = {
     "max_connections": _max_connections,
@@ -212,12 +216,12 @@ _POOL: Final[dict[str, Rule]] = {
     "ssl": _ssl,
     "connection_class": _connection_class,
     **dict.fromkeys(("encoding", "encoding_errors", "socket_read_size", "legacy_responses"), _ignored(_OWN_READER)),
-    "protocol": _ignored(_OWN_READER, 2, "2"),
-    "decode_responses": _ignored(_OWN_READER, False),
+    "protocol": _ignored(_OWN_READER, (2, "2")),
+    "decode_responses": _ignored(_OWN_READER, (False,)),
     "parser_class": _ignored_class(_OWN_READER, "DefaultParser", "HiredisParser", "_HiredisParser", "_RESP2Parser"),
     **dict.fromkeys(("retry", "retry_on_error"), _ignored(_OWN_RETRIES)),
-    "retry_on_timeout": _ignored(_OWN_RETRIES, False, "False", "false"),
-    "health_check_interval": _ignored("each trip after a second of silence proves the connection, and its role.", 0),
+    "retry_on_timeout": _ignored(_OWN_RETRIES, (False, "False", "false")),
+    "health_check_interval": _ignored("each trip after a second of silence proves the connection, and its role.", (0,)),
     "redis_connect_func": _ignored(_INSTEAD),
     "command_packer": _ignored(_OWN_READER),
     "timeout": _ignored("a call waits for a free connection no longer than its own timeout."),
@@ -227,6 +231,9 @@ _POOL: Final[dict[str, Rule]] = {
 }
 """redis-py's arguments of pools and connections: in CONNECTION_POOL_KWARGS, in a URL's query, and, for Django's own
 RedisCache, in OPTIONS itself. Those that begin with ssl_ go to the connection."""
+
+_OF_A_URL: Final = frozenset({"client_name", "db", "host", "password", "path", "port", "socket_keepalive", "username"})
+"""Those that the core takes in a URL."""
 
 _RULES: Final[dict[str, Rule]] = {
     # django-redis 7
@@ -248,14 +255,14 @@ _RULES: Final[dict[str, Rule]] = {
     "REDIS_CLIENT_CLASS": _ignored_class(
         "get_client() and get_redis_connection() give redis-py's own Redis.", "Redis", "StrictRedis"
     ),
-    "REDIS_CLIENT_KWARGS": _ignored("get_client() and get_redis_connection() give redis-py's own Redis.", {}),
+    "REDIS_CLIENT_KWARGS": _ignored("get_client() and get_redis_connection() give redis-py's own Redis.", ({},)),
     "PARSER_CLASS": _POOL["parser_class"],
-    "CLOSE_CONNECTION": _ignored(_CLOSING, False),
-    "REPLICA_READ_ONLY": _ignored("replicas are neither read nor written.", True),
+    "CLOSE_CONNECTION": _ignored(_CLOSING, (False,)),
+    "REPLICA_READ_ONLY": _ignored("replicas are neither read nor written.", (True,)),
     # older names of it, and django-valkey's
-    "SLAVE_READ_ONLY": _ignored("replicas are neither read nor written.", True),
+    "SLAVE_READ_ONLY": _ignored("replicas are neither read nor written.", (True,)),
     "VALKEY_CLIENT_CLASS": _ignored_class("get_client() gives redis-py's own Redis.", "Valkey", "StrictValkey"),
-    "VALKEY_CLIENT_KWARGS": _ignored("get_client() gives redis-py's own Redis.", {}),
+    "VALKEY_CLIENT_KWARGS": _ignored("get_client() gives redis-py's own Redis.", ({},)),
     # Django's own RedisCache
     "serializer": _serializer,
     "pool_class": _ignored_class(_OWN_POOL, "ConnectionPool", "BlockingConnectionPool"),
@@ -294,7 +301,7 @@ def mapped(location: object, options: Mapping[str, Any]) -> Mapped:
     Raises:
         ImproperlyConfigured: a value makes no sense, or a client spreads keys over servers.
     """
-    draft = _Draft(read_location(location, _POOL), options)
+    draft = _Draft(read_location(location, _POOL.keys() - _OF_A_URL), options)
     for name, value in draft.location.query:
         _POOL[name](draft, name, value)
     unknown = []

@@ -36,7 +36,7 @@ def known_as(path: object) -> str:
 # Serializers
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class SerializerCodec:
     """A codec over a serializer: an object with `dumps` and `loads`, as django-redis and Django have them.
 
