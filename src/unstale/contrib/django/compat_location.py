@@ -52,8 +52,8 @@ def read_location(location: Any, poolwide: Iterable[str]) -> Location:
         raise ImproperlyConfigured("LOCATION names no server. Write one: redis://127.0.0.1:6379/0.")
     if len(urls) > 1:
         warn_once(
-            f"LOCATION names {len(urls)} servers. Only the first, the primary, is used: what is read from a replica may be "
-            "older than what was invalidated."
+            f"LOCATION names {len(urls)} servers. Only the first, the primary, is used: what is read from a replica may "
+            "be older than what was invalidated."
         )
     scheme, _, rest = urls[0].partition("://")
     if scheme in _WITHOUT_QUERY:
