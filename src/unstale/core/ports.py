@@ -247,8 +247,12 @@ class Store(Protocol):
     def peek(self, entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes] = ()) -> Peek:
         """Read an entry's beginning and some stamps; then remove the names in `remove`, in one command."""
 
-    def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float) -> Opening:
-        """Try to take a lease for each claim, create the stamps that are missing, and look at the entries again."""
+    def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, lag: float = 0.0) -> Opening:
+        """Try to take a lease for each claim, create the stamps that are missing, and look at the entries again.
+
+        With a `lag` (seconds) a missing stamp is closed for so long instead, and a closed one whose deadlines are over
+        is created anew.
+        """
 
     def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """Store drafts, each under its own conditions."""
@@ -256,8 +260,30 @@ class Store(Protocol):
     def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
         """Give leases back, each by its name and token, if they are still held with these."""
 
-    def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False) -> list[Bumped]:
-        """Give each stamp that is there a new value (`soft`: a new soft half). It has taken effect on return."""
+    def bump(
+        self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False, lag: float = 0.0
+    ) -> list[Bumped]:
+        """Give each stamp that is there a new value (`soft`: a new soft half). It has taken effect on return.
+
+        With a `lag` (seconds) each that is there, closed ones too, is closed from now for at least so long instead.
+        """
+
+    def close_stamps(self, stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float = 0.0) -> None:
+        """Close stamps for an owner, there or not, for at least so many seconds from now. All of them, or it raises.
+
+        Args:
+            stamp_names: which.
+            owner: the same at every attempt: an earlier one that arrives late changes nothing while it is closed.
+            seconds: until the owner's deadline; nobody else's is shortened.
+            keep: seconds that a closed stamp stays in its place after its last deadline, for `open` with a lag.
+        """
+
+    def complete(self, stamp_names: Sequence[bytes], owner: bytes, keep: float = 0.0, lag: float = 0.0) -> list[Bumped]:
+        """Take an owner away. A stamp that then has none, and one that is open by now, is removed.
+
+        With a `lag` (seconds) each that was there is closed from now for at least so long instead. CHANGED where the
+        owner was found or the stamp was open, CLOSED where only others own it.
+        """
 
     def modify(self, modify: Modify) -> int | Unmodified:
         """Change a fresh entry in place; for INCREASE the new count, for TOUCH 0."""
@@ -289,7 +315,9 @@ class Trips(Protocol):
     async def peek(self, entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes] = ()) -> Peek:
         """See Store."""
 
-    async def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float) -> Opening:
+    async def open(
+        self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, lag: float = 0.0
+    ) -> Opening:
         """See Store."""
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
@@ -298,7 +326,17 @@ class Trips(Protocol):
     async def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
         """See Store."""
 
-    async def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False) -> list[Bumped]:
+    async def bump(
+        self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False, lag: float = 0.0
+    ) -> list[Bumped]:
+        """See Store."""
+
+    async def close_stamps(self, stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float = 0.0) -> None:
+        """See Store."""
+
+    async def complete(
+        self, stamp_names: Sequence[bytes], owner: bytes, keep: float = 0.0, lag: float = 0.0
+    ) -> list[Bumped]:
         """See Store."""
 
     async def modify(self, modify: Modify) -> int | Unmodified:

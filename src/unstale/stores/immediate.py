@@ -35,9 +35,11 @@ class Immediate:
         """See Store."""
         return self._store.peek(entry, stamp_names, remove)
 
-    async def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float) -> Opening:
+    async def open(
+        self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, lag: float = 0.0
+    ) -> Opening:
         """See Store."""
-        return self._store.open(claims, missing, stamp_ttl)
+        return self._store.open(claims, missing, stamp_ttl, lag)
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """See Store."""
@@ -47,9 +49,21 @@ class Immediate:
         """See Store."""
         self._store.release(held)
 
-    async def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False) -> list[Bumped]:
+    async def bump(
+        self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False, lag: float = 0.0
+    ) -> list[Bumped]:
         """See Store."""
-        return self._store.bump(stamp_names, stamp_ttl, soft=soft)
+        return self._store.bump(stamp_names, stamp_ttl, soft=soft, lag=lag)
+
+    async def close_stamps(self, stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float = 0.0) -> None:
+        """See Store."""
+        self._store.close_stamps(stamp_names, owner, seconds, keep)
+
+    async def complete(
+        self, stamp_names: Sequence[bytes], owner: bytes, keep: float = 0.0, lag: float = 0.0
+    ) -> list[Bumped]:
+        """See Store."""
+        return self._store.complete(stamp_names, owner, keep, lag)
 
     async def modify(self, modify: Modify) -> int | Unmodified:
         """See Store."""
