@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
-from typing import Any, Final, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
 
 from unstale.core import capture, codecs
 from unstale.core.closing import Closing
 from unstale.core.freshness import fresh_payload
-from unstale.core.keys import Plan, TagSet, check_tag, key_bytes, quote_part, root_tag
+from unstale.core.keys import MAX_KEY_BYTES, Plan, TagSet, check_tag, key_bytes, quote_part, root_tag
 from unstale.core.keyspace import NOTHING, Keyspace, Snapshot, Target
 from unstale.core.layout import FENCED, FLAGS_AT, PLAIN_FORMS, TIMED, TIMES_AT
 from unstale.core.policy import DEFAULT, Duration, Ttl, earliest, seconds
@@ -32,10 +32,16 @@ from unstale.errors import (
 )
 from unstale.events import Failed, Hit
 
+if TYPE_CHECKING:
+    from unstale.core.browse import Walk
+
 Tags: TypeAlias = Sequence[str]
 TagsOfKey: TypeAlias = "Tags | Callable[[str], Tags]"
 
 _OWNER: Final = re.compile("[0-9a-f]{32}")
+MAX_GLOB_BYTES: Final = 2 * MAX_KEY_BYTES
+"""Longest glob: the longest key with each character escaped."""
+
 _ALL_TIMES: Final = Struct(">dfff")
 """Created at, ttl, stale ttl, load seconds: from TIMES_AT on."""
 
@@ -193,6 +199,23 @@ class Facade:
         policy = self._space.policy
         negative = None if negative_ttl is None else seconds(negative_ttl, "negative_ttl")
         return Life(policy.ttl_of(ttl), policy.stale_ttl_of(stale_ttl), negative)
+
+    def _walk(self, match: str, count: int, *, leases: bool = False) -> Walk:
+        """A walk through the keys of this cache, or scope, that match a glob."""
+        from unstale.core.browse import Walk  # noqa: PLC0415 - who goes through keys imports it
+
+        given: object = match
+        try:
+            size = len(given.encode()) if isinstance(given, str) else 0
+        except UnicodeEncodeError:
+            size = 0
+        if not 0 < size <= MAX_GLOB_BYTES:
+            raise InvalidKeyError(
+                f"match must be a glob such as 'user:*': a str of 1 to {MAX_GLOB_BYTES} bytes in UTF-8."
+            )
+        if type(count) is not int or count < 1:
+            raise ConfigurationError("count must be an int of at least 1.")
+        return Walk(self._names, self._prefix, match, count, leases=leases)
 
     def _basis(self, computed: bool, looked_under: str | None) -> Basis:  # noqa: FBT001 - as the caller named it
         """What a set is held to."""

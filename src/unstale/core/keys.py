@@ -271,6 +271,35 @@ class Names:
         at = len(self._entry) - 2
         return entry[:at] + (b"l" if entry.startswith(self._entry) else b"l#") + entry[at + 1 :]
 
+    def globs(self, glob: bytes, *, leases: bool = False) -> tuple[bytes, ...]:
+        """What SCAN is to match for keys that a glob matches: leases (all of them), plain entries, all long ones."""
+        start = self.namespace.encode()  # holds no glob characters
+        plain = self._entry + (b"*" if self.clustered else glob)
+        return (*((start + b":l[:#]*",) if leases else ()), plain, self._hashed + b"*")
+
+    def is_plain(self, name: bytes) -> bool:
+        """Whether this is the name of an entry that ends with its whole key."""
+        return name.startswith(self._entry) and not self.clustered
+
+    def is_distant(self, name: bytes) -> bool:
+        """Whether this is the name of an entry whose key must be read from its head."""
+        return name.startswith(self._hashed) or (self.clustered and name.startswith(self._entry))
+
+    def is_entry_of(self, name: bytes, raw_key: bytes) -> bool:
+        """Whether this is the name of a key's entry (clustered: of some key's, since its home is not known)."""
+        return self.clustered or name == self.entry(raw_key)
+
+    def leased(self, name: bytes) -> bytes | None:
+        """The key of a lease's name: empty where the name does not tell, None for what is no lease."""
+        start = len(self._entry) - 2
+        if END in name or name[:start] != self._entry[:start]:
+            return None
+        if name.startswith(b"l#:", start):
+            return b""
+        if not name.startswith(b"l:", start):
+            return None
+        return b"" if self.clustered else name[start + 2 :]
+
     def read_names(self, raw_key: bytes, tagset: TagSet, home: str) -> tuple[bytes, ...]:
         """What one read of a key fetches: its entry, the stamps of the tags that it should have, its root's."""
         if len(raw_key) > MAX_PLAIN_BYTES or self.clustered:
