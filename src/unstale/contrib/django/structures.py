@@ -20,8 +20,6 @@ from unstale.core.globs import regex_of
 if TYPE_CHECKING:
     from redis import Redis
 
-Scored = "list[Any] | list[tuple[Any, Any]]"
-
 
 class StructuresCache(BothCache):
     """The verbs of hashes, sets and sorted sets, with django-redis's arguments and answers.
@@ -31,33 +29,30 @@ class StructuresCache(BothCache):
     """
 
     def _redis(self, client: Redis | None = None) -> Any:
-        return self._engine.redis if client is None else client
+        return self._engine.redis.client if client is None else client
 
     def _name(self, key: Any, version: int | None) -> bytes:
         """What a key's structure is called in Redis."""
         plan = self._plans.get((key, version)) or self._plan(key, version)
-        return self._engine.name_of(plan.key)
+        return self._engine.redis.name_of(plan.key)
 
     def _names(self, keys: Iterable[Any], version: int | None) -> list[bytes]:
         return [self._name(key, version) for key in keys]
 
     def _encoded(self, values: Iterable[Any]) -> list[bytes]:
-        return [self._engine.members.encode(value) for value in values]
+        return [self._engine.redis.members.encode(value) for value in values]
 
     def _read(self, found: Iterable[Any]) -> list[Any]:
         """Members that can be read."""
-        values = map(self._engine.members.decode, found)
+        values = map(self._engine.redis.members.decode, found)
         return [value for value in values if value is not UNREADABLE]
 
     def _one(self, found: Any) -> Any:
         return None if found is None else next(iter(self._read([found])), None)
 
     def _write(self, name: bytes, verb: str, *arguments: Any, client: Redis | None = None, **options: Any) -> Any:
-        """A write that may make a structure; its name is kept for `clear`, in the same trip."""
-        with self._redis(client).pipeline(transaction=False) as pipe:
-            pipe.sadd(self._engine.structures.register, name)
-            getattr(pipe, verb)(name, *arguments, **options)
-            return pipe.execute()[-1]
+        """A command that may make a structure."""
+        return self._engine.redis.write(self._redis(client), name, verb, *arguments, **options)
 
     # Hashes
 
@@ -71,7 +66,7 @@ class StructuresCache(BothCache):
         client: Redis | None = None,
     ) -> int:
         """Set fields of a hash; how many are new."""
-        encode = self._engine.members.encode
+        encode = self._engine.redis.members.encode
         return int(
             self._write(
                 self._name(key, version),
@@ -154,7 +149,7 @@ class StructuresCache(BothCache):
     ) -> bool:
         """Move a member; whether it was there. `version` is the source's, as in django-redis."""
         target, [encoded] = self._name(destination, None), self._encoded([member])
-        self._redis(client).sadd(self._engine.structures.register, target)
+        self._redis(client).sadd(self._engine.redis.register, target)
         return bool(self._redis(client).smove(self._name(source, version), target, encoded))
 
     def spop(
