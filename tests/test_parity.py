@@ -16,7 +16,6 @@ RENAMED = {"__enter__": "__aenter__", "__exit__": "__aexit__"}
 NOT_AWAITED = {"__init__", "__repr__", "cached", "from_parts", "from_url", "inline", "iter_keys"} | {
     "key_for",
     "scope",
-    "strict",
     "shun",
     "strict",
 }
