@@ -152,9 +152,7 @@ class StructuresCache(BothCache):
         self._redis(client).sadd(self._engine.redis.register, target)
         return bool(self._redis(client).smove(self._name(source, version), target, encoded))
 
-    def spop(
-        self, key: Any, count: int | None = None, version: int | None = None, client: Redis | None = None
-    ) -> Any:
+    def spop(self, key: Any, count: int | None = None, version: int | None = None, client: Redis | None = None) -> Any:
         """Remove a member chosen at random, and give it; with `count` a set of them."""
         found = self._redis(client).spop(self._name(key, version), count)
         return self._one(found) if count is None else set(self._read(found))
@@ -205,9 +203,7 @@ class StructuresCache(BothCache):
         """The members of any of the sets."""
         return set(self._read(self._redis(client).sunion(*self._names(keys, version))))
 
-    def sunionstore(
-        self, destination: Any, *keys: Any, version: int | None = None, client: Redis | None = None
-    ) -> int:
+    def sunionstore(self, destination: Any, *keys: Any, version: int | None = None, client: Redis | None = None) -> int:
         """Store what `sunion` gives; how many members that is."""
         names = self._names(keys, version)
         return int(self._write(self._name(destination, version), "sunionstore", *names, client=client))
