@@ -13,7 +13,12 @@ from unstale.cached import AsyncCachedFunction, CachedFunction
 
 RENAMED = {"__enter__": "__aenter__", "__exit__": "__aexit__"}
 """Names that Python itself gives another form for asyncio."""
-NOT_AWAITED = {"__init__", "__repr__", "cached", "from_url", "inline", "iter_keys", "key_for", "scope", "strict"}
+NOT_AWAITED = {"__init__", "__repr__", "cached", "from_parts", "from_url", "inline", "iter_keys"} | {
+    "key_for",
+    "scope",
+    "shun",
+    "strict",
+}
 """What waits for nothing (`iter_keys` gives what waits)."""
 LOADERS = {"get_or_set": "loader", "get_or_set_many": "load_missing", "refresh": "loader"}
 """Parameters whose annotations differ: the loader is `async def`."""
