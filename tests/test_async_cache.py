@@ -238,8 +238,10 @@ def test_incr(on: Callable[..., Any]) -> None:
         assert await cache.incr("n", 10) == 16
         assert await cache.incr("n", -16) == 0
         assert await cache.get("n") == 0
+        assert await cache.incr("n", -1) == -1
+        assert await cache.get("n") == -1
         with pytest.raises(NotACounterError):
-            await cache.incr("n", -1)
+            await cache.incr("n", -(2**53 - 1))
         await cache.set("s", "text")
         with pytest.raises(NotACounterError):
             await cache.incr("s")
@@ -1001,7 +1003,7 @@ BAD: dict[str, tuple[type[Exception], Callable[[AsyncCache], Awaitable[Any]]]] =
     "what cannot be encoded": (EncodeError, lambda cache: cache.set("k", object())),
     "what cannot be encoded, loaded": (EncodeError, lambda cache: cache.get_or_set("k", loads(object()))),
     "delta": (NotACounterError, lambda cache: cache.incr("k", 1.5)),
-    "initial": (NotACounterError, lambda cache: cache.incr("k", initial=-1)),
+    "initial": (NotACounterError, lambda cache: cache.incr("k", initial=-(2**53))),
 }
 
 

@@ -536,7 +536,7 @@ def test_a_delta_that_is_no_count(dead: Cache, delta: Any) -> None:
         dead.incr("k", delta)
 
 
-@pytest.mark.parametrize("initial", [1.5, "1", True, -2, 2**53], ids=repr)
+@pytest.mark.parametrize("initial", [1.5, "1", True, -(2**53), 2**53], ids=repr)
 def test_a_beginning_that_is_no_count(cache: Cache, initial: Any) -> None:
     """A counter begins with an int that it can hold."""
     with pytest.raises(NotACounterError):

@@ -143,7 +143,7 @@ def test_incr_of_nothing(cache: Cache) -> None:
     assert [cache.incr("n", initial=10), cache.incr("n", initial=10)] == [11, 12]
 
 
-@pytest.mark.parametrize("value", ["text", b"bytes", 1.5, -1, [1]])
+@pytest.mark.parametrize("value", ["text", b"bytes", 1.5, True, 2**53, [1]])
 def test_incr_of_something_else(cache: Cache, value: object) -> None:
     """What is no counter is not counted."""
     cache.set("k", value)
@@ -154,12 +154,20 @@ def test_incr_of_something_else(cache: Cache, value: object) -> None:
 
 def test_incr_stays_in_range(cache: Cache) -> None:
     """A counter leaves its range at neither end."""
-    cache.set("n", 0)
+    cache.set("n", -(2**53 - 1))
     with pytest.raises(NotACounterError):
         cache.incr("n", -1)
     cache.set("n", 2**53 - 1)
     with pytest.raises(NotACounterError):
         cache.incr("n")
+
+
+def test_incr_below_zero(cache: Cache) -> None:
+    """A counter goes below zero, may begin there, and is read as it was counted."""
+    assert [cache.incr("n", -3, initial=1), cache.get("n"), cache.incr("n", 2)] == [-2, -2, 0]
+    cache.set("m", -7)
+    assert [cache.get("m"), cache.incr("m"), cache.get("m")] == [-7, -6, -6]
+    assert cache.incr("o", -1, initial=-5) == -6
 
 
 def test_counting_from_many_threads(cache: Cache) -> None:

@@ -434,7 +434,7 @@ PAYLOAD_BOMBS = {
     "JSON that is no UTF-8": (3, b'"\xff"'),
     "a counter too short": (1, b"\0" * 7),
     "a counter too long": (1, b"\0" * 9),
-    "a counter out of range": (1, b"\xff" * 8),
+    "a counter out of range": (1, b"\x7f" * 8),
 }
 
 

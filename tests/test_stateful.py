@@ -82,7 +82,7 @@ ENTRIES = [NAMES.entry(key) for key in KEYS]
 LEASES = [NAMES.lease(entry) for entry in ENTRIES]
 STAMPS = sorted({*TAGSETS[2].stamp_names, *map(NAMES.root_of, KEYS)})
 EVERYTHING = [*ENTRIES, *LEASES, *STAMPS]
-PAYLOADS = [(codecs.RAW, b"raw"), (codecs.COUNTER, struct.pack(">Q", 5)), (codecs.COUNTER, b"short")]
+PAYLOADS = [(codecs.RAW, b"raw"), (codecs.COUNTER, struct.pack(">q", 5)), (codecs.COUNTER, b"short")]
 
 a_key = st.integers(0, len(KEYS) - 1)
 a_tagset = st.sampled_from(TAGSETS)
@@ -338,15 +338,15 @@ class StoreMachine(RuleBasedStateMachine):
         tagset = other if expect_other else self.tagsets[which]
         modify = self.modification(which, tagset, Change.INCREASE, delta=delta)
         data = self.string(modify.entry) or b""
-        count = int.from_bytes(data[-8:]) + delta
+        count = int.from_bytes(data[-8:], signed=True) + delta
         expected: int | Unmodified = self.unmodified(modify) or count
         if isinstance(expected, int) and (data[6] != codecs.COUNTER or len(data) != self.head_size(modify) + 8):
             expected = Unmodified.NOT_A_COUNTER
-        elif isinstance(expected, int) and not 0 <= count <= codecs.MAX_COUNTER:
+        elif isinstance(expected, int) and abs(count) > codecs.MAX_COUNTER:
             expected = Unmodified.RANGE
         assert self.store.modify(modify) == expected
         if isinstance(expected, int):
-            self.cells[modify.entry] = data[:-8] + struct.pack(">Q", count)
+            self.cells[modify.entry] = data[:-8] + struct.pack(">q", count)
 
     @rule(which=a_key, other=a_tagset, expect_other=seldom, ttl=a_limit, stamp_ttl=a_limit)
     def touch(self, which: int, other: TagSet, expect_other: bool, ttl: float, stamp_ttl: float) -> None:

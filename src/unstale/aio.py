@@ -367,19 +367,70 @@ class AsyncCache(Facade):
         """Seconds until a fresh entry expires: infinite for no limit, None for no fresh entry. Raises StoreError."""
         return await verbs.ttl(self._io, self._space, self._target(key, tags))
 
-    async def set(self, key: str, value: Any, *, tags: Tags = (), ttl: Ttl = DEFAULT) -> bool:
-        """Store a value; whether it was stored. See `Cache.set`."""
-        return not await self.set_many({key: value}, tags=tags, ttl=ttl)
+    async def observe(self, key: str, *, tags: Tags = ()) -> None:
+        """Look at tags before a value is computed whose own key is known only afterwards. See `Cache.observe`."""
+        target = self._target(key, tags)
+        try:
+            await verbs.observe(self._io, self._space, target)
+        except StoreError as error:
+            self._without("observe", error, [target])
 
-    async def set_many(self, values: Mapping[str, Any], *, tags: TagsOfKey = (), ttl: Ttl = DEFAULT) -> list[str]:
+    async def set(
+        self,
+        key: str,
+        value: Any,
+        *,
+        tags: Tags = (),
+        ttl: Ttl = DEFAULT,
+        computed: bool = True,
+        looked_under: str | None = None,
+    ) -> bool:
+        """Store a value; whether it was stored. See `Cache.set`."""
+        return not await self.set_many({key: value}, tags=tags, ttl=ttl, computed=computed, looked_under=looked_under)
+
+    async def set_many(
+        self,
+        values: Mapping[str, Any],
+        *,
+        tags: TagsOfKey = (),
+        ttl: Ttl = DEFAULT,
+        computed: bool = True,
+        looked_under: str | None = None,
+    ) -> list[str]:
         """Store many values, in one trip; the keys that were not stored. See `Cache.set_many`."""
         items = list(zip(self._targets(values, tags), values.values(), strict=True))
-        return await verbs.set_many(self._io, self._space, items, self._space.policy.ttl_of(ttl))
+        seconds_fresh, basis = self._space.policy.ttl_of(ttl), self._basis(computed, looked_under)
+        return await verbs.set_many(self._io, self._space, items, seconds_fresh, basis)
 
-    async def add(self, key: str, value: Any, *, tags: Tags = (), ttl: Ttl = DEFAULT) -> bool:
+    async def add(
+        self,
+        key: str,
+        value: Any,
+        *,
+        tags: Tags = (),
+        ttl: Ttl = DEFAULT,
+        computed: bool = True,
+        looked_under: str | None = None,
+    ) -> bool:
         """Store a value only if there is no fresh entry; whether it was stored. Raises as `set` does."""
         target, seconds_fresh = self._target(key, tags), self._space.policy.ttl_of(ttl)
-        return await verbs.add(self._io, self._space, target, value, seconds_fresh) is True
+        basis = self._basis(computed, looked_under)
+        return await verbs.add(self._io, self._space, target, value, seconds_fresh, basis) is True
+
+    async def replace(
+        self,
+        key: str,
+        value: Any,
+        *,
+        tags: Tags = (),
+        ttl: Ttl = DEFAULT,
+        computed: bool = True,
+        looked_under: str | None = None,
+    ) -> bool:
+        """Store a value only in the place of a fresh entry; whether it was stored. See `Cache.replace`."""
+        target, seconds_fresh = self._target(key, tags), self._space.policy.ttl_of(ttl)
+        basis = self._basis(computed, looked_under)
+        return await verbs.replace(self._io, self._space, target, value, seconds_fresh, basis)
 
     async def touch(self, key: str, ttl: Ttl = DEFAULT, *, tags: Tags = ()) -> bool:
         """Give a fresh entry a new ttl, counted from now; whether there was one. Raises StoreError."""

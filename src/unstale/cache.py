@@ -384,13 +384,53 @@ class Cache(Facade):
         """Seconds until a fresh entry expires: infinite for no limit, None for no fresh entry. Raises StoreError."""
         return _run(verbs.ttl(self._io, self._space, self._target(key, tags)))
 
-    def set(self, key: str, value: Any, *, tags: Tags = (), ttl: Ttl = DEFAULT) -> bool:
+    def observe(self, key: str, *, tags: Tags = ()) -> None:
+        """Look at tags before a value is computed whose own key is known only afterwards. One trip, or two.
+
+        What is seen under the tags and under all of this cache's roots is remembered under `key` in this request or
+        task. `set(…, looked_under=key)` of any key then stores under these stamps, if all of its own tags are among
+        them and none has been invalidated since. When the server is away that set is refused.
+
+        Args:
+            key: a name for this look. Outside `remembering()` a set of the same key ends what is remembered under it,
+                so choose one that is never set.
+            tags: the tags.
+
+        Raises:
+            InvalidKeyError, InvalidTagError: the key or a tag is bad.
+        """
+        target = self._target(key, tags)
+        try:
+            _run(verbs.observe(self._io, self._space, target))
+        except StoreError as error:
+            self._without("observe", error, [target])
+
+    def set(
+        self,
+        key: str,
+        value: Any,
+        *,
+        tags: Tags = (),
+        ttl: Ttl = DEFAULT,
+        computed: bool = True,
+        looked_under: str | None = None,
+    ) -> bool:
         """Store a value, in one trip.
 
         After a `get` of these tags that missed in the same request or task, it is stored under the stamps that the
         `get` saw: if one has been invalidated since, nothing is stored, and what stood under the key goes. Without
         such a `get` it is stored under the stamps that stand now; then nothing is promised about what was invalidated
         while the value was computed. Prefer `get_or_set`.
+
+        Args:
+            key: the key.
+            value: what the codec carries.
+            tags: what the value depends on.
+            ttl: seconds that it stays fresh; None for no limit; by default the cache's own.
+            computed: False for a value that depends on nothing that was read (a session, a counter): it is stored under
+                the stamps that stand now, whatever this request or task remembers.
+            looked_under: another key, whose look the value was computed after (see `observe`): it is held to the stamps
+                that were seen then, and refused if one of its own was not among them.
 
         Returns:
             Whether it was stored.
@@ -399,21 +439,59 @@ class Cache(Facade):
             EncodeError: the codec cannot carry the value.
             StoreError: the server did not do it.
         """
-        return not self.set_many({key: value}, tags=tags, ttl=ttl)
+        return not self.set_many({key: value}, tags=tags, ttl=ttl, computed=computed, looked_under=looked_under)
 
-    def set_many(self, values: Mapping[str, Any], *, tags: TagsOfKey = (), ttl: Ttl = DEFAULT) -> list[str]:
+    def set_many(
+        self,
+        values: Mapping[str, Any],
+        *,
+        tags: TagsOfKey = (),
+        ttl: Ttl = DEFAULT,
+        computed: bool = True,
+        looked_under: str | None = None,
+    ) -> list[str]:
         """Store many values, in one trip; each as `set` does.
 
         Returns:
             The keys that were not stored.
         """
         items = list(zip(self._targets(values, tags), values.values(), strict=True))
-        return _run(verbs.set_many(self._io, self._space, items, self._space.policy.ttl_of(ttl)))
+        seconds_fresh, basis = self._space.policy.ttl_of(ttl), self._basis(computed, looked_under)
+        return _run(verbs.set_many(self._io, self._space, items, seconds_fresh, basis))
 
-    def add(self, key: str, value: Any, *, tags: Tags = (), ttl: Ttl = DEFAULT) -> bool:
+    def add(
+        self,
+        key: str,
+        value: Any,
+        *,
+        tags: Tags = (),
+        ttl: Ttl = DEFAULT,
+        computed: bool = True,
+        looked_under: str | None = None,
+    ) -> bool:
         """Store a value only if there is no fresh entry; whether it was stored. Raises as `set` does."""
         target, seconds_fresh = self._target(key, tags), self._space.policy.ttl_of(ttl)
-        return _run(verbs.add(self._io, self._space, target, value, seconds_fresh)) is True
+        basis = self._basis(computed, looked_under)
+        return _run(verbs.add(self._io, self._space, target, value, seconds_fresh, basis)) is True
+
+    def replace(
+        self,
+        key: str,
+        value: Any,
+        *,
+        tags: Tags = (),
+        ttl: Ttl = DEFAULT,
+        computed: bool = True,
+        looked_under: str | None = None,
+    ) -> bool:
+        """Store a value only in the place of a fresh entry; whether it was stored. Raises as `set` does.
+
+        Where this request or task remembers no look at its stamps, it is held to those of the entry that it replaces.
+        If it is not stored, what is there stays.
+        """
+        target, seconds_fresh = self._target(key, tags), self._space.policy.ttl_of(ttl)
+        basis = self._basis(computed, looked_under)
+        return _run(verbs.replace(self._io, self._space, target, value, seconds_fresh, basis))
 
     def touch(self, key: str, ttl: Ttl = DEFAULT, *, tags: Tags = ()) -> bool:
         """Give a fresh entry a new ttl, counted from now; whether there was one. Raises StoreError."""
@@ -434,7 +512,7 @@ class Cache(Facade):
 
         Raises:
             AbsentError: there is no fresh entry, and no `initial`.
-            NotACounterError: the entry is no unsigned integer, or would leave 0 … 2**53 - 1.
+            NotACounterError: the entry is no integer from -(2**53 - 1) to 2**53 - 1, or would leave that range.
             StoreError: the server did not do it, or nobody knows whether it did.
         """
         self._check_step(delta, initial)

@@ -49,7 +49,7 @@ class AbsentError(UnstaleError, KeyError):
 
 
 class NotACounterError(UnstaleError, TypeError):
-    """This entry is not an unsigned integer of at most 2**53 - 1, or would leave that range."""
+    """This entry is not an integer from -(2**53 - 1) to 2**53 - 1, or would leave that range."""
 
 
 class StoreError(UnstaleError):

@@ -32,6 +32,7 @@ class Why(Enum):
     TOO_MANY_TAGS = "the values it was computed from bring more tags than an entry may carry"
     EVICTED = "the server evicted the staged value before it was stored"
     NESTED = "its own loader asked for it"
+    UNSEEN = "its tags were not looked at before it was computed"
     UNAVAILABLE = "a cached value it was computed from could not be looked up, or not be stored"
 
 

@@ -18,6 +18,7 @@ from unstale.core.layout import FENCED, FLAGS_AT, PLAIN_FORMS, TIMED, TIMES_AT
 from unstale.core.policy import DEFAULT, Duration, Ttl, earliest, seconds
 from unstale.core.refresh import Life
 from unstale.core.stamps import CLOSED
+from unstale.core.verbs import COMPUTED, UNCOMPUTED, Basis
 from unstale.errors import (
     ConfigurationError,
     DecodeError,
@@ -190,6 +191,14 @@ class Facade:
         negative = None if negative_ttl is None else seconds(negative_ttl, "negative_ttl")
         return Life(policy.ttl_of(ttl), policy.stale_ttl_of(stale_ttl), negative)
 
+    def _basis(self, computed: bool, looked_under: str | None) -> Basis:  # noqa: FBT001 - as the caller named it
+        """What a set is held to."""
+        if looked_under is None:
+            return COMPUTED if computed else UNCOMPUTED
+        if not computed:
+            raise ConfigurationError("looked_under says before which look a value was computed: leave computed=False.")
+        return Basis(under=self._raw_prefix + key_bytes(looked_under))
+
     def _tag_names(self, tags: tuple[str, ...]) -> list[str]:
         """The whole names of tags to invalidate; without any, a scope's own."""
         if not tags and not self._prefix:
@@ -209,8 +218,8 @@ class Facade:
     def _check_step(self, delta: int, initial: int | None) -> None:
         if type(delta) is not int or abs(delta) > codecs.MAX_COUNTER:
             raise NotACounterError("A counter's delta must be an int of at most 2**53 - 1.")
-        if initial is not None and (type(initial) is not int or not 0 <= initial <= codecs.MAX_COUNTER):
-            raise NotACounterError("A counter begins from an int from 0 to 2**53 - 1.")
+        if initial is not None and (type(initial) is not int or abs(initial) > codecs.MAX_COUNTER):
+            raise NotACounterError("A counter begins from an int from -(2**53 - 1) to 2**53 - 1.")
 
     def _without(self, verb: str, error: StoreError, targets: Sequence[Target]) -> None:
         """Go on without the cache. A cache that was closed is a mistake of the caller's, though.

@@ -31,7 +31,7 @@ class CacheOptions(TypedDict, total=False):
             the lease loads, the others are served.
         timeout: seconds for connecting and for each answer. A call ends within about three times this. 0.3.
         max_connections: most connections of this process (an AsyncCache has one for each event loop). 64.
-        codec: for values other than bytes and small unsigned integers: "msgpack", "json", "raw", "pickle" (needs
+        codec: for values other than bytes and integers up to 2**53 - 1: "msgpack", "json", "raw", "pickle" (needs
             `signing_keys`), or an object of your own (`unstale.core.codecs.Codec`). "msgpack".
         signing_keys: a secret of at least 32 random bytes, or several of which the first signs and all are accepted.
             What was not signed with one of them is a miss. None: nothing is signed.

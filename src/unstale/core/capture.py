@@ -180,13 +180,16 @@ def _apart(memory: _Memory | None) -> _Memory:
     return own
 
 
-def recall(owner: int, raw_key: bytes, name: bytes) -> Seen | None:
-    """What a set of this key is held to for a stamp: what was remembered; None for nothing, to take what stands."""
+def recall(owner: int, raw_key: bytes, name: bytes, *, alone: bool = False) -> Seen | None:
+    """What a set of this key is held to for a stamp: what was remembered; None for nothing, to take what stands.
+
+    With `alone` only looks at this very key count, not what a request saw of the tag under other keys.
+    """
     memory = _remembered.get()
     if memory is None:
         return None
     seen = memory.keys.get((owner, raw_key), {}).get(name)
-    if seen is None and memory.strict:
+    if seen is None and memory.strict and not alone:
         seen = memory.tags.get((owner, name)) or ((CLOSED, b"") if memory.overflown else None)
     return seen
 

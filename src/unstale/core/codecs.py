@@ -1,4 +1,4 @@
-"""Codecs: a value to bytes and back. What a value is decides first: bytes travel raw, small unsigned ints as counters.
+"""Codecs: a value to bytes and back. What a value is decides first: bytes travel raw, most ints as counters.
 
 Everything else goes through the cache's own codec: msgpack by default, JSON, pickle, or one of the user's own. Only
 pickle can run code, so its payloads are opened only after their signature was verified (`payloads`).
@@ -22,13 +22,13 @@ OWN_CODECS: Final = range(64, 256)
 """The numbers that codecs of the users' own may have."""
 
 MAX_COUNTER: Final = 2**53 - 1
-"""The largest counter: what the doubles of the server's Lua carry exactly."""
+"""The largest counter, and below zero the smallest: what the doubles of the server's Lua carry exactly."""
 PICKLE_PROTOCOL: Final = 5
 """Of Python 3.8 and newer: fixed, so that an older Python of the same fleet can read what a newer one stored."""
 
 _NIL: Final = b"\xc0"
 """MessagePack's nil."""
-_COUNTER: Final = struct.Struct(">Q")
+_COUNTER: Final = struct.Struct(">q")
 
 
 @runtime_checkable
@@ -66,14 +66,14 @@ class Raw:
 
 
 class Counter:
-    """Unsigned integers up to MAX_COUNTER, eight bytes, so that a script can count in place."""
+    """Integers from -MAX_COUNTER to MAX_COUNTER, eight bytes, so that a script can count in place."""
 
     number: int = COUNTER
 
     def encode(self, value: Any) -> bytes:
-        """Take an int from 0 to MAX_COUNTER."""
-        if type(value) is not int or not 0 <= value <= MAX_COUNTER:
-            raise EncodeError("A counter is an int from 0 to 2**53 - 1.")
+        """Take an int from -MAX_COUNTER to MAX_COUNTER."""
+        if type(value) is not int or not -MAX_COUNTER <= value <= MAX_COUNTER:
+            raise EncodeError("A counter is an int from -(2**53 - 1) to 2**53 - 1.")
         return _COUNTER.pack(value)
 
     def decode(self, payload: memoryview) -> int:
@@ -81,8 +81,8 @@ class Counter:
         if len(payload) != _COUNTER.size:
             raise DecodeError("A counter has eight bytes.")
         count = int(_COUNTER.unpack(payload)[0])
-        if count > MAX_COUNTER:
-            raise DecodeError("A counter is at most 2**53 - 1.")
+        if not -MAX_COUNTER <= count <= MAX_COUNTER:
+            raise DecodeError("A counter is from -(2**53 - 1) to 2**53 - 1.")
         return count
 
 
@@ -270,7 +270,7 @@ def codec_named(name: str) -> Codec:
 
 
 def encode(value: Any, codec: Codec) -> tuple[int, bytes]:
-    """Encode by the kind of value: bytes raw, small unsigned integers as counters, the rest by `codec`.
+    """Encode by the kind of value: bytes raw, integers up to MAX_COUNTER as counters, the rest by `codec`.
 
     Returns:
         The number of the codec that was used, and the payload.
@@ -281,7 +281,7 @@ def encode(value: Any, codec: Codec) -> tuple[int, bytes]:
     kind = type(value)
     if kind is bytes:
         return RAW, value
-    if kind is int and 0 <= value <= MAX_COUNTER:
+    if kind is int and -MAX_COUNTER <= value <= MAX_COUNTER:
         return COUNTER, _COUNTER.pack(value)
     if value is None and codec.number == RAW:  # raw bytes, or none of them
         return MSGPACK, _NIL

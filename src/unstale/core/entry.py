@@ -16,7 +16,8 @@
      …      the tags' names and the key, each ended by a zero byte
      …      the payload; of a signed entry its signature first (`signing`)
 
-48 bytes, 16 for every stamp, and the names. Integers are unsigned and big-endian, seconds are IEEE floats.
+48 bytes, 16 for every stamp, and the names. Integers are big-endian and unsigned (a counter is signed), seconds are
+IEEE floats.
 """
 
 from __future__ import annotations

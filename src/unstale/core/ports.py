@@ -94,6 +94,8 @@ class Mode(Enum):
     """Unless a stamp has changed since it was observed or is closed; then what was there goes, too."""
     ADD = "add"
     """As SET, but only if the entry is the one that was judged absent or stale."""
+    REPLACE = "replace"
+    """Only if the entry is the one that was judged fresh, and its stamps still stand."""
 
 
 class Outcome(Enum):
@@ -104,6 +106,8 @@ class Outcome(Enum):
     STALE = "stale"
     CLOSED = "closed"
     EXISTS = "exists"
+    CHANGED = "changed"
+    """It was to replace an entry that is another by now, or gone."""
     EVICTED = "evicted"
     IDENTITY = "identity"
     """It was observed at one server and stored at another: no reader will find it fresh."""
@@ -115,13 +119,14 @@ class Commit(NamedTuple):
     Attributes:
         mode: see Mode.
         entry: the entry's name.
-        lease: its lease's name; SET and ADD take the lease away from whoever holds it.
+        lease: its lease's name; all but FILL take the lease away from whoever holds it.
         stamp_names: the stamps' names, the root's last.
         observed: what was observed there before the load; None: take (or create) the stamp that stands there now.
         identity: of the server where they were observed; None: of the one that stores.
         draft: the entry.
         token: the lease's token, for FILL.
-        seen: for ADD, the first bytes of the entry that was judged stale; None where there was none.
+        seen: for ADD and REPLACE, the first bytes of the entry that was judged; None where there was none.
+        beside: for REPLACE, further stamps that must not have changed, by name: that entry's own.
         stamp_ttl: seconds that a stamp lives at least from now.
         prolong: whether stamps that are there must be prolonged; not if this process did so a while ago.
     """
@@ -137,6 +142,7 @@ class Commit(NamedTuple):
     prolong: bool = True
     token: bytes = b""
     seen: bytes | None = None
+    beside: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class Committed(NamedTuple):

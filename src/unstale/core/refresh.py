@@ -46,6 +46,7 @@ WHY_OF = {
     Outcome.CLOSED: Why.CLOSED,
     Outcome.LEASE: Why.LEASE,
     Outcome.EXISTS: Why.LEASE,
+    Outcome.CHANGED: Why.LEASE,
     Outcome.EVICTED: Why.EVICTED,
     Outcome.IDENTITY: Why.IDENTITY,
 }

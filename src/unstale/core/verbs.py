@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from unstale.core import capture, codecs
+from unstale.core.capture import Seen
 from unstale.core.entry import Draft
 from unstale.core.freshness import Fresh, names_blob
-from unstale.core.keys import ROOT_MARK, TagSet
+from unstale.core.keys import ROOT_MARK, TagSet, root_tag
 from unstale.core.keyspace import NOTHING, Keyspace, Look, Snapshot, Target, assess_all, look_at_head, serve
 from unstale.core.layout import TIMES
-from unstale.core.ports import IO, Bumped, Change, Commit, Mode, Modify, Outcome, Unmodified
+from unstale.core.ports import IO, Bumped, Change, Commit, Committed, Mode, Modify, Outcome, Unmodified
 from unstale.core.refresh import WHY_OF, report
 from unstale.core.stamps import Observed
+from unstale.core.stamps import observe as observed
 from unstale.errors import AbsentError, NotACounterError, StoreFullError, StoreRefusedError
 from unstale.events import Invalidated, Refused, Why
 
@@ -26,14 +28,7 @@ async def after_miss(io: IO, space: Keyspace, seen: Sequence[Look]) -> None:
 
     A loader that runs around this read inherits them as well, since what the caller computes goes into its result.
     """
-    missing = sorted({tag for one in seen for tag in one.missing()})
-    created: dict[str, Observed] = {}
-    identity = seen[0].identity
-    if missing:
-        opening = await io.open((), [space.names.stamp(tag) for tag in missing], space.policy.stamp_ttl)
-        created = dict(zip(missing, opening.stamps, strict=True))
-        if opening.identity != identity:  # two servers: nothing can be said of what was seen
-            created = dict.fromkeys(missing)
+    created = await _create(io, space, sorted({tag for one in seen for tag in one.missing()}), seen[0].identity)
     heir = capture.heir(space)
     for one in seen:
         needed = {tag: created[tag] if tag in created else one.current[tag] for tag in one.needed()}
@@ -45,6 +40,37 @@ async def after_miss(io: IO, space: Keyspace, seen: Sequence[Look]) -> None:
             if len(opened) != len(needed):
                 heir.broken = True
             heir.add(opened.items(), one.identity if space.policy.fences(one.target.declared.tags) else None)
+
+
+async def _create(io: IO, space: Keyspace, missing: Sequence[str], identity: bytes) -> dict[str, Observed]:
+    """Create the stamps of tags that a look at a server found missing."""
+    if not missing:
+        return {}
+    opening = await io.open((), [space.names.stamp(tag) for tag in missing], space.policy.stamp_ttl)
+    if opening.identity != identity:  # two servers: nothing can be said of what was seen
+        return dict.fromkeys(missing)
+    return dict(zip(missing, opening.stamps, strict=True))
+
+
+async def observe(io: IO, space: Keyspace, target: Target) -> None:
+    """Look at the stamps of a target's tags and at all roots, and remember them under its key, as a miss does.
+
+    A value whose own key is known only when it was computed may then be set under what stood there before
+    (`Basis.under`), whichever root it has. A loader around this inherits what it would from a miss.
+    """
+    tags = [*target.declared.tags, *(f"{ROOT_MARK}{number}" for number in range(len(space.names.root_names)))]
+    values, identity = await io.read([space.names.stamp(tag) for tag in tags])
+    current = dict(zip(tags, map(observed, values), strict=True))
+    current.update(await _create(io, space, [tag for tag in tags if current[tag] is None], identity))
+    by_name = [(space.names.stamp(tag), stamp) for tag, stamp in current.items()]
+    capture.remember(space.serial, target.raw, by_name, identity)
+    heir = capture.heir(space)
+    if heir is not None:
+        needed = [(tag, current[tag]) for tag in (*target.declared.tags, root_tag(target.raw))]
+        opened = [(tag, stamp) for tag, stamp in needed if isinstance(stamp, bytes)]
+        if len(opened) != len(needed):
+            heir.broken = True
+        heir.add(opened, identity if space.policy.fences(target.declared.tags) else None)
 
 
 async def get(io: IO, space: Keyspace, seen: Look) -> Any:
@@ -82,6 +108,24 @@ async def get_many(io: IO, space: Keyspace, targets: Sequence[Target]) -> dict[s
     return {key: value for key, value in served.items() if value is not NOTHING}
 
 
+class Basis(NamedTuple):
+    """What a value that is set was computed from.
+
+    Attributes:
+        computed: whether it depends on anything that was read; if not, it is stored under the stamps that stand.
+        under: the key (its bytes) whose look it is held to; None for its own, where there was one.
+    """
+
+    computed: bool = True
+    under: bytes | None = None
+
+
+COMPUTED = Basis()
+"""What is held to what this context remembers of the key."""
+UNCOMPUTED = Basis(computed=False)
+"""What depends on nothing that was read: it needs no look before."""
+
+
 class _Stand(NamedTuple):
     """What a set records: the stamps remembered from a miss, None for those to be taken as they stand at the store."""
 
@@ -89,12 +133,17 @@ class _Stand(NamedTuple):
     identity: bytes | None
 
 
-def _stand(space: Keyspace, target: Target) -> _Stand | Why:
+def _stand(space: Keyspace, target: Target, basis: Basis) -> _Stand | Why:
     """What this context remembers of the stamps that a set needs; or why it must not be stored."""
+    names = (*target.declared.stamp_names, space.names.root_of(target.raw))
+    if not basis.computed:
+        return _Stand((None,) * len(names), None)
     observed: list[bytes | None] = []
     identity: bytes | None = None
-    for name in (*target.declared.stamp_names, space.names.root_of(target.raw)):
-        memory = capture.recall(space.serial, target.raw, name)
+    for name in names:
+        memory = _memory(space, target, basis, name)
+        if memory is Why.UNSEEN:
+            return memory
         if memory is None:
             observed.append(None)
             continue
@@ -108,16 +157,29 @@ def _stand(space: Keyspace, target: Target) -> _Stand | Why:
     return _Stand(tuple(observed), identity)
 
 
+def _memory(space: Keyspace, target: Target, basis: Basis, name: bytes) -> Seen | Literal[Why.UNSEEN] | None:
+    """What is remembered of a stamp: of the key's own look, or of the one that the value is held to instead.
+
+    A key that must not be stored is not stored under another's look either.
+    """
+    if basis.under is None:
+        return capture.recall(space.serial, target.raw, name)
+    own = capture.recall(space.serial, target.raw, name, alone=True)
+    if own is not None and not isinstance(own[0], bytes):
+        return own
+    return capture.recall(space.serial, basis.under, name, alone=True) or Why.UNSEEN
+
+
 def draft_commit(  # noqa: PLR0913 - a set's arguments
-    io: IO, space: Keyspace, mode: Mode, target: Target, value: Any, ttl: float, *, computed: bool = True
+    io: IO, space: Keyspace, mode: Mode, target: Target, value: Any, ttl: float, *, basis: Basis
 ) -> Commit | Why:
-    """Make the commit of a set or an add.
+    """Make the commit of a set, an add or a replacement.
 
     Raises:
         EncodeError: the codec cannot carry the value.
     """
     encoded = space.payloads.encode(value)
-    stand = _stand(space, target) if computed else _Stand((None,) * (len(target.declared.tags) + 1), None)
+    stand = _stand(space, target, basis)
     if isinstance(stand, Why):
         return stand
     entry = space.names.entry(target.raw, target.declared.home)
@@ -183,13 +245,15 @@ def _completed(one: Commit, found: dict[bytes, Observed], identity: bytes) -> Co
     return one._replace(observed=opened, identity=identity)
 
 
-async def set_many(io: IO, space: Keyspace, values: Sequence[tuple[Target, Any]], ttl: float) -> list[str]:
+async def set_many(
+    io: IO, space: Keyspace, values: Sequence[tuple[Target, Any]], ttl: float, basis: Basis = COMPUTED
+) -> list[str]:
     """Store values, all in one trip. What may not be stored is removed instead: its key then holds nothing.
 
     Returns:
         The keys that were not stored.
     """
-    drafts = [(target, draft_commit(io, space, Mode.SET, target, value, ttl)) for target, value in values]
+    drafts = [(target, draft_commit(io, space, Mode.SET, target, value, ttl, basis=basis)) for target, value in values]
     plain = [(target, draft) for target, draft in drafts if isinstance(draft, Commit)]
     completed = await _with_stamps(io, space, [commit for _, commit in plain])
     drafts = [(target, draft) for target, draft in drafts if isinstance(draft, Why)]
@@ -210,16 +274,13 @@ async def set_many(io: IO, space: Keyspace, values: Sequence[tuple[Target, Any]]
     return unstored
 
 
-async def add(io: IO, space: Keyspace, target: Target, value: Any, ttl: float, *, computed: bool = True) -> bool | Why:
-    """Store a value only if there is no fresh entry: True, False, or why it may not be stored.
-
-    `computed` is False for a value that depends on nothing that was read: it needs no look before.
-    """
+async def add(io: IO, space: Keyspace, target: Target, value: Any, ttl: float, basis: Basis = COMPUTED) -> bool | Why:
+    """Store a value only if there is no fresh entry: True, False, or why it may not be stored."""
     for _ in range(MAX_ROUNDS):
         seen, _ttl = await look_at_head(io, space, target)
         if isinstance(seen.verdict, Fresh):
             return False
-        commit = draft_commit(io, space, Mode.ADD, target, value, ttl, computed=computed)
+        commit = draft_commit(io, space, Mode.ADD, target, value, ttl, basis=basis)
         if isinstance(commit, Commit):
             [commit] = await _with_stamps(io, space, [commit])
         if isinstance(commit, Why):
@@ -232,6 +293,52 @@ async def add(io: IO, space: Keyspace, target: Target, value: Any, ttl: float, *
             capture.stored(space.serial, target.raw)
             return report(io, space, target.key, commit, committed) or WHY_OF[committed.outcome]
     return False  # others kept storing it: there is an entry
+
+
+async def replace(io: IO, space: Keyspace, target: Target, value: Any, ttl: float, basis: Basis = COMPUTED) -> bool:
+    """Store a value only in the place of a fresh entry, which must be fresh there and then; whether it was stored."""
+    for _ in range(MAX_ROUNDS):
+        seen, _ttl = await look_at_head(io, space, target)
+        if not isinstance(seen.verdict, Fresh):
+            return False
+        draft = draft_commit(io, space, Mode.REPLACE, target, value, ttl, basis=basis)
+        if isinstance(draft, Why):
+            why = draft
+            break
+        commit = _in_place_of(space, seen, draft)
+        if isinstance(commit, Why):
+            why = commit
+            break
+        [committed] = await io.commit([commit])
+        if not _is_overtaken(draft, committed):
+            capture.stored(space.serial, target.raw)
+            return report(io, space, target.key, commit, committed)
+    else:
+        why = Why.LEASE  # others keep replacing it
+    capture.stored(space.serial, target.raw)
+    _refuse(space, target.key, why)
+    return False
+
+
+def _in_place_of(space: Keyspace, seen: Look, draft: Commit) -> Commit | Why:
+    """Hold a draft to the fresh entry that it replaces: where the context remembers nothing, to that entry's stamps."""
+    if draft.identity not in (None, seen.identity):
+        return Why.IDENTITY
+    current = {space.names.stamp(tag): stamp for tag, stamp in seen.current.items() if isinstance(stamp, bytes)}
+    known = zip(draft.stamp_names, draft.observed, strict=True)
+    return draft._replace(
+        observed=tuple(current[name] if stamp is None else stamp for name, stamp in known),
+        identity=seen.identity,
+        seen=seen.probe,
+        beside=tuple((name, stamp) for name, stamp in current.items() if name not in draft.stamp_names),
+    )
+
+
+def _is_overtaken(draft: Commit, committed: Committed) -> bool:
+    """Whether a replacement was refused since the entry that it saw is fresh no more: look again."""
+    if committed.outcome is Outcome.STALE:  # by what the context remembers it is refused for good
+        return committed.position >= len(draft.observed) or draft.observed[committed.position] is None
+    return committed.outcome is Outcome.CHANGED
 
 
 def _refuse(space: Keyspace, key: str, why: Why) -> None:
@@ -318,7 +425,7 @@ async def incr(io: IO, space: Keyspace, target: Target, step: tuple[int, int | N
 
     Raises:
         AbsentError: there is no fresh entry and no `initial`.
-        NotACounterError: the entry is no counter, or would leave 0 … 2**53 - 1.
+        NotACounterError: the entry is no counter, or would leave its range.
     """
     delta, initial = step
     for _ in range(MAX_ROUNDS):
@@ -337,9 +444,9 @@ async def incr(io: IO, space: Keyspace, target: Target, step: tuple[int, int | N
                 if initial is None:
                     raise AbsentError
         first = initial + delta
-        if not 0 <= first <= codecs.MAX_COUNTER:
+        if abs(first) > codecs.MAX_COUNTER:
             raise NotACounterError
-        added = await add(io, space, target, first, ttl, computed=False)
+        added = await add(io, space, target, first, ttl, UNCOMPUTED)
         if added is True:
             return first
         if isinstance(added, Why):

@@ -236,7 +236,7 @@ def _opened(reply: Any, created: bytes) -> Observed:
     return created if checked(reply) is None else observe(reply)
 
 
-_MODES = {Mode.FILL: b"fill", Mode.SET: b"set", Mode.ADD: b"add"}
+_MODES = {Mode.FILL: b"fill", Mode.SET: b"set", Mode.ADD: b"add", Mode.REPLACE: b"replace"}
 
 
 def commit(commits: Sequence[Commit], identity: bytes) -> Trip[list[Committed]]:
@@ -250,11 +250,12 @@ def commit(commits: Sequence[Commit], identity: bytes) -> Trip[list[Committed]]:
         ttl = one.draft.life
         staged_so = ttl <= LONGEST_STAGED_TTL
         commands.append((b"SET", staging, envelope, b"PX", milliseconds(ttl if staged_so else STAGING_SECONDS)))
-        stamps = [part for observed in one.observed for part in (observed or b"", b"" if observed else new_stamp())]
+        observed = (*one.observed, *(stamp for _, stamp in one.beside))
+        stamps = [part for stamp in observed for part in (stamp or b"", b"" if stamp else new_stamp())]
         commands.append(
             _evalsha(
                 COMMIT,
-                (one.entry, staging, one.lease, *one.stamp_names),
+                (one.entry, staging, one.lease, *one.stamp_names, *(name for name, _ in one.beside)),
                 _MODES[one.mode],
                 one.token,
                 b"0" if staged_so else _limit(ttl),
@@ -270,6 +271,11 @@ def commit(commits: Sequence[Commit], identity: bytes) -> Trip[list[Committed]]:
         return [_bound(one, committed, identity) for one, committed in zip(commits, done, strict=True)]
 
     return Trip(commands, parse)
+
+
+def is_once(commits: Sequence[Commit]) -> bool:
+    """Whether a commit must not be tried twice: after the first it would find its own entry, and say that it failed."""
+    return any(one.mode in {Mode.ADD, Mode.REPLACE} for one in commits)
 
 
 def _staging(one: Commit) -> bytes:

@@ -162,11 +162,15 @@ class MemoryStore:
     def _refusal(self, one: Commit, *, mine: bool) -> Committed | None:
         if one.mode is Mode.FILL and not mine:
             return Committed(Outcome.LEASE)
-        if one.mode is Mode.ADD:
-            there = self._string(one.entry)
-            if there and (one.seen is None or there[: len(one.seen)] != one.seen):
+        if one.mode in {Mode.ADD, Mode.REPLACE}:
+            there, seen = self._string(one.entry) or b"", one.seen or b""
+            is_seen = there[: max(len(seen), 1)] == seen
+            if not is_seen and one.mode is Mode.REPLACE:
+                return Committed(Outcome.CHANGED)
+            if not is_seen and there:
                 return Committed(Outcome.EXISTS)
-        for position, (name, observed) in enumerate(zip(one.stamp_names, one.observed, strict=True)):
+        stamps = (*zip(one.stamp_names, one.observed, strict=True), *one.beside)
+        for position, (name, observed) in enumerate(stamps):
             now = self._stamp(name)
             if now is CLOSED:
                 return Committed(Outcome.CLOSED, position)
@@ -233,10 +237,10 @@ class MemoryStore:
     def _increase(self, cell: _Cell, data: bytes, size: int, delta: int) -> int | Unmodified:
         if data[CODEC_AT] != COUNTER or len(data) != size + 8:
             return Unmodified.NOT_A_COUNTER
-        value = int.from_bytes(data[size:]) + delta
-        if not 0 <= value <= MAX_COUNTER:
+        value = int.from_bytes(data[size:], signed=True) + delta
+        if abs(value) > MAX_COUNTER:
             return Unmodified.RANGE
-        cell.value = data[:size] + value.to_bytes(8)
+        cell.value = data[:size] + value.to_bytes(8, signed=True)
         return value
 
     def ping(self) -> None:

@@ -20,7 +20,6 @@ from unstale.core.ports import (
     Claim,
     Commit,
     Committed,
-    Mode,
     Modify,
     Opening,
     Peek,
@@ -153,9 +152,7 @@ class RedisStore:
 
     def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """See Store."""
-        return self._run(
-            lambda identity: commands.commit(commits, identity), once=any(one.mode is Mode.ADD for one in commits)
-        )
+        return self._run(lambda identity: commands.commit(commits, identity), once=commands.is_once(commits))
 
     def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
         """See Store."""

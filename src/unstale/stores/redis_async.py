@@ -22,7 +22,6 @@ from unstale.core.ports import (
     Claim,
     Commit,
     Committed,
-    Mode,
     Modify,
     Opening,
     Peek,
@@ -245,8 +244,7 @@ class AsyncRedisStore:
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """See Store."""
-        once = any(one.mode is Mode.ADD for one in commits)
-        return await self._run(lambda identity: commands.commit(commits, identity), once=once)
+        return await self._run(lambda identity: commands.commit(commits, identity), once=commands.is_once(commits))
 
     async def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
         """See Store."""

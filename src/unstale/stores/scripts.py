@@ -59,9 +59,11 @@ if mode == 'fill' then
 elseif redis.call('EXISTS', staged) == 0 then  -- a fill finds out by RENAME; SETRANGE would make a new key
   return refuse('evicted', 0)
 end
-if mode == 'add' then
+if mode == 'add' or mode == 'replace' then
   local there = redis.pcall('GETRANGE', entry, 0, math.max(#seen, 1) - 1)
-  if type(there) == 'string' and there ~= '' and there ~= seen then return refuse('exists', 0) end
+  if type(there) ~= 'string' then there = '' end
+  if there ~= seen and mode == 'replace' then return refuse('changed', 0) end
+  if there ~= seen and there ~= '' then return refuse('exists', 0) end
 end
 for i = 4, #KEYS do
   local stamp, observed = now[i - 2], ARGV[2 * i - 1]
@@ -91,7 +93,8 @@ return 'stored'
 """
 )
 """Put a staged value in place: KEYS entry staged lease stamp…; ARGV mode token ttl stamp_ttl prolong seen, then for
-each stamp the observed one ('' to take what stands there) and a new one should it be missing. An empty ttl means no
+each stamp the observed one ('' to take what stands there) and a new one should it be missing (stamps beyond the staged
+value's own are only compared). An empty ttl means no
 limit, '0' that the staged value has the right one. One MGET reads the lease and all stamps (closed ones and missing
 ones as nil): a call from Lua costs the engine about 0.75 µs."""
 
@@ -122,9 +125,9 @@ end
 if change == 'increase' then
   local payload = redis.call('GETRANGE', entry, size, size + 8)
   if string.byte(head, {CODEC_AT + 1}) ~= {COUNTER} or #payload ~= 8 then return 'type' end
-  local value = struct.unpack('>I8', payload) + tonumber(ARGV[5])
-  if value < 0 or value > {MAX_COUNTER} then return 'range' end
-  redis.call('SETRANGE', entry, size, struct.pack('>I8', value))
+  local value = struct.unpack('>i8', payload) + tonumber(ARGV[5])
+  if math.abs(value) > {MAX_COUNTER} then return 'range' end
+  redis.call('SETRANGE', entry, size, struct.pack('>i8', value))
   return {{string.format('%.0f', value)}}
 end
 local function expire(name, time, ...)

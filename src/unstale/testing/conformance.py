@@ -187,6 +187,34 @@ class StoreConformance:
         assert store.commit([commit(Mode.ADD, seen=seen, draft=draft(b"new"))])[0].outcome is Outcome.STORED
         assert (store.read([ENTRY])[0][0] or b"").endswith(b"new")
 
+    def test_replace_only_the_entry_it_judged(self, store: Store) -> None:
+        """A replacement is stored in the place of the very entry that was seen, takes its lease away, and no other."""
+        assert store.commit([commit(Mode.REPLACE, seen=b"x" * 60)])[0].outcome is Outcome.CHANGED
+        store.commit([commit(Mode.SET, draft=draft(b"old"))])
+        seen = (store.read([ENTRY])[0][0] or b"")[:60]
+        assert store.commit([commit(Mode.REPLACE, seen=b"x" * 60)])[0].outcome is Outcome.CHANGED
+        assert (store.read([ENTRY])[0][0] or b"").endswith(b"old")
+        token, stamps = self.opened(store)
+        assert store.commit([commit(Mode.REPLACE, seen=seen, draft=draft(b"new"))])[0].outcome is Outcome.STORED
+        assert store.commit([commit(Mode.FILL, stamps, token=token)])[0].outcome is Outcome.LEASE
+        assert (store.read([ENTRY])[0][0] or b"").endswith(b"new")
+
+    def test_replace_under_other_stamps_beside(self, store: Store) -> None:
+        """A replacement held to a further stamp that was bumped is refused, and what is there stays."""
+        store.commit([commit(Mode.SET, draft=draft(b"old"))])
+        seen = (store.read([ENTRY])[0][0] or b"")[:60]
+        beside = b"conformance:s:{beside}"
+        [stamp] = store.open((), [beside], 600.0).stamps
+        held = commit(Mode.REPLACE, seen=seen, draft=draft(b"new"), beside=((beside, stamp),))
+        store.bump([beside], 600.0)
+        [done] = store.commit([held])
+        assert (done.outcome, done.position) == (Outcome.STALE, len(STAMPS))
+        assert (store.read([ENTRY])[0][0] or b"").endswith(b"old")
+        now = store.read([beside])[0][0]
+        assert store.commit([held._replace(beside=((beside, now or b""),))])[0].outcome is Outcome.STORED
+        data, *stamps = store.read([ENTRY, *STAMPS])[0]
+        assert list(parse(data or b"").stamps) == stamps
+
     def test_many_commits_at_once(self, store: Store) -> None:
         """Each commit has its own outcome."""
         done = store.commit([commit(Mode.SET), commit(Mode.ADD), commit(Mode.FILL, token=b"none")])
@@ -245,7 +273,7 @@ class StoreConformance:
     def test_stale_ttl_is_added_to_the_entrys_life(self, store: Store) -> None:
         """An entry that may be served stale stays that much longer, also after a touch."""
         now = time.time()
-        one = replace(draft(struct.pack(">Q", 1), codec=1), created_at=now, stale_ttl=40.0, timed=True)
+        one = replace(draft(struct.pack(">q", 1), codec=1), created_at=now, stale_ttl=40.0, timed=True)
         store.commit([commit(Mode.SET, draft=one)])
         assert 99.0 < store.peek(ENTRY, STAMPS).ttl <= 100.0
         change = self.modification(Change.TOUCH, times=TIMES.pack(now, 120.0), ttl=120.0, stamp_ttl=600.0)
@@ -256,7 +284,7 @@ class StoreConformance:
     @pytest.mark.parametrize("change", list(Change))
     def test_modify_of_an_entry_whose_ttl_is_over(self, store: Store, change: Change) -> None:
         """Between its ttl and its stale ttl an entry is there, but it is not changed."""
-        one = replace(draft(struct.pack(">Q", 1), codec=1), created_at=time.time() - 61, stale_ttl=40.0, timed=True)
+        one = replace(draft(struct.pack(">q", 1), codec=1), created_at=time.time() - 61, stale_ttl=40.0, timed=True)
         store.commit([commit(Mode.SET, draft=one)])
         times = TIMES.pack(7.0, 120.0)
         given = self.modification(change, delta=1, times=times, ttl=120.0, stamp_ttl=600.0)
@@ -295,19 +323,29 @@ class StoreConformance:
 
     def test_increase(self, store: Store) -> None:
         """A counter counts in place, up and down, and keeps its ttl."""
-        store.commit([commit(Mode.SET, draft=draft(struct.pack(">Q", 2**40), codec=1))])
+        store.commit([commit(Mode.SET, draft=draft(struct.pack(">q", 2**40), codec=1))])
         assert store.modify(self.modification(Change.INCREASE, delta=5)) == 2**40 + 5
         assert store.modify(self.modification(Change.INCREASE, delta=-6)) == 2**40 - 1
-        assert (store.read([ENTRY])[0][0] or b"").endswith(struct.pack(">Q", 2**40 - 1))
+        assert (store.read([ENTRY])[0][0] or b"").endswith(struct.pack(">q", 2**40 - 1))
         assert store.peek(ENTRY, STAMPS).ttl <= 60.0
 
-    def test_increase_is_exact_to_its_end(self, store: Store) -> None:
-        """A counter is exact up to 2**53 - 1, and refuses to leave its range."""
-        store.commit([commit(Mode.SET, draft=draft(struct.pack(">Q", 2**53 - 2), codec=1))])
-        assert store.modify(self.modification(Change.INCREASE, delta=1)) == 2**53 - 1
-        assert store.modify(self.modification(Change.INCREASE, delta=1)) is Unmodified.RANGE
-        assert store.modify(self.modification(Change.INCREASE, delta=-(2**53 - 1))) == 0
-        assert store.modify(self.modification(Change.INCREASE, delta=-1)) is Unmodified.RANGE
+    @pytest.mark.parametrize("sign", [1, -1])
+    def test_increase_is_exact_to_its_end(self, store: Store, sign: int) -> None:
+        """A counter is exact up to 2**53 - 1 and down to its negative, and refuses to leave its range."""
+        store.commit([commit(Mode.SET, draft=draft(struct.pack(">q", sign * (2**53 - 2)), codec=1))])
+        assert store.modify(self.modification(Change.INCREASE, delta=sign)) == sign * (2**53 - 1)
+        assert store.modify(self.modification(Change.INCREASE, delta=sign)) is Unmodified.RANGE
+        assert store.modify(self.modification(Change.INCREASE, delta=sign * (2**53 - 1))) is Unmodified.RANGE
+        assert (store.read([ENTRY])[0][0] or b"").endswith(struct.pack(">q", sign * (2**53 - 1)))
+
+    def test_increase_passes_zero(self, store: Store) -> None:
+        """A counter goes below zero and back, and at zero it is zero, not minus zero."""
+        store.commit([commit(Mode.SET, draft=draft(struct.pack(">q", 2), codec=1))])
+        counts = [store.modify(self.modification(Change.INCREASE, delta=delta)) for delta in (-3, 1, -(2**53 - 1))]
+        assert counts == [-1, 0, -(2**53 - 1)]
+        assert (store.read([ENTRY])[0][0] or b"").endswith(struct.pack(">q", -(2**53 - 1)))
+        assert store.modify(self.modification(Change.INCREASE, delta=2**53 - 1)) == 0
+        assert (store.read([ENTRY])[0][0] or b"").endswith(bytes(8))
 
     def test_increase_of_something_else(self, store: Store) -> None:
         """What is no counter is not counted."""
@@ -328,7 +366,7 @@ class StoreConformance:
     @pytest.mark.parametrize("change", list(Change))
     def test_modify_of_a_stale_entry(self, store: Store, change: Change) -> None:
         """A stale entry is not changed."""
-        store.commit([commit(Mode.SET, draft=draft(struct.pack(">Q", 1), codec=1))])
+        store.commit([commit(Mode.SET, draft=draft(struct.pack(">q", 1), codec=1))])
         before = store.read([ENTRY])[0]
         store.bump(STAMPS[:1], 600.0)
         times = TIMES.pack(7.0, 120.0)
@@ -338,7 +376,7 @@ class StoreConformance:
 
     def test_modify_under_another_identity(self, store: Store) -> None:
         """An entry of another server's is not changed."""
-        store.commit([commit(Mode.SET, identity=os.urandom(16), draft=draft(struct.pack(">Q", 1), codec=1))])
+        store.commit([commit(Mode.SET, identity=os.urandom(16), draft=draft(struct.pack(">q", 1), codec=1))])
         assert store.modify(self.modification(Change.INCREASE, delta=1)) is Unmodified.STALE
 
     def test_modify_with_other_tags(self, store: Store) -> None:

@@ -1,0 +1,235 @@
+"""What a set is held to: its own look, another key's (`looked_under`), or none at all (`computed=False`)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+from servers import Server, free_port
+from test_round_trips import Counter
+
+from unstale import AsyncCache, Cache, remembering
+from unstale.core.capture import recall
+from unstale.core.stamps import CLOSED
+from unstale.errors import ConfigurationError
+from unstale.events import Event, Failed, Refused, Why
+
+
+def elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call something as another process would: in a context of its own."""
+    return contextvars.Context().run(function, *arguments)
+
+
+SETS: dict[str, Callable[..., bool]] = {
+    "set": lambda cache, **held: cache.set("k", "new", tags=["t"], **held),
+    "set_many": lambda cache, **held: cache.set_many({"k": "new"}, tags=["t"], **held) == [],
+    "add": lambda cache, **held: cache.add("k", "new", tags=["t"], **held),
+}
+each_set = pytest.mark.parametrize("store", SETS.values(), ids=SETS)
+
+
+@each_set
+def test_what_is_not_computed_takes_what_stands(cache: Cache, store: Callable[..., bool]) -> None:
+    """A value that depends on nothing is stored, though its tag was invalidated since the look."""
+    cache.get("k", tags=["t"])
+    elsewhere(cache.invalidate, "t")
+    assert store(cache, computed=False)
+    assert cache.get("k", tags=["t"]) == "new"
+
+
+@each_set
+def test_what_is_computed_is_refused(cache: Cache, store: Callable[..., bool]) -> None:
+    """The same value, computed, is not."""
+    cache.get("k", tags=["t"])
+    elsewhere(cache.invalidate, "t")
+    assert not store(cache)
+    assert cache.get("k", tags=["t"]) is None
+
+
+@each_set
+def test_under_another_keys_look(cache: Cache, store: Callable[..., bool]) -> None:
+    """A value is held to the look at another key, where that saw all its stamps."""
+    look_at_all(cache, "other", ["t", "u"])
+    assert store(cache, looked_under="other")
+    assert cache.get("k", tags=["t"]) == "new"
+
+
+@each_set
+def test_under_another_keys_look_that_is_over(cache: Cache, store: Callable[..., bool], events: list[Event]) -> None:
+    """A tag that was invalidated since that look keeps the value from being stored."""
+    look_at_all(cache, "other", ["t"])
+    elsewhere(cache.invalidate, "t")
+    assert not store(cache, looked_under="other")
+    assert cache.get("k", tags=["t"]) is None
+    assert Refused("k", Why.STALE) in events
+
+
+@each_set
+def test_under_a_look_that_saw_other_tags(cache: Cache, store: Callable[..., bool], events: list[Event]) -> None:
+    """A tag that the other key's look did not see keeps the value from being stored, whoever saw it besides."""
+    look_at_all(cache, "other", ["u"])
+    cache.get("third", tags=["t"])
+    assert not store(cache, looked_under="other")
+    assert cache.get("k", tags=["t"]) is None
+    assert Refused("k", Why.UNSEEN) in events
+
+
+@each_set
+def test_under_a_look_that_never_was(cache: Cache, store: Callable[..., bool], events: list[Event]) -> None:
+    """Where the other key was not looked at, nothing is stored."""
+    assert not store(cache, looked_under="other")
+    assert Refused("k", Why.UNSEEN) in events
+
+
+def test_refused_sets_leave_nothing(cache: Cache) -> None:
+    """A set without the look it names removes what stood there, as every set that is refused."""
+    cache.set("k", "old", tags=["t"])
+    assert not cache.set("k", "new", tags=["t"], looked_under="other")
+    assert cache.get("k") is None
+
+
+def test_in_a_scope_the_other_key_is_the_scopes(cache: Cache) -> None:
+    """A scope's key is looked for in the scope."""
+    user = cache.scope("user", 42)
+    look_at_all(user, "other", [])
+    assert user.set("k", 1, looked_under="other")
+    assert not cache.set("k", 1, looked_under="other")
+
+
+def test_both_make_no_sense(cache: Cache) -> None:
+    """What depends on nothing has no look before it."""
+    with pytest.raises(ConfigurationError, match="looked_under"):
+        cache.set("k", 1, computed=False, looked_under="other")
+
+
+def test_sharing_a_root(cache: Cache) -> None:
+    """A key's root must have been seen, too: a clear since then would go unnoticed."""
+    cache.get("other", tags=["t"])
+    stored = {key: cache.set(key, 1, tags=["t"], looked_under="other") for key in map(str, range(100))}
+    roots = {key: cache._names.root_of(key.encode()) == cache._names.root_of(b"other") for key in stored}
+    assert stored == roots
+    assert {True, False} == set(roots.values())
+
+
+def look_at_all(cache: Cache, key: str, tags: list[str]) -> None:
+    """Look at a key's tags and at every root."""
+    cache.observe(key, tags=tags)
+
+
+def test_observe_creates_what_is_missing(cache: Cache) -> None:
+    """The stamps of the tags, of their ancestors and of all roots stand afterwards, and are what is remembered."""
+    cache.observe("page", tags=["user:42/orders"])
+    names = [cache._names.stamp(tag) for tag in ("user:42", "user:42/orders", *(f"*{number}" for number in range(16)))]
+    stamps, identity = cache._store.read(names)
+    assert [len(stamp or b"") for stamp in stamps] == [16] * 18
+    remembered = [recall(cache._space.serial, b"page", name, alone=True) for name in names]
+    assert remembered == [(stamp, identity) for stamp in stamps]
+
+
+def test_observe_keeps_what_stands(cache: Cache) -> None:
+    """What others have stored stays fresh."""
+    cache.set("k", 1, tags=["t"])
+    cache.observe("page", tags=["t"])
+    assert cache.get("k", tags=["t"]) == 1
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_any_key_may_be_set_afterwards(url: str, strict: bool) -> None:
+    """Keys of every root are stored under the look, in a request and outside, each time."""
+    with Cache.from_url(url, namespace="test", timeout=2.0) as cache, remembering() if strict else nullcontext():
+        cache.observe("page", tags=["t"])
+        assert all(cache.set(key, 1, tags=["t"], looked_under="page") for key in map(str, range(60)))
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("act", [lambda cache: cache.invalidate("t"), lambda cache: cache.clear()])
+def test_nothing_passes_a_later_invalidation(url: str, strict: bool, act: Callable[[Cache], Any]) -> None:
+    """What was invalidated after the look is not stored, by its tag or by any root."""
+    with Cache.from_url(url, namespace="test", timeout=2.0) as cache, remembering() if strict else nullcontext():
+        cache.observe("page", tags=["t"])
+        elsewhere(act, cache)
+        assert not any(cache.set(key, 1, tags=["t"], looked_under="page") for key in map(str, range(60)))
+
+
+def test_the_first_look_of_a_request_counts(cache: Cache) -> None:
+    """In a request a second look does not bring forward what was computed since the first."""
+    cache.observe("page", tags=["t"])
+    elsewhere(cache.invalidate, "t")
+    cache.observe("page", tags=["t"])
+    assert not cache.set("k", 1, tags=["t"], looked_under="page")
+
+
+def test_the_last_look_counts_outside(url: str) -> None:
+    """Outside a request the last look counts, else a thread that lives on could never store again."""
+    with Cache.from_url(url, namespace="test", timeout=2.0) as cache:
+        cache.observe("page", tags=["t"])
+        elsewhere(cache.invalidate, "t")
+        cache.observe("page", tags=["t"])
+        assert cache.set("k", 1, tags=["t"], looked_under="page")
+
+
+def test_a_loader_depends_on_what_it_observed(cache: Cache) -> None:
+    """What is computed under a look inside a loader goes into the loader's result, which is stale with it."""
+    cache.get_or_set("outer", lambda: cache.observe("page", tags=["t"]) or 1, tags=["u"])
+    assert cache.get("outer") == 1
+    cache.invalidate("t")
+    assert cache.get("outer") is None
+
+
+def test_closed_tags_are_refused(server: Server, events: list[Event]) -> None:
+    """A tag that is closed at the look keeps the value from being stored, also when it was opened since."""
+    with Cache.from_url(server.url, namespace="test", timeout=2.0, on_event=events.append) as cache, remembering():
+        with server.client as client:
+            client.zadd("test:s:{t}", {"owner": 4102444800})
+            cache.observe("page", tags=["t"])
+            client.delete("test:s:{t}")
+        assert not cache.set("k", 1, tags=["t"], looked_under="page")
+        assert Refused("k", Why.CLOSED) in events
+
+
+def test_observe_without_a_server(events: list[Event]) -> None:
+    """A dead server is survived and told, and nothing is stored under that look when it is back."""
+    port = free_port()
+    with Cache.from_url(f"redis://127.0.0.1:{port}/0", on_event=events.append, timeout=0.2) as cache, remembering():
+        cache.observe("page", tags=["t"])
+        assert [type(event) for event in events] == [Failed]
+        root = cache._names.root_of(b"page")
+        names = [cache._names.stamp("t"), root]
+        assert [recall(cache._space.serial, b"page", name) for name in names] == [(CLOSED, b"")] * 2
+
+
+def test_the_trips_of_a_look(server: Server) -> None:
+    """Two trips where stamps are missing, one where all stand."""
+    counter = Counter(server)
+    with Cache.from_url(server.url, namespace="test", timeout=2.0) as cache:
+        cache.ping()
+        assert counter.during(lambda: cache.observe("page", tags=["t"]))[0] == 2
+        assert counter.during(lambda: cache.observe("page", tags=["t"]))[0] == 1
+    counter.close()
+
+
+def test_async(url: str, events: list[Event]) -> None:
+    """An AsyncCache observes, and its sets are held to the same."""
+
+    async def scenario() -> list[bool]:
+        async with AsyncCache.from_url(url, namespace="test", timeout=2.0, on_event=events.append) as cache:
+            await cache.observe("page", tags=["t"])
+            stored = [
+                await cache.set("k", 1, tags=["t"], looked_under="page"),
+                await cache.add("new", 1, tags=["t"], looked_under="page"),
+                await cache.set("k", 1, tags=["u"], looked_under="page"),
+                await cache.set("k", 1, tags=["t"], looked_under="never"),
+            ]
+            await asyncio.create_task(cache.invalidate("t"), context=contextvars.Context())
+            return [
+                *stored,
+                await cache.set("k", 1, tags=["t"], looked_under="page"),
+                await cache.set("k", 1, tags=["t"], computed=False),
+            ]
+
+    assert asyncio.run(scenario()) == [True, True, False, False, False, True]
+    assert [event.why for event in events if isinstance(event, Refused)] == [Why.UNSEEN, Why.UNSEEN, Why.STALE]
