@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from servers import Server, binary_of
 
 from unstale import Cache, remembering
 from unstale.events import Event
+from unstale.options import make_keyspace
+from unstale.stores.memory import MemoryStore
 
 SERVERS = ("valkey", "redis")
 STORES = ("memory", *SERVERS)
@@ -66,6 +69,28 @@ def url(request: pytest.FixtureRequest, session_servers: Callable[[str], Server]
     with chosen.client as client:
         client.flushall()
     return chosen.url
+
+
+@pytest.fixture(params=STORES)
+def make(request: pytest.FixtureRequest, session_servers: Callable[[str], Server]) -> Iterator[Callable[..., Cache]]:
+    """Makes caches on one empty store of each kind, each as another process would have it."""
+    memory, made = MemoryStore(), []
+    server = None if request.param == "memory" else session_servers(request.param)
+    if server is not None:
+        with server.client as client:
+            client.flushall()
+
+    def make_one(**given: Any) -> Cache:
+        options: Any = {"namespace": "test", "timeout": 2.0, **given}
+        if server is None:
+            return Cache(memory, make_keyspace(options))
+        made.append(Cache.from_url(server.url, **options))
+        return made[-1]
+
+    with remembering():
+        yield make_one
+    for one in made:
+        one.close()
 
 
 @pytest.fixture

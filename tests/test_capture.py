@@ -416,21 +416,21 @@ def test_a_failed_opening_in_a_loader_keeps_it_from_being_stored(
 
 def test_what_was_loaded_under_a_closed_tag_is_no_ground(cache: Cache, store: Wobbly, events: list[Event]) -> None:
     """An inner value of a closed tag, which has no stamp to inherit, keeps the outer one from being stored."""
-    store.close_stamp(b"test:s:{a}", 60.0)
+    store.close_stamps([b"test:s:{a}"], b"another", 60.0)
     cache.get_or_set("outer", lambda: cache.get_or_set("inner", lambda: 1, tags=["a"]))
     assert events[-2:] == [Refused("inner", Why.CLOSED), Refused("outer", Why.UNAVAILABLE)]
 
 
 def test_a_look_at_a_closed_tag_in_a_loader(cache: Cache, store: Wobbly, events: list[Event]) -> None:
     """What a loader computes after a miss under a closed tag is not stored."""
-    store.close_stamp(b"test:s:{a}", 60.0)
+    store.close_stamps([b"test:s:{a}"], b"another", 60.0)
     cache.get_or_set("outer", lambda: cache.get("inner", tags=["a"]))
     assert events[-1] == Refused("outer", Why.UNAVAILABLE)
 
 
 def test_what_was_closed_at_the_look(cache: Cache, store: Wobbly, events: list[Event]) -> None:
     """What was looked for under a closed tag is not stored, though the tag is open by then."""
-    store.close_stamp(b"test:s:{a}", 60.0)
+    store.close_stamps([b"test:s:{a}"], b"another", 60.0)
     cache.get("k", tags=["a"])
     store._remove(b"test:s:{a}")
     assert cache.set("k", "old", tags=["a"]) is False

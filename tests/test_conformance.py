@@ -24,10 +24,6 @@ class TestMemoryStore(StoreConformance):
     def store(self) -> Store:
         return MemoryStore()
 
-    def close_stamp(self, store: Store, name: bytes) -> None:
-        assert isinstance(store, MemoryStore)
-        store.close_stamp(name, 60.0)
-
 
 class OnALoop:
     """An asyncio store's methods, each run to its end on a loop of the test's own."""
@@ -60,10 +56,6 @@ class OnServer(StoreConformance):
             store = open_store(server.url, StoreOptions(timeout=5.0))
             yield store
             store.close()
-
-    def close_stamp(self, store: Store, name: bytes) -> None:
-        self.client.delete(name)
-        self.client.zadd(name, {"owner": 4102444800})
 
 
 class AsyncOnServer(OnServer):

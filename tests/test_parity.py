@@ -13,7 +13,7 @@ from unstale.cached import AsyncCachedFunction, CachedFunction
 
 RENAMED = {"__enter__": "__aenter__", "__exit__": "__aexit__"}
 """Names that Python itself gives another form for asyncio."""
-NOT_AWAITED = {"__init__", "__repr__", "cached", "from_url", "inline", "key_for", "scope"}
+NOT_AWAITED = {"__init__", "__repr__", "cached", "from_url", "inline", "key_for", "scope", "strict"}
 """What waits for nothing."""
 LOADERS = {"get_or_set": "loader", "get_or_set_many": "load_missing", "refresh": "loader"}
 """Parameters whose annotations differ: the loader is `async def`."""
@@ -44,8 +44,10 @@ both = pytest.mark.parametrize(("sync", "asynchronous", "name"), [*PAIRS, *FUNCT
 
 def plain(annotation: object) -> str:
     """An annotation without what only asyncio adds."""
-    return re.sub(r"Coroutine\[Any, Any, (\w+)\]", r"\1", str(annotation)).replace(
-        "AsyncCachedFunction", "CachedFunction"
+    return (
+        re.sub(r"Coroutine\[Any, Any, (\w+)\]", r"\1", str(annotation))
+        .replace("AsyncCachedFunction", "CachedFunction")
+        .replace("AsyncIterator", "Iterator")
     )
 
 
@@ -100,7 +102,9 @@ def test_both_are_documented(sync: Any, asynchronous: Any, name: str) -> None:
     assert asynchronous.__doc__
 
 
-@pytest.mark.parametrize("option", ["namespace", "ttl", "timeout", "codec", "fence", "lease", "stamp_ttl", "beta"])
+@pytest.mark.parametrize(
+    "option", ["namespace", "ttl", "timeout", "codec", "fence", "lease", "stamp_ttl", "beta", "replica_lag"]
+)
 def test_options_are_checked_alike(option: str) -> None:
     """A mistake in an option is the same error from both."""
     raised = []

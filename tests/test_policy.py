@@ -113,7 +113,7 @@ def test_bad_ttl_of_a_call() -> None:
 
 def test_default_policy() -> None:
     """The defaults: five minutes fresh, stamps for a day, leases of ten seconds, tagged entries fenced, never stale."""
-    durations = {"ttl": 300.0, "stamp_ttl": 86400.0, "lease_seconds": 10.0, "stale_ttl": 0.0}
+    durations = {"ttl": 300.0, "stamp_ttl": 86400.0, "lease_seconds": 10.0, "stale_ttl": 0.0, "replica_lag": 0.0}
     assert dataclasses.asdict(Policy()) == {**durations, "fence": "tags", "beta": 0.0}
 
 

@@ -423,7 +423,7 @@ class MemoryMachine(StoreMachine):
         return self.memory
 
     def really_close(self, name: bytes) -> None:
-        self.memory.close_stamp(name, math.inf)
+        self.memory.close_stamps([name], b"another", math.inf)
 
     def really_put(self, name: bytes, data: bytes | None) -> None:
         self.memory._remove(name)
@@ -597,7 +597,7 @@ class CacheMachine(RuleBasedStateMachine):
                 self.store._remove(NAMES.stamp(what))
                 self.closed.pop(what, None)
             case "close":
-                self.store.close_stamp(NAMES.stamp(what), 50.0)
+                self.store.close_stamps([NAMES.stamp(what)], b"another", 50.0)
                 self.closed[what] = self.clock() + 50.0
             case "fail over":
                 self.store.identity = os.urandom(16)

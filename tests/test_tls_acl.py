@@ -259,6 +259,12 @@ COMMANDS = (
 and +select for a database other than 0. AUTH needs no permission; CLIENT SETINFO, which redis-py tries, may be denied.
 """
 
+CLOSING = ("time", "zadd", "zrange", "zrem", "zremrangebyscore", "pexpireat")
+"""What strict mode and `replica_lag` need besides:
+
+    +time +zadd +zrange +zrem +zremrangebyscore +pexpireat
+"""
+
 
 class Restricted:
     """A server with a user "app" that has some rights only."""
@@ -298,6 +304,28 @@ class Restricted:
                 self._make_room()
         return failed
 
+    def closing_fails(self) -> list[str]:
+        """What does not work for the user of strict mode, and of a cache whose loaders may lag."""
+        failed: list[str] = []
+
+        def hook(event: Event) -> None:
+            if isinstance(event, Failed):
+                failed.append(str(event.error))
+
+        with opened(self.url()) as cache, opened(self.url(), on_event=hook, replica_lag=0.01) as lagging:
+            try:
+                with cache.strict("user:1"):
+                    cache.get_or_set("k", lambda: "v", tags=["user:1"])
+                for _ in range(2):  # closed at first, then opened
+                    lagging.get_or_set("k", lambda: "v", tags=["user:1"])
+                    time.sleep(0.05)
+                lagging.invalidate("user:1")
+                with lagging.strict("user:1"):
+                    pass
+            except UnstaleError as error:
+                failed.append(str(error))
+        return failed
+
     def _fill_up(self) -> None:
         with self.server.client as client:
             client.config_set("maxmemory", 1)
@@ -326,6 +354,19 @@ def test_acl_each_command_is_needed(restricted: Restricted, command: str) -> Non
     """Without any one of them something fails, and says so."""
     restricted.allow(tuple(each for each in COMMANDS if each != command))
     assert restricted.fails() != []
+
+
+def test_acl_these_commands_suffice_for_closing(restricted: Restricted) -> None:
+    """With the documented commands strict mode works, and a cache whose loaders may lag."""
+    restricted.allow((*COMMANDS, *CLOSING))
+    assert restricted.closing_fails() == []
+
+
+@pytest.mark.parametrize("command", CLOSING)
+def test_acl_each_command_is_needed_for_closing(restricted: Restricted, command: str) -> None:
+    """Without any one of them something fails, and says so."""
+    restricted.allow(tuple(each for each in (*COMMANDS, *CLOSING) if each != command))
+    assert restricted.closing_fails() != []
 
 
 def test_acl_another_database(restricted: Restricted) -> None:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from unstale.cache import Cache
 from unstale.core.capture import carry, remembering
+from unstale.core.closing import Closing
 from unstale.errors import UnstaleError
 
 if TYPE_CHECKING:
     from unstale.aio import AsyncCache
 
-__all__ = ["AsyncCache", "Cache", "UnstaleError", "carry", "remembering"]
+__all__ = ["AsyncCache", "Cache", "Closing", "UnstaleError", "carry", "remembering"]
 __version__ = "0.1.0"
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack
 from weakref import WeakKeyDictionary
 
+from unstale.core import closing as closed
 from unstale.core import refresh, verbs
+from unstale.core.closing import Closing
 from unstale.core.keyspace import NOTHING, Look, assess, look
 from unstale.core.policy import DEFAULT, Duration, Ttl
 from unstale.core.ports import (
@@ -23,15 +26,17 @@ from unstale.core.ports import (
     Commit,
     Committed,
     Flight,
+    Heads,
     Mode,
     Modify,
     Opening,
     Peek,
     Reading,
+    Scanned,
     Unmodified,
 )
 from unstale.core.refresh import Fill, load_only
-from unstale.draw import chance
+from unstale.draw import chance, token
 from unstale.errors import LoaderError, StoreError
 from unstale.events import Invalidated
 from unstale.facade import Cold, Facade, Tags, TagsOfKey
@@ -66,11 +71,13 @@ class _AsyncIO:
     async def peek(self, entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes] = ()) -> Peek:
         return await self._store.peek(entry, stamp_names, remove)
 
-    async def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float) -> Opening:
+    async def open(
+        self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, lag: float = 0.0
+    ) -> Opening:
         """Open. One who is cancelled meanwhile does not keep the leases that he got: others would wait for nothing."""
         if not claims:
-            return await self._store.open(claims, missing, stamp_ttl)
-        opening = self._begun(self._store.open(claims, missing, stamp_ttl))
+            return await self._store.open(claims, missing, stamp_ttl, lag)
+        opening = self._begun(self._store.open(claims, missing, stamp_ttl, lag))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -110,12 +117,40 @@ class _AsyncIO:
         """Release, to the end."""
         await asyncio.shield(self._begun(self._store.release(held)))
 
-    async def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False) -> list[Bumped]:
+    async def bump(
+        self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False, lag: float = 0.0
+    ) -> list[Bumped]:
         """Bump, to the end: an invalidation that was asked for is better done."""
-        return await asyncio.shield(self._begun(self._store.bump(stamp_names, stamp_ttl, soft=soft)))
+        return await asyncio.shield(self._begun(self._store.bump(stamp_names, stamp_ttl, soft=soft, lag=lag)))
+
+    async def close_stamps(self, stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float = 0.0) -> None:
+        """Close. One who is cancelled meanwhile has begun nothing: what was closed for him is completed."""
+        closing = self._begun(self._store.close_stamps(stamp_names, owner, seconds, keep))
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            closing.add_done_callback(lambda _: self._begun(self._store.complete(stamp_names, owner, keep)))
+            raise
+
+    async def complete(
+        self, stamp_names: Sequence[bytes], owner: bytes, keep: float = 0.0, lag: float = 0.0
+    ) -> list[Bumped]:
+        """Complete, to the end: until then nobody's values are stored."""
+        return await asyncio.shield(self._begun(self._store.complete(stamp_names, owner, keep, lag)))
 
     async def modify(self, modify: Modify) -> int | Unmodified:
         return await self._store.modify(modify)
+
+    async def heads(
+        self, names: Sequence[bytes], size: int, stamp_names: Sequence[bytes] = (), remove: Sequence[bytes] = ()
+    ) -> Heads:
+        return await self._store.heads(names, size, stamp_names, remove)
+
+    async def scan(self, cursor: int, match: bytes, count: int) -> Scanned:
+        return await self._store.scan(cursor, match, count)
+
+    async def remove(self, names: Sequence[bytes]) -> int:
+        return await self._store.remove(names)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -452,12 +487,46 @@ class AsyncCache(Facade):
         """
         return await verbs.delete(self._io, self._space, self._target(key, tags))
 
+    async def delete_many(self, keys: Iterable[str], *, tags: TagsOfKey = ()) -> int:
+        """Remove entries and stop whoever is filling them from storing, all at one moment; how many were fresh.
+
+        One trip (two where entries record tags that were not said). Raises StoreError: they may still be there.
+        """
+        targets = self._targets(keys, tags)
+        return await verbs.delete_many(self._io, self._space, targets) if targets else 0
+
     async def invalidate(self, *tags: str, soft: bool = False) -> Invalidated:
         """Make every entry that carries one of these tags stale: one small write a tag. See `Cache.invalidate`.
 
         One who is cancelled, or times out, does not know whether it has taken effect: call it again.
         """
         return await verbs.invalidate(self._io, self._space, self._tag_names(tags), soft=soft)
+
+    async def begin_strict(self, *tags: str, limit: Duration = 60) -> Closing:
+        """Close tags before a transaction commits. See `Cache.begin_strict`.
+
+        One who is cancelled has begun nothing.
+        """
+        names, seconds = self._tag_names(tags), self._limit_seconds(limit)
+        return await closed.begin(self._io, self._space, names, token(), seconds)
+
+    async def complete(self, closing: Closing) -> Invalidated:
+        """End a strict write, after its COMMIT or its rollback. See `Cache.complete`."""
+        return await closed.complete(self._io, self._space, self._closing(closing))
+
+    @asynccontextmanager
+    async def strict(self, *tags: str, limit: Duration = 60) -> AsyncIterator[Closing]:
+        """Close tags while a block writes what they are for. See `Cache.strict`."""
+        closing = await self.begin_strict(*tags, limit=limit)
+        try:
+            yield closing
+        except BaseException as error:
+            try:
+                await self.complete(closing)
+            except StoreError as failed:
+                self._not_completed(error, failed)
+            raise
+        await self.complete(closing)
 
     async def clear(self, *, over: Duration = 0) -> Invalidated:
         """Make every entry of this cache stale, at once or spread over seconds. See `Cache.clear`."""

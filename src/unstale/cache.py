@@ -7,16 +7,19 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack
 
+from unstale.core import closing as closed
 from unstale.core import refresh, verbs
+from unstale.core.closing import Closing
 from unstale.core.keyspace import NOTHING, Look, assess, look
 from unstale.core.policy import DEFAULT, Duration, Ttl
 from unstale.core.ports import Flight, Store
 from unstale.core.refresh import Fill, load_only
-from unstale.draw import chance
+from unstale.draw import chance, token
 from unstale.errors import LoaderError, StoreError
 from unstale.events import Invalidated
 from unstale.facade import Cold, Facade, Tags, TagsOfKey
@@ -527,6 +530,14 @@ class Cache(Facade):
         """
         return _run(verbs.delete(self._io, self._space, self._target(key, tags)))
 
+    def delete_many(self, keys: Iterable[str], *, tags: TagsOfKey = ()) -> int:
+        """Remove entries and stop whoever is filling them from storing, all at one moment; how many were fresh.
+
+        One trip (two where entries record tags that were not said). Raises StoreError: they may still be there.
+        """
+        targets = self._targets(keys, tags)
+        return _run(verbs.delete_many(self._io, self._space, targets)) if targets else 0
+
     def invalidate(self, *tags: str, soft: bool = False) -> Invalidated:
         """Make every entry that carries one of these tags stale, whoever stored it: one small write a tag, one trip.
 
@@ -545,6 +556,76 @@ class Cache(Facade):
             StoreError: it has not taken effect, or nobody knows. Call it again.
         """
         return _run(verbs.invalidate(self._io, self._space, self._tag_names(tags), soft=soft))
+
+    def begin_strict(self, *tags: str, limit: Duration = 60) -> Closing:
+        """Close tags before a transaction commits, so that no reader is served anything older than its commit.
+
+        From here until `complete` whoever reads these tags loads for himself, and nothing is stored: reads are never
+        older than what is visible in the database, as long as all who write these tags are strict and the server
+        loses no closed stamp (by eviction, a flush, or a failover without WAIT); what `invalidate` promises holds
+        even then. Usually `strict` is simpler.
+
+        Args:
+            tags: the tags, as for `invalidate`.
+            limit: seconds after which the tags open without `complete`, as when this process dies. The transaction
+                must have ended by then. With `replica_lag` that much later.
+
+        Returns:
+            What `complete` needs, plain data: it may be kept in an outbox, and completed by another process.
+
+        Raises:
+            StoreError: the tags are not closed, or nobody knows: do not commit. What was closed opens by itself.
+            InvalidDurationError: the limit is not above zero.
+        """
+        names, seconds = self._tag_names(tags), self._limit_seconds(limit)
+        return _run(closed.begin(self._io, self._space, names, token(), seconds))
+
+    def complete(self, closing: Closing) -> Invalidated:
+        """End a strict write, after its COMMIT or its rollback. It may be called again, and from any process.
+
+        A tag opens with the last of those who closed it (with `replica_lag` that much later). What was cached under it
+        before is stale.
+
+        Args:
+            closing: what `begin_strict` returned, or the same made again: `Closing(tags, owner)`. Its tags are whole
+                names, also on a scope.
+
+        Returns:
+            What was done, once it has taken effect.
+
+        Raises:
+            StoreError: the tags are still closed, or nobody knows. Call it again; else they open at their deadline.
+            ConfigurationError, InvalidTagError: this is no closing.
+        """
+        return _run(closed.complete(self._io, self._space, self._closing(closing)))
+
+    @contextmanager
+    def strict(self, *tags: str, limit: Duration = 60) -> Iterator[Closing]:
+        """Close tags while a block writes what they are for: begin before it, complete after it, also when it raises.
+
+            with cache.strict("user:42"), transaction.atomic(): ...
+
+        The COMMIT must be inside. See `begin_strict`.
+
+        Args:
+            tags: the tags, as for `invalidate`.
+            limit: seconds that the block may take at the most.
+
+        Raises:
+            StoreError: before the block, which then does not run: the tags could not be closed. After it: they could
+                not be opened; what was committed stays so, and they open at their deadline. Where the block has raised,
+                its own error passes instead, with a note.
+        """
+        closing = self.begin_strict(*tags, limit=limit)
+        try:
+            yield closing
+        except BaseException as error:
+            try:
+                self.complete(closing)
+            except StoreError as failed:
+                self._not_completed(error, failed)
+            raise
+        self.complete(closing)
 
     def clear(self, *, over: Duration = 0) -> Invalidated:
         """Make every entry of this cache (of this scope, on a scope) stale, at a cost that does not grow with them.

@@ -6,11 +6,13 @@ fresh; what is out of the ordinary goes to the core.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
 from typing import Any, Final, Self, TypeAlias, cast
 
 from unstale.core import capture, codecs
+from unstale.core.closing import Closing
 from unstale.core.freshness import fresh_payload
 from unstale.core.keys import Plan, TagSet, check_tag, key_bytes, quote_part, root_tag
 from unstale.core.keyspace import NOTHING, Keyspace, Snapshot, Target
@@ -33,6 +35,7 @@ from unstale.events import Failed, Hit
 Tags: TypeAlias = Sequence[str]
 TagsOfKey: TypeAlias = "Tags | Callable[[str], Tags]"
 
+_OWNER: Final = re.compile("[0-9a-f]{32}")
 _ALL_TIMES: Final = Struct(">dfff")
 """Created at, ttl, stale ttl, load seconds: from TIMES_AT on."""
 
@@ -214,6 +217,25 @@ class Facade:
         if over is None or self._prefix:
             raise ConfigurationError("over needs a limit, and a whole cache: a scope is one tag, cleared at once.")
         return seconds(over, "over")
+
+    def _limit_seconds(self, limit: Duration) -> float:
+        """How long a strict write's tags stay closed at the most."""
+        if limit is None:
+            raise ConfigurationError("limit needs seconds: after them the tags of a writer that died are open again.")
+        return seconds(limit, "limit")
+
+    def _closing(self, closing: Closing) -> Closing:
+        """A closing as it was begun, also if it was made again from plain data in another process."""
+        given: tuple[Any, Any] = closing
+        tags, owner = given
+        if not isinstance(tags, tuple | list) or not tags or not isinstance(owner, str) or not _OWNER.fullmatch(owner):
+            raise ConfigurationError("A Closing has the tags and the owner that begin_strict returned, unchanged.")
+        return Closing(tuple(check_tag(tag) for tag in tags), owner)
+
+    def _not_completed(self, error: BaseException, failed: StoreError) -> None:
+        """A strict block has failed, and so has its completion: its own error counts, and says so."""
+        error.add_note(f"Its tags stay closed until their deadline: {type(failed).__name__}.")
+        self._space.fail(Failed("complete", "", failed))
 
     def _check_step(self, delta: int, initial: int | None) -> None:
         if type(delta) is not int or abs(delta) > codecs.MAX_COUNTER:

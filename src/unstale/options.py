@@ -41,6 +41,10 @@ class CacheOptions(TypedDict, total=False):
             snapshot cannot bring them back; "all" binds every entry. "tags".
         lease: seconds that a loader may take before another may try, where the last load's time is not known. 10.
         stamp_ttl: seconds that a stamp lives at least; entries that live longer prolong theirs. 86400.
+        replica_lag: seconds (or a timedelta) by which the loaders may read behind the database's primary, at the most,
+            because they read a replica of it. Nothing that was loaded so soon after an invalidation is stored: the tag
+            is closed for so long, and so is one whose stamp is missing (new, evicted, flushed). Soft invalidations are
+            hard ones. The same for all who share a namespace. 0: loaders read the primary.
         on_event: called with each event (`unstale.events`). None.
     """
 
@@ -58,6 +62,7 @@ class CacheOptions(TypedDict, total=False):
     fence: str
     lease: Duration
     stamp_ttl: Duration
+    replica_lag: Duration
     on_event: Hook | None
 
 
@@ -102,6 +107,7 @@ def make_keyspace(options: CacheOptions) -> Keyspace:
         fence=options.get("fence", "tags"),
         stale_ttl=stale_seconds(options.get("stale_ttl", 0.0)),
         beta=options.get("beta", 0.0),
+        replica_lag=stale_seconds(options.get("replica_lag", 0.0), "replica_lag"),
     )
     on_event = options.get("on_event")
     namespace = options.get("namespace", "unstale")

@@ -155,7 +155,8 @@ async def _claim(io: IO, space: Keyspace, looks: list[Look], lease_seconds: floa
         return held, []
     missing = sorted({tag for seen in looks for tag in seen.missing()})
     claims = [claim_of(space, seen, lease_seconds) for seen in looks]
-    opening = await io.open(claims, [space.names.stamp(tag) for tag in missing], space.policy.stamp_ttl)
+    names = [space.names.stamp(tag) for tag in missing]
+    opening = await io.open(claims, names, space.policy.stamp_ttl, space.policy.replica_lag)
     created = dict(zip(missing, opening.stamps, strict=True))
     unwanted: list[tuple[bytes, bytes]] = []
     others: list[Look] = []

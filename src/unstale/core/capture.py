@@ -212,6 +212,14 @@ def forget(owner: int, names: Iterable[bytes]) -> None:
                 own.keys[whose, key] = {name: seen for name, seen in looks.items() if name not in gone}
 
 
+def lapse(owner: int) -> None:
+    """Forget all looks of this context outside `remembering()`: what it computed for is over (a request has ended)."""
+    memory = _remembered.get()
+    if memory is not None and not memory.strict and memory.keys:
+        own = _apart(memory)
+        own.keys = {key: looks for key, looks in own.keys.items() if key[0] != owner}
+
+
 @contextmanager
 def remembering() -> Iterator[None]:
     """Bound what `get` remembers for `set`: wrap a request or a job in it.

@@ -58,13 +58,13 @@ def seconds(duration: Duration, name: str = "ttl") -> float:
     return value
 
 
-def stale_seconds(duration: Duration) -> float:
-    """A stale ttl in seconds: 0 for none; it has a limit, unlike a ttl."""
+def stale_seconds(duration: Duration, name: str = "stale_ttl") -> float:
+    """A stale ttl, or another duration of this kind, in seconds: 0 for none; it has a limit, unlike a ttl."""
     if duration == 0 and not isinstance(duration, bool):
         return 0.0
     if duration is None:
-        raise InvalidDurationError("stale_ttl needs a limit: seconds or a timedelta; 0 for none.")
-    return seconds(duration, "stale_ttl")
+        raise InvalidDurationError(f"{name} needs a limit: seconds or a timedelta; 0 for none.")
+    return seconds(duration, name)
 
 
 def _shown(given: object) -> str:
@@ -86,6 +86,7 @@ class Policy:
         fence: "tags": entries with tags are bound to the server's identity; "all": every entry is.
         stale_ttl: more seconds that a value may be served stale while it is loaded anew, where a call says nothing.
         beta: how eagerly a value is loaded anew before its ttl is over (XFetch); 0 for never, 1 as in its paper.
+        replica_lag: how far behind the database's primary the loaders may read; 0 where they read the primary.
     """
 
     ttl: float = 300.0
@@ -94,6 +95,7 @@ class Policy:
     fence: str = "tags"
     stale_ttl: float = 0.0
     beta: float = 0.0
+    replica_lag: float = 0.0
 
     def __post_init__(self) -> None:
         """Check what the caller chose."""
@@ -117,6 +119,11 @@ class Policy:
     def stamp_ttl_for(self, ttl: float) -> float:
         """How long the stamps of an entry must live: longer than the entry itself."""
         return max(self.stamp_ttl, ttl + 60.0)
+
+    @property
+    def keep_closed(self) -> float:
+        """Seconds that a closed stamp outlives its deadlines: where loaders may lag, a missing one is closed anew."""
+        return self.stamp_ttl if self.replica_lag else 0.0
 
     def lease_for(self, load_seconds: float | None) -> float:
         """How long a lease lasts: four times the last load, from 1 s to 60 s; `lease_seconds` where none is known.

@@ -19,6 +19,9 @@ from unstale.core.stamps import Observed
 PEEK_BYTES = 16384
 """How much of an entry `peek` fetches: more than the head of any entry (the longest key, the most and longest tags)."""
 
+HEAD_BYTES = 1024
+"""How much of each entry is read where many are: more than most heads."""
+
 Reading: TypeAlias = "tuple[list[bytes | None], bytes]"
 """What was read under some names, in order, and the identity of the server that answered. A tuple: the hit path's."""
 
@@ -36,6 +39,34 @@ class Peek(NamedTuple):
     head: bytes | None
     ttl: float
     stamps: list[Observed]
+    identity: bytes
+
+
+class Heads(NamedTuple):
+    """The beginnings of many entries and some stamps, read in one trip.
+
+    Attributes:
+        heads: the entries' first bytes; None where there is no entry.
+        stamps: what stands under the stamps' names.
+        identity: of the server that answered.
+    """
+
+    heads: list[bytes | None]
+    stamps: list[Observed]
+    identity: bytes
+
+
+class Scanned(NamedTuple):
+    """A part of a scan.
+
+    Attributes:
+        cursor: where the scan goes on; 0 at its end.
+        names: those that matched; some may come again in a later part.
+        identity: of the server that answered: a cursor means nothing to another.
+    """
+
+    cursor: int
+    names: list[bytes]
     identity: bytes
 
 
@@ -216,8 +247,12 @@ class Store(Protocol):
     def peek(self, entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes] = ()) -> Peek:
         """Read an entry's beginning and some stamps; then remove the names in `remove`, in one command."""
 
-    def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float) -> Opening:
-        """Try to take a lease for each claim, create the stamps that are missing, and look at the entries again."""
+    def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, lag: float = 0.0) -> Opening:
+        """Try to take a lease for each claim, create the stamps that are missing, and look at the entries again.
+
+        With a `lag` (seconds) a missing stamp is closed for so long instead, and a closed one whose deadlines are over
+        is created anew.
+        """
 
     def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """Store drafts, each under its own conditions."""
@@ -225,11 +260,44 @@ class Store(Protocol):
     def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
         """Give leases back, each by its name and token, if they are still held with these."""
 
-    def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False) -> list[Bumped]:
-        """Give each stamp that is there a new value (`soft`: a new soft half). It has taken effect on return."""
+    def bump(
+        self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False, lag: float = 0.0
+    ) -> list[Bumped]:
+        """Give each stamp that is there a new value (`soft`: a new soft half). It has taken effect on return.
+
+        With a `lag` (seconds) each that is there, closed ones too, is closed from now for at least so long instead.
+        """
+
+    def close_stamps(self, stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float = 0.0) -> None:
+        """Close stamps for an owner, there or not, for at least so many seconds from now. All of them, or it raises.
+
+        Args:
+            stamp_names: which.
+            owner: the same at every attempt: an earlier one that arrives late changes nothing while it is closed.
+            seconds: until the owner's deadline; nobody else's is shortened.
+            keep: seconds that a closed stamp stays in its place after its last deadline, for `open` with a lag.
+        """
+
+    def complete(self, stamp_names: Sequence[bytes], owner: bytes, keep: float = 0.0, lag: float = 0.0) -> list[Bumped]:
+        """Take an owner away. A stamp that then has none, and one that is open by now, is removed.
+
+        With a `lag` (seconds) each that was there is closed from now for at least so long instead. CHANGED where the
+        owner was found or the stamp was open, CLOSED where only others own it.
+        """
 
     def modify(self, modify: Modify) -> int | Unmodified:
         """Change a fresh entry in place; for INCREASE the new count, for TOUCH 0."""
+
+    def heads(
+        self, names: Sequence[bytes], size: int, stamp_names: Sequence[bytes] = (), remove: Sequence[bytes] = ()
+    ) -> Heads:
+        """Read the first `size` bytes of entries and some stamps; then remove the names in `remove`, in one command."""
+
+    def scan(self, cursor: int, match: bytes, count: int) -> Scanned:
+        """Go on with a scan for names that match a glob; it begins with 0, and looks at about `count` names."""
+
+    def remove(self, names: Sequence[bytes]) -> int:
+        """Remove names, in one command; how many were there."""
 
     def ping(self) -> None:
         """Reach the server, and check that it is a primary."""
@@ -247,7 +315,9 @@ class Trips(Protocol):
     async def peek(self, entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes] = ()) -> Peek:
         """See Store."""
 
-    async def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float) -> Opening:
+    async def open(
+        self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, lag: float = 0.0
+    ) -> Opening:
         """See Store."""
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
@@ -256,10 +326,31 @@ class Trips(Protocol):
     async def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
         """See Store."""
 
-    async def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False) -> list[Bumped]:
+    async def bump(
+        self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False, lag: float = 0.0
+    ) -> list[Bumped]:
+        """See Store."""
+
+    async def close_stamps(self, stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float = 0.0) -> None:
+        """See Store."""
+
+    async def complete(
+        self, stamp_names: Sequence[bytes], owner: bytes, keep: float = 0.0, lag: float = 0.0
+    ) -> list[Bumped]:
         """See Store."""
 
     async def modify(self, modify: Modify) -> int | Unmodified:
+        """See Store."""
+
+    async def heads(
+        self, names: Sequence[bytes], size: int, stamp_names: Sequence[bytes] = (), remove: Sequence[bytes] = ()
+    ) -> Heads:
+        """See Store."""
+
+    async def scan(self, cursor: int, match: bytes, count: int) -> Scanned:
+        """See Store."""
+
+    async def remove(self, names: Sequence[bytes]) -> int:
         """See Store."""
 
 

@@ -127,7 +127,9 @@ async def refresh(io: IO, space: Keyspace, seen: Look, fill: Fill) -> Any:
             value = NOTHING if fill.anew else serve(space, seen)
             if value is not NOTHING:
                 return value
-            flight = seen.flight() if io.monotonic() < wait_until else None
+            # What has no stamp after another's approach is closed (or the store failed): nobody waits there, so that
+            # n readers do not look n times each.
+            flight = seen.flight() if io.monotonic() < wait_until and not seen.missing() else None
     except StoreError as error:
         space.fail(Failed(VERB, seen.target.key, error))
         return await load_only(io, space, fill.loader, None)
@@ -284,7 +286,8 @@ class _Attempt(NamedTuple):
 async def _attempt(io: IO, space: Keyspace, seen: Look, lease_seconds: float) -> _Attempt:
     missing = seen.missing()
     claim = claim_of(space, seen, lease_seconds)
-    opening = await io.open([claim], [space.names.stamp(tag) for tag in missing], space.policy.stamp_ttl)
+    names = [space.names.stamp(tag) for tag in missing]
+    opening = await io.open([claim], names, space.policy.stamp_ttl, space.policy.replica_lag)
     [claimed] = opening.claimed
     observation = observe_all(seen, dict(zip(missing, opening.stamps, strict=True)))
     same_server = is_same_server(space, seen, opening)

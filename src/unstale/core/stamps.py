@@ -1,7 +1,8 @@
 """A tag's stamp: what it can be, and when two are equal.
 
 Open: 16 random bytes, a hard half and a soft half. Missing: no value at all; equals nothing, not even missing.
-Closed: the tag is in flux (another Redis type stands in the stamp's place); equals nothing either.
+Closed: the tag is in flux; equals nothing either. In the stamp's place stands another Redis type, a sorted set of its
+owners with their deadlines: neither a fill nor a plain invalidation can put a string there. Owners or time open it.
 No clock and no counter: clocks differ between hosts and counters restart after an eviction; both bring old values back.
 """
 
@@ -15,6 +16,10 @@ STAMP_SIZE: Final = 16
 
 HARD_SIZE: Final = 8
 """Bytes of its hard half, which every invalidation changes; the rest is the soft half."""
+
+
+LAG: Final = b"lag"
+"""The owner for `replica_lag`, one for all: only the later of two deadlines counts, and no completion removes it."""
 
 
 class _Closed(Enum):

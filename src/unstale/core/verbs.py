@@ -12,7 +12,7 @@ from unstale.core.freshness import Fresh, names_blob
 from unstale.core.keys import ROOT_MARK, TagSet, root_tag
 from unstale.core.keyspace import NOTHING, Keyspace, Look, Snapshot, Target, assess_all, look_at_head, serve
 from unstale.core.layout import TIMES
-from unstale.core.ports import IO, Bumped, Change, Commit, Committed, Mode, Modify, Outcome, Unmodified
+from unstale.core.ports import HEAD_BYTES, IO, Bumped, Change, Commit, Committed, Mode, Modify, Outcome, Unmodified
 from unstale.core.refresh import WHY_OF, report
 from unstale.core.stamps import Observed
 from unstale.core.stamps import observe as observed
@@ -46,7 +46,8 @@ async def _create(io: IO, space: Keyspace, missing: Sequence[str], identity: byt
     """Create the stamps of tags that a look at a server found missing."""
     if not missing:
         return {}
-    opening = await io.open((), [space.names.stamp(tag) for tag in missing], space.policy.stamp_ttl)
+    names = [space.names.stamp(tag) for tag in missing]
+    opening = await io.open((), names, space.policy.stamp_ttl, space.policy.replica_lag)
     if opening.identity != identity:  # two servers: nothing can be said of what was seen
         return dict.fromkeys(missing)
     return dict(zip(missing, opening.stamps, strict=True))
@@ -211,12 +212,16 @@ def draft_commit(  # noqa: PLR0913 - a set's arguments
 
 
 async def _with_stamps(io: IO, space: Keyspace, commits: Sequence[Commit]) -> list[Commit | Why]:
-    """What is signed needs its stamps before it is sent: where they are unknown, take those that stand, in one trip."""
+    """What is signed needs its stamps before it is sent: where they are unknown, take those that stand, in one trip.
+
+    So does everything where loaders may lag: the store would create a missing stamp open, though it is to be closed.
+    """
+    lag = space.policy.replica_lag
     unknown = sorted(
         {
             name
             for one in commits
-            if one.draft.signer is not None
+            if lag or one.draft.signer is not None
             for name, stamp in zip(one.stamp_names, one.observed, strict=True)
             if stamp is None
         }
@@ -224,14 +229,14 @@ async def _with_stamps(io: IO, space: Keyspace, commits: Sequence[Commit]) -> li
     if not unknown:
         return list(commits)
     try:
-        opening = await io.open((), unknown, space.policy.stamp_ttl)
+        opening = await io.open((), unknown, space.policy.stamp_ttl, lag)
     except StoreFullError:  # as an unsigned set: what was to be replaced goes
         for one in commits:
             if one.mode is Mode.SET:
                 await io.peek(one.entry, one.stamp_names, (one.entry, one.lease))
         raise
     found = dict(zip(unknown, opening.stamps, strict=True))
-    return [_completed(one, found, opening.identity) if one.draft.signer is not None else one for one in commits]
+    return [_completed(one, found, opening.identity) if lag or one.draft.signer is not None else one for one in commits]
 
 
 def _completed(one: Commit, found: dict[bytes, Observed], identity: bytes) -> Commit | Why:
@@ -352,6 +357,26 @@ async def delete(io: IO, space: Keyspace, target: Target) -> bool:
     return isinstance(seen.verdict, Fresh)
 
 
+async def delete_many(io: IO, space: Keyspace, targets: Sequence[Target]) -> int:
+    """Remove entries and leases, all in one command; how many fresh entries were there.
+
+    An entry with other tags than expected may have a longer head than is read: then it is not counted.
+    """
+    plans = [(target, space.expected(target.raw, target.declared)) for target in targets]
+    names = [space.names.read_names(target.raw, expected, target.declared.home) for target, expected in plans]
+    size = max(HEAD_BYTES, *(tags.names_at + len(names_blob(tags, target.raw)) for target, tags in plans))
+    stamp_names = list(dict.fromkeys(name for each in names for name in each[1:]))
+    leases = [space.names.lease(each[0]) for each in names]
+    found = await io.heads([each[0] for each in names], size, stamp_names, [*(each[0] for each in names), *leases])
+    stamps = dict(zip(stamp_names, found.stamps, strict=True))
+    snapshots = [
+        Snapshot(head, [stamps[name] for name in each[1:]], found.identity)
+        for head, each in zip(found.heads, names, strict=True)
+    ]
+    seen = await assess_all(io, space, [(*plan, shot) for plan, shot in zip(plans, snapshots, strict=True)])
+    return sum(isinstance(one.verdict, Fresh) for one in seen)
+
+
 async def has_key(io: IO, space: Keyspace, target: Target) -> bool:
     """Whether there is a fresh entry."""
     seen, _ = await look_at_head(io, space, target)
@@ -461,7 +486,8 @@ async def invalidate(io: IO, space: Keyspace, tags: Sequence[str], *, soft: bool
         io: the world.
         space: the cache's.
         tags: which, complete with the scope's name.
-        soft: make them soft-stale only: they may be served while they are loaded anew.
+        soft: make them soft-stale only: they may be served while they are loaded anew. Not where loaders may lag: what
+            is loaded anew at once could be the old value, stored as fresh. There it is as an invalidation without it.
 
     Returns:
         When it has taken effect.
@@ -470,9 +496,11 @@ async def invalidate(io: IO, space: Keyspace, tags: Sequence[str], *, soft: bool
         StoreError: it has not (or nobody knows): call it again.
     """
     names = [space.names.stamp(tag) for tag in tags]
+    lag = space.policy.replica_lag
+    soft = soft and not lag
     if not soft:
         capture.forget(space.serial, names)
-    bumped = await io.bump(names, space.policy.stamp_ttl, soft=soft)
+    bumped = await io.bump(names, space.policy.stamp_ttl, soft=soft, lag=lag)
     event = Invalidated(tuple(tags), sum(one is Bumped.CHANGED for one in bumped))
     if space.emit is not None:
         space.emit(event)

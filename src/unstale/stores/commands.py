@@ -26,15 +26,17 @@ from unstale.core.ports import (
     Claimed,
     Commit,
     Committed,
+    Heads,
     Mode,
     Modify,
     Opening,
     Outcome,
     Peek,
     Reading,
+    Scanned,
     Unmodified,
 )
-from unstale.core.stamps import CLOSED, HARD_SIZE, STAMP_SIZE, Observed, observe
+from unstale.core.stamps import CLOSED, HARD_SIZE, LAG, STAMP_SIZE, Observed, observe
 from unstale.errors import (
     NotPrimaryError,
     StoreAuthError,
@@ -43,7 +45,18 @@ from unstale.errors import (
     StoreRefusedError,
     StoreUnavailableError,
 )
-from unstale.stores.scripts import BY_DIGEST, COMMIT, MODIFY, RELEASE, SOFTEN, UNLINK_OPEN, Script
+from unstale.stores.scripts import (
+    BY_DIGEST,
+    CLOSE,
+    COMMIT,
+    COMPLETE,
+    MODIFY,
+    OPEN,
+    RELEASE,
+    SOFTEN,
+    UNLINK_OPEN,
+    Script,
+)
 
 T = TypeVar("T")
 Command: TypeAlias = "tuple[Any, ...]"
@@ -194,6 +207,38 @@ def peek(entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes]) ->
     return Trip(commands, parse)
 
 
+def heads(names: Sequence[bytes], size: int, stamp_names: Sequence[bytes], remove: Sequence[bytes]) -> Trip[Heads]:
+    """GETRANGE of each entry; MGET of the stamps and UNLINK where there are any."""
+    commands: list[Command] = [(b"GETRANGE", name, b"0", b"%d" % (size - 1)) for name in names]
+    if stamp_names:
+        commands.append((b"MGET", *stamp_names))
+    if remove:
+        commands.append((b"UNLINK", *remove))
+
+    def parse(replies: list[Any], identity: bytes) -> Heads:
+        if remove:
+            checked(replies[-1])
+        stamps = checked(replies[len(names)]) if stamp_names else []
+        return Heads([_string(reply) for reply in replies[: len(names)]], [observe(one) for one in stamps], identity)
+
+    return Trip(commands, parse)
+
+
+def scan(cursor: int, match: bytes, count: int) -> Trip[Scanned]:
+    """SCAN."""
+
+    def parse(replies: list[Any], identity: bytes) -> Scanned:
+        following, names = checked(replies[0])
+        return Scanned(int(following), list(names), identity)
+
+    return Trip([(b"SCAN", b"%d" % cursor, b"MATCH", match, b"COUNT", b"%d" % count)], parse)
+
+
+def remove(names: Sequence[bytes]) -> Trip[int]:
+    """UNLINK."""
+    return Trip([(b"UNLINK", *names)], lambda replies, _: int(checked(replies[0])))
+
+
 def _string(reply: Any) -> bytes | None:
     """What GETRANGE found: nothing and something that is not a string are the same to us."""
     if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("WRONGTYPE"):
@@ -201,22 +246,33 @@ def _string(reply: Any) -> bytes | None:
     return checked(reply) or None
 
 
-def open_(claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float) -> Trip[Opening]:
-    """For each claim SET NX GET of the lease; SET NX GET for each missing stamp; then the entries' beginnings."""
+def open_(claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, lag: float) -> Trip[Opening]:
+    """For each claim SET NX GET of the lease; SET NX GET for each missing stamp; then the entries' beginnings.
+
+    With a lag one script in place of the stamps' SETs.
+    """
     tokens, stamps = [new_token() for _ in claims], [new_stamp() for _ in missing]
     commands: list[Command] = [
         (b"SET", one.lease, token, b"NX", b"GET", b"PX", milliseconds(one.seconds))
         for one, token in zip(claims, tokens, strict=True)
     ]
-    commands += [
-        (b"SET", name, stamp, b"NX", b"GET", *_px(stamp_ttl)) for name, stamp in zip(missing, stamps, strict=True)
-    ]
+    if not lag:
+        commands += [
+            (b"SET", name, stamp, b"NX", b"GET", *_px(stamp_ttl)) for name, stamp in zip(missing, stamps, strict=True)
+        ]
+    elif missing:
+        limits = (_limit(stamp_ttl), milliseconds(lag), _limit(stamp_ttl))
+        commands.append(_evalsha(OPEN, missing, *limits, *stamps))
+    between = len(commands) - len(claims)
     commands += [(b"GETRANGE", one.entry, b"0", b"%d" % (HEAD_PROBE - 1)) for one in claims]
 
     def parse(replies: list[Any], identity: bytes) -> Opening:
         count = len(claims)
-        heads = [_string(reply) for reply in replies[count + len(stamps) :]]
-        found = [_opened(reply, stamp) for reply, stamp in zip(replies[count:], stamps, strict=False)]
+        heads = [_string(reply) for reply in replies[count + between :]]
+        if lag:
+            found = [observe(one) for one in checked(replies[count])] if missing else []
+        else:
+            found = [_opened(reply, stamp) for reply, stamp in zip(replies[count:], stamps, strict=False)]
         if len(heads) != count or len(found) != len(stamps):
             raise ValueError
         holders = map(_string, replies[:count])
@@ -226,6 +282,8 @@ def open_(claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float) -
 
 
 def _claimed(token: bytes, holder: bytes | None, head: bytes | None) -> Claimed:
+    if holder == token:  # sent again, since the server did not know a script that went with it
+        holder = None
     return Claimed(token if holder is None else None, holder, head)
 
 
@@ -310,6 +368,41 @@ def bump(stamp_names: Sequence[bytes], stamp_ttl: float) -> Trip[list[Bumped | N
     return Trip(commands, lambda replies, _: [_bumped(reply) for reply in replies])
 
 
+def close_stamps(stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float) -> Trip[None]:
+    """A script: close stamps for an owner, missing ones too."""
+    command = _evalsha(CLOSE, stamp_names, _keep(keep), b"1", milliseconds(seconds), owner)
+
+    def parse(replies: list[Any], _identity: bytes) -> None:
+        _met(replies[0], len(stamp_names))
+
+    return Trip([command], parse)
+
+
+def close_those_there(stamp_names: Sequence[bytes], lag: float, keep: float) -> Trip[list[Bumped]]:
+    """A script: close the stamps that are there until what was loaded before is behind every replica."""
+    command = _evalsha(CLOSE, stamp_names, _keep(keep), b"0", milliseconds(lag), LAG)
+    return Trip([command], lambda replies, _: _met(replies[0], len(stamp_names)))
+
+
+def complete(stamp_names: Sequence[bytes], owner: bytes, keep: float, lag: float) -> Trip[list[Bumped]]:
+    """A script: take an owner away."""
+    command = _evalsha(COMPLETE, stamp_names, _keep(keep), milliseconds(lag) if lag else b"0", owner)
+    return Trip([command], lambda replies, _: _met(replies[0], len(stamp_names)))
+
+
+def _keep(seconds: float) -> bytes:
+    """How long a closed stamp outlives its deadlines, for the scripts: milliseconds, nothing for no limit."""
+    return _limit(seconds) if seconds else b"0"
+
+
+def _met(reply: Any, count: int) -> list[Bumped]:
+    """What a script says of each stamp."""
+    met = [Bumped(one.decode()) for one in checked(reply)]
+    if len(met) != count:
+        raise ValueError
+    return met
+
+
 def soften(stamp_names: Sequence[bytes], stamp_ttl: float) -> Trip[list[Bumped | None]]:
     """A script: new soft halves. All None where the server had no memory for it: `unlink_open` must follow."""
     halves = [new_stamp()[HARD_SIZE:] for _ in stamp_names]
@@ -318,10 +411,7 @@ def soften(stamp_names: Sequence[bytes], stamp_ttl: float) -> Trip[list[Bumped |
     def parse(replies: list[Any], _identity: bytes) -> list[Bumped | None]:
         if isinstance(replies[0], hiredis.ReplyError) and "OOM" in str(replies[0]):
             return [None] * len(stamp_names)
-        met = [Bumped(one.decode()) for one in checked(replies[0])]
-        if len(met) != len(stamp_names):
-            raise ValueError
-        return list(met)
+        return [*_met(replies[0], len(stamp_names))]
 
     return Trip([command], parse)
 

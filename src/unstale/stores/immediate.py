@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unstale.core.ports import Bumped, Claim, Commit, Committed, Modify, Opening, Peek, Reading, Store, Unmodified
+from unstale.core.ports import (
+    Bumped,
+    Claim,
+    Commit,
+    Committed,
+    Heads,
+    Modify,
+    Opening,
+    Peek,
+    Reading,
+    Scanned,
+    Store,
+    Unmodified,
+)
 
 
 class Immediate:
@@ -22,9 +35,11 @@ class Immediate:
         """See Store."""
         return self._store.peek(entry, stamp_names, remove)
 
-    async def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float) -> Opening:
+    async def open(
+        self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, lag: float = 0.0
+    ) -> Opening:
         """See Store."""
-        return self._store.open(claims, missing, stamp_ttl)
+        return self._store.open(claims, missing, stamp_ttl, lag)
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """See Store."""
@@ -34,13 +49,39 @@ class Immediate:
         """See Store."""
         self._store.release(held)
 
-    async def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False) -> list[Bumped]:
+    async def bump(
+        self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False, lag: float = 0.0
+    ) -> list[Bumped]:
         """See Store."""
-        return self._store.bump(stamp_names, stamp_ttl, soft=soft)
+        return self._store.bump(stamp_names, stamp_ttl, soft=soft, lag=lag)
+
+    async def close_stamps(self, stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float = 0.0) -> None:
+        """See Store."""
+        self._store.close_stamps(stamp_names, owner, seconds, keep)
+
+    async def complete(
+        self, stamp_names: Sequence[bytes], owner: bytes, keep: float = 0.0, lag: float = 0.0
+    ) -> list[Bumped]:
+        """See Store."""
+        return self._store.complete(stamp_names, owner, keep, lag)
 
     async def modify(self, modify: Modify) -> int | Unmodified:
         """See Store."""
         return self._store.modify(modify)
+
+    async def heads(
+        self, names: Sequence[bytes], size: int, stamp_names: Sequence[bytes] = (), remove: Sequence[bytes] = ()
+    ) -> Heads:
+        """See Store."""
+        return self._store.heads(names, size, stamp_names, remove)
+
+    async def scan(self, cursor: int, match: bytes, count: int) -> Scanned:
+        """See Store."""
+        return self._store.scan(cursor, match, count)
+
+    async def remove(self, names: Sequence[bytes]) -> int:
+        """See Store."""
+        return self._store.remove(names)
 
     async def ping(self) -> None:
         """See Store."""

@@ -10,11 +10,12 @@ import math
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from struct import Struct
 from time import monotonic
 
 from unstale.core.codecs import COUNTER, MAX_COUNTER
+from unstale.core.globs import regex_of
 from unstale.core.layout import CODEC_AT, FENCED, FLAGS_AT, IDENTITY_AT, IDENTITY_SIZE, STAMPS_AT, TIMED, TIMES_AT
 from unstale.core.ports import (
     HEAD_PROBE,
@@ -25,15 +26,17 @@ from unstale.core.ports import (
     Claimed,
     Commit,
     Committed,
+    Heads,
     Mode,
     Modify,
     Opening,
     Outcome,
     Peek,
     Reading,
+    Scanned,
     Unmodified,
 )
-from unstale.core.stamps import CLOSED, HARD_SIZE, STAMP_SIZE, Observed, observe
+from unstale.core.stamps import CLOSED, HARD_SIZE, LAG, STAMP_SIZE, Observed, observe
 from unstale.errors import StoreClosedError
 
 _TIMES = Struct(">dff")
@@ -42,10 +45,11 @@ _TIMES = Struct(">dff")
 
 @dataclass(slots=True)
 class _Cell:
-    """A value and the time it expires; closed stamps are cells without bytes."""
+    """A value and the time it expires; closed stamps are cells without bytes, with their owners' deadlines."""
 
     value: bytes | None
     until: float = math.inf
+    owners: dict[bytes, float] = field(default_factory=dict)
 
 
 class MemoryStore:
@@ -94,10 +98,41 @@ class MemoryStore:
         for name in names:
             self._cells.pop(name, None)
 
-    def close_stamp(self, name: bytes, seconds: float) -> None:
-        """Put a closed stamp in place: for tests, until strict mode does it."""
+    def close_stamps(self, stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float = 0.0) -> None:
+        """See Store."""
         with self._lock:
-            self._cells[name] = _Cell(None, self._clock() + seconds)
+            for name in stamp_names:
+                self._own(name, owner, seconds, keep)
+
+    def _own(self, name: bytes, owner: bytes, seconds: float, keep: float) -> None:
+        """Close a stamp for one more owner. The later of two deadlines counts."""
+        owners = self._owners(self._find(name))
+        owners[owner] = max(owners.get(owner, -math.inf), self._clock() + seconds)
+        self._cells[name] = _Cell(None, max(owners.values()) + keep, owners)
+
+    def _owners(self, cell: _Cell | None) -> dict[bytes, float]:
+        """The owners of a stamp whose deadlines are not over."""
+        now = self._clock()
+        return {owner: deadline for owner, deadline in cell.owners.items() if deadline > now} if cell else {}
+
+    def complete(self, stamp_names: Sequence[bytes], owner: bytes, keep: float = 0.0, lag: float = 0.0) -> list[Bumped]:
+        """See Store."""
+        with self._lock:
+            return [self._complete(name, owner, keep, lag) for name in stamp_names]
+
+    def _complete(self, name: bytes, owner: bytes, keep: float, lag: float) -> Bumped:
+        cell = self._find(name)
+        if cell is None:
+            return Bumped.MISSING
+        met = Bumped.CLOSED if cell.value is None and owner not in cell.owners else Bumped.CHANGED
+        owners = self._owners(cell)
+        owners.pop(owner, None)
+        self._remove(name)
+        if owners:
+            self._cells[name] = _Cell(None, max(owners.values()) + keep, owners)
+        if lag:
+            self._own(name, LAG, lag, keep)
+        return met
 
     def read(self, names: Sequence[bytes]) -> Reading:
         """See Store."""
@@ -114,14 +149,24 @@ class MemoryStore:
             self._remove(*remove)
             return Peek(data[:PEEK_BYTES] if data is not None else None, left, stamps, self.identity)
 
-    def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float) -> Opening:
+    def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, lag: float = 0.0) -> Opening:
         """See Store."""
         with self._lock:
             claimed = [self._claim(one) for one in claims]
             for name in missing:
-                if self._find(name) is None:
+                if lag:
+                    self._open_late(name, stamp_ttl, lag)
+                elif self._find(name) is None:
                     self._put(name, os.urandom(STAMP_SIZE), stamp_ttl)
             return Opening(claimed, [self._stamp(name) for name in missing], self.identity)
+
+    def _open_late(self, name: bytes, stamp_ttl: float, lag: float) -> None:
+        """Close a missing stamp for the lag; open a closed one whose deadlines are over."""
+        cell = self._find(name)
+        if cell is None:
+            self._own(name, LAG, lag, stamp_ttl)
+        elif cell.value is None and not self._owners(cell):
+            self._put(name, os.urandom(STAMP_SIZE), stamp_ttl)
 
     def _claim(self, claim: Claim) -> Claimed:
         token, holder = None, self._string(claim.lease)
@@ -185,10 +230,21 @@ class MemoryStore:
                 if self._string(lease) == token:
                     self._remove(lease)
 
-    def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False) -> list[Bumped]:
+    def bump(
+        self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False, lag: float = 0.0
+    ) -> list[Bumped]:
         """See Store."""
         with self._lock:
+            if lag:
+                return [self._close_if_there(name, stamp_ttl, lag) for name in stamp_names]
             return [self._bump(name, stamp_ttl, soft=soft) for name in stamp_names]
+
+    def _close_if_there(self, name: bytes, stamp_ttl: float, lag: float) -> Bumped:
+        cell = self._find(name)
+        if cell is None:
+            return Bumped.MISSING
+        self._own(name, LAG, lag, stamp_ttl)
+        return Bumped.CLOSED if cell.value is None else Bumped.CHANGED
 
     def _bump(self, name: bytes, stamp_ttl: float, *, soft: bool) -> Bumped:
         cell = self._find(name)
@@ -242,6 +298,31 @@ class MemoryStore:
             return Unmodified.RANGE
         cell.value = data[:size] + value.to_bytes(8, signed=True)
         return value
+
+    def heads(
+        self, names: Sequence[bytes], size: int, stamp_names: Sequence[bytes] = (), remove: Sequence[bytes] = ()
+    ) -> Heads:
+        """See Store."""
+        with self._lock:
+            found = [self._string(name) for name in names]
+            stamps = [observe(self._string(name)) for name in stamp_names]
+            self._remove(*remove)
+            return Heads([data[:size] if data else None for data in found], stamps, self.identity)
+
+    def scan(self, cursor: int, match: bytes, count: int) -> Scanned:  # noqa: ARG002 - one part needs neither
+        """See Store. All in one part, whatever `count` says: nobody waits for it but this process."""
+        regex = regex_of(match)
+        with self._lock:
+            self._find(b"")  # a closed store says so
+            names = [name for name in list(self._cells) if regex.fullmatch(name) and self._find(name) is not None]
+            return Scanned(0, names, self.identity)
+
+    def remove(self, names: Sequence[bytes]) -> int:
+        """See Store."""
+        with self._lock:
+            there = [name for name in dict.fromkeys(names) if self._find(name) is not None]
+            self._remove(*there)
+            return len(there)
 
     def ping(self) -> None:
         """See Store."""

@@ -20,10 +20,12 @@ from unstale.core.ports import (
     Claim,
     Commit,
     Committed,
+    Heads,
     Modify,
     Opening,
     Peek,
     Reading,
+    Scanned,
     Unmodified,
 )
 from unstale.errors import StoreTimeoutError, StoreUnavailableError
@@ -146,9 +148,9 @@ class RedisStore:
         """See Store."""
         return self._run(lambda _: commands.peek(entry, stamp_names, remove))
 
-    def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float) -> Opening:
+    def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, lag: float = 0.0) -> Opening:
         """See Store."""
-        return self._run(lambda _: commands.open_(claims, missing, stamp_ttl))
+        return self._run(lambda _: commands.open_(claims, missing, stamp_ttl, lag))
 
     def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """See Store."""
@@ -158,8 +160,12 @@ class RedisStore:
         """See Store."""
         self._run(lambda _: commands.release(held))
 
-    def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False) -> list[Bumped]:
+    def bump(
+        self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False, lag: float = 0.0
+    ) -> list[Bumped]:
         """See Store. On a full server, which refuses to write, open stamps are removed: as invalid as changed."""
+        if lag:
+            return self._run(lambda _: commands.close_those_there(stamp_names, lag, stamp_ttl))
         make = commands.soften if soft else commands.bump
         met = self._run(lambda _: make(stamp_names, stamp_ttl))
         refused = [name for name, one in zip(stamp_names, met, strict=True) if one is None]
@@ -167,9 +173,31 @@ class RedisStore:
             self._run(lambda _: commands.unlink_open(refused))
         return [one or Bumped.CHANGED for one in met]
 
+    def close_stamps(self, stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float = 0.0) -> None:
+        """See Store."""
+        self._run(lambda _: commands.close_stamps(stamp_names, owner, seconds, keep))
+
+    def complete(self, stamp_names: Sequence[bytes], owner: bytes, keep: float = 0.0, lag: float = 0.0) -> list[Bumped]:
+        """See Store."""
+        return self._run(lambda _: commands.complete(stamp_names, owner, keep, lag))
+
     def modify(self, modify: Modify) -> int | Unmodified:
         """See Store."""
         return self._run(lambda identity: commands.modify(modify, identity), once=modify.change is Change.INCREASE)
+
+    def heads(
+        self, names: Sequence[bytes], size: int, stamp_names: Sequence[bytes] = (), remove: Sequence[bytes] = ()
+    ) -> Heads:
+        """See Store."""
+        return self._run(lambda _: commands.heads(names, size, stamp_names, remove))
+
+    def scan(self, cursor: int, match: bytes, count: int) -> Scanned:
+        """See Store."""
+        return self._run(lambda _: commands.scan(cursor, match, count))
+
+    def remove(self, names: Sequence[bytes]) -> int:
+        """See Store."""
+        return self._run(lambda _: commands.remove(names))
 
     def ping(self) -> None:
         """See Store."""

@@ -22,10 +22,12 @@ from unstale.core.ports import (
     Claim,
     Commit,
     Committed,
+    Heads,
     Modify,
     Opening,
     Peek,
     Reading,
+    Scanned,
     Unmodified,
 )
 from unstale.errors import NotPrimaryError, StoreClosedError, StoreTimeoutError, StoreUnavailableError
@@ -238,9 +240,11 @@ class AsyncRedisStore:
         """See Store."""
         return await self._run(lambda _: commands.peek(entry, stamp_names, remove))
 
-    async def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float) -> Opening:
+    async def open(
+        self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, lag: float = 0.0
+    ) -> Opening:
         """See Store."""
-        return await self._run(lambda _: commands.open_(claims, missing, stamp_ttl))
+        return await self._run(lambda _: commands.open_(claims, missing, stamp_ttl, lag))
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """See Store."""
@@ -250,8 +254,12 @@ class AsyncRedisStore:
         """See Store."""
         await self._run(lambda _: commands.release(held))
 
-    async def bump(self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False) -> list[Bumped]:
+    async def bump(
+        self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False, lag: float = 0.0
+    ) -> list[Bumped]:
         """See Store. On a full server, which refuses to write, open stamps are removed: as invalid as changed."""
+        if lag:
+            return await self._run(lambda _: commands.close_those_there(stamp_names, lag, stamp_ttl))
         make = commands.soften if soft else commands.bump
         met = await self._run(lambda _: make(stamp_names, stamp_ttl))
         refused = [name for name, one in zip(stamp_names, met, strict=True) if one is None]
@@ -259,10 +267,34 @@ class AsyncRedisStore:
             await self._run(lambda _: commands.unlink_open(refused))
         return [one or Bumped.CHANGED for one in met]
 
+    async def close_stamps(self, stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float = 0.0) -> None:
+        """See Store."""
+        await self._run(lambda _: commands.close_stamps(stamp_names, owner, seconds, keep))
+
+    async def complete(
+        self, stamp_names: Sequence[bytes], owner: bytes, keep: float = 0.0, lag: float = 0.0
+    ) -> list[Bumped]:
+        """See Store."""
+        return await self._run(lambda _: commands.complete(stamp_names, owner, keep, lag))
+
     async def modify(self, modify: Modify) -> int | Unmodified:
         """See Store."""
         once = modify.change is Change.INCREASE
         return await self._run(lambda identity: commands.modify(modify, identity), once=once)
+
+    async def heads(
+        self, names: Sequence[bytes], size: int, stamp_names: Sequence[bytes] = (), remove: Sequence[bytes] = ()
+    ) -> Heads:
+        """See Store."""
+        return await self._run(lambda _: commands.heads(names, size, stamp_names, remove))
+
+    async def scan(self, cursor: int, match: bytes, count: int) -> Scanned:
+        """See Store."""
+        return await self._run(lambda _: commands.scan(cursor, match, count))
+
+    async def remove(self, names: Sequence[bytes]) -> int:
+        """See Store."""
+        return await self._run(lambda _: commands.remove(names))
 
     async def ping(self) -> None:
         """See Store."""

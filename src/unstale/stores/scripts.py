@@ -21,7 +21,7 @@ from unstale.core.layout import (
     TIMED,
     TIMES_AT,
 )
-from unstale.core.stamps import HARD_SIZE, STAMP_SIZE
+from unstale.core.stamps import HARD_SIZE, LAG, STAMP_SIZE
 
 
 class Script:
@@ -184,4 +184,98 @@ return removed
 )
 """Invalidate on a full server, which refuses SET: an open stamp goes; a closed one stays closed."""
 
-BY_DIGEST: Final = {script.digest: script for script in (COMMIT, MODIFY, RELEASE, SOFTEN, UNLINK_OPEN)}
+_CLOSED: Final = f"""
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local keep = ARGV[1]
+local function latest(name)
+  return tonumber(redis.call('ZRANGE', name, -1, -1, 'WITHSCORES')[2])
+end
+local function own(name, owner, deadline)
+  redis.call('ZADD', name, 'GT', deadline, owner)
+end
+local function expire(name)
+  if keep == '' then redis.call('PERSIST', name) else redis.call('PEXPIREAT', name, latest(name) + keep) end
+end
+local function drop_expired(name)
+  redis.call('ZREMRANGEBYSCORE', name, '-inf', now)
+end
+local lag_owner = '{LAG.decode()}'
+"""
+"""What the scripts on closed stamps share. Deadlines are milliseconds since 1970 by the server's clock. ARGV[1] is keep
+in all of them: milliseconds that a closed stamp stays after its last deadline; empty for no limit."""
+
+CLOSE: Final = Script(
+    f"""{_CLOSED}
+local always, milliseconds, owner, met = ARGV[2] == '1', ARGV[3], ARGV[4], {{}}
+for i, name in ipairs(KEYS) do
+  local kind = redis.call('TYPE', name).ok
+  met[i] = kind == 'none' and 'missing' or kind == 'zset' and 'closed' or 'changed'
+  if kind == 'zset' then drop_expired(name) elseif kind ~= 'none' then redis.call('UNLINK', name) end
+end
+for i, name in ipairs(KEYS) do
+  if always or met[i] ~= 'missing' then
+    own(name, owner, now + milliseconds)
+    expire(name)
+  end
+end
+return met
+"""
+)
+"""Close stamps: KEYS stamp…, ARGV keep, '1' to close missing ones too, milliseconds until the deadline, owner.
+
+A full server refuses only what a script writes first. Here that is a removal wherever a stamp is there, so an
+invalidation is never refused; where none is, the first ZADD is, and nothing has been written: all stamps or none."""
+
+COMPLETE: Final = Script(
+    f"""{_CLOSED}
+local lag, owner, met = tonumber(ARGV[2]), ARGV[3], {{}}
+for i, name in ipairs(KEYS) do
+  local kind = redis.call('TYPE', name).ok
+  met[i] = kind == 'none' and 'missing' or 'changed'
+  if kind == 'zset' then
+    if redis.call('ZREM', name, owner) == 0 then met[i] = 'closed' end
+    drop_expired(name)
+  elseif kind ~= 'none' then
+    redis.call('UNLINK', name)
+  end
+  if lag > 0 and kind ~= 'none' then own(name, lag_owner, now + lag) end
+  if latest(name) then expire(name) end
+end
+return met
+"""
+)
+"""Take an owner out of closed stamps: KEYS stamp…, ARGV keep, the lag in milliseconds or 0, owner. A sorted set without
+members is gone by itself. A stamp that is open by now has been lost meanwhile, and values of before the COMMIT may have
+been stored under it: it goes as well. No old stamp is ever put back."""
+
+OPEN: Final = Script(
+    f"""{_CLOSED}
+local lag, stamp_ttl, found = ARGV[2], ARGV[3], {{}}
+for i, name in ipairs(KEYS) do
+  local kind = redis.call('TYPE', name).ok
+  if kind == 'string' then
+    found[i] = redis.call('GET', name)
+  elseif kind == 'none' then
+    own(name, lag_owner, now + lag)
+    expire(name)
+    found[i] = ''
+  elseif kind == 'zset' and latest(name) <= now then
+    redis.call('UNLINK', name)
+    found[i] = ARGV[3 + i]
+    redis.call('SET', name, found[i])
+    if stamp_ttl ~= '' then redis.call('PEXPIRE', name, stamp_ttl) end
+  else
+    found[i] = ''
+  end
+end
+return found
+"""
+)
+"""What a fill does with stamps that its read did not show, where loaders may lag: KEYS stamp…, ARGV keep, the lag in
+milliseconds, the stamps' ttl, then a new stamp for each. A missing one is closed for the lag, since it may have been
+evicted just after an invalidation; a closed one is opened once all its deadlines are over. '' for closed."""
+
+BY_DIGEST: Final = {
+    script.digest: script for script in (CLOSE, COMMIT, COMPLETE, MODIFY, OPEN, RELEASE, SOFTEN, UNLINK_OPEN)
+}

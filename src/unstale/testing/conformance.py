@@ -7,8 +7,7 @@
             yield store
             store.close()
 
-The store must be empty. Where it can put a closed stamp in place, override `close_stamp`; the tests of closed stamps
-are skipped otherwise.
+The store must be empty, and its clock the real one.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import math
 import os
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -26,7 +25,7 @@ from unstale.core.entry import Draft, parse
 from unstale.core.freshness import names_blob
 from unstale.core.keys import Names, TagSet
 from unstale.core.layout import STAMPS_AT, TIMES
-from unstale.core.ports import Bumped, Change, Claim, Commit, Mode, Modify, Outcome, Store, Unmodified
+from unstale.core.ports import Bumped, Change, Claim, Commit, Heads, Mode, Modify, Outcome, Store, Unmodified
 from unstale.core.stamps import CLOSED, HARD_SIZE, STAMP_SIZE
 from unstale.errors import StoreClosedError
 
@@ -49,6 +48,18 @@ def commit(mode: Mode, observed: tuple[bytes | None, ...] | None = None, **field
     return Commit(mode, ENTRY, LEASE, STAMPS, observed or (None,) * len(STAMPS), **given)  # type: ignore[arg-type]
 
 
+SOON = 0.02
+"""Seconds after which a deadline is over in a test that waits for it."""
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for a server's clock."""
+    give_up_at = time.monotonic() + 10.0
+    while not condition():
+        assert time.monotonic() < give_up_at
+        time.sleep(SOON / 10)
+
+
 CLAIM = Claim(ENTRY, LEASE, 60.0)
 
 
@@ -67,7 +78,7 @@ class StoreConformance:
 
     def close_stamp(self, store: Store, name: bytes) -> None:
         """Put a closed stamp under a name."""
-        pytest.skip(f"{type(store).__name__} cannot put a closed stamp under {name!r}")
+        store.close_stamps([name], b"another", 60.0)
 
     def opened(self, store: Store) -> tuple[bytes, tuple[bytes, ...]]:
         """Take the lease and create the stamps, as a fill does."""
@@ -259,6 +270,164 @@ class StoreConformance:
         assert store.commit([commit(Mode.FILL, stamps, token=token)])[0].outcome is Outcome.STORED
         assert parse(store.read([ENTRY])[0][0] or b"").stamps == stamps
 
+    def state(self, store: Store, name: bytes) -> str:
+        """What stands under a stamp's name, found without changing it."""
+        if store.read([name])[0] != [None]:
+            return "open"
+        return {Bumped.MISSING: "missing", Bumped.CLOSED: "closed"}[store.bump([name], 600.0)[0]]
+
+    def test_close_closes_open_and_missing_stamps(self, store: Store) -> None:
+        """A strict write closes its stamps, whether they were there or not; a fill that was under way is refused."""
+        token, stamps = self.opened(store)
+        store.peek(ENTRY, STAMPS, STAMPS[1:])
+        store.close_stamps(STAMPS, b"writer", 60.0)
+        assert [self.state(store, name) for name in STAMPS] == ["closed"] * len(STAMPS)
+        assert store.commit([commit(Mode.FILL, stamps, token=token)])[0].outcome is Outcome.CLOSED
+
+    def test_complete_leaves_nothing(self, store: Store) -> None:
+        """After its completion a stamp is missing: its old value is not put back, and a fill makes a new one."""
+        _, before = self.opened(store)
+        store.close_stamps(STAMPS, b"writer", 60.0)
+        assert store.complete(STAMPS, b"writer") == [Bumped.CHANGED] * len(STAMPS)
+        assert store.read(STAMPS)[0] == [None] * len(STAMPS)
+        after = store.open((), STAMPS, 600.0).stamps
+        assert all(isinstance(stamp, bytes) for stamp in after)
+        assert not set(after) & set(before)
+
+    def test_the_last_out_opens(self, store: Store) -> None:
+        """A stamp that two have closed stays closed until both have completed, whoever comes first."""
+        store.close_stamps(STAMPS[:1], b"first", 60.0)
+        store.close_stamps(STAMPS[:1], b"second", 60.0)
+        assert store.complete(STAMPS[:1], b"first") == [Bumped.CHANGED]
+        assert self.state(store, STAMPS[0]) == "closed"
+        assert store.complete(STAMPS[:1], b"second") == [Bumped.CHANGED]
+        assert self.state(store, STAMPS[0]) == "missing"
+
+    def test_a_stranger_opens_nothing(self, store: Store) -> None:
+        """Who does not own a closed stamp does not open it; nor does a completion that comes a second time."""
+        store.close_stamps(STAMPS[:1], b"first", 60.0)
+        store.close_stamps(STAMPS[:1], b"second", 60.0)
+        store.complete(STAMPS[:1], b"second")
+        assert store.complete(STAMPS[:1], b"second") == [Bumped.CLOSED]
+        assert self.state(store, STAMPS[0]) == "closed"
+
+    def test_complete_of_a_missing_stamp(self, store: Store) -> None:
+        """A stamp that is missing by then stays missing."""
+        assert store.complete(STAMPS[:1], b"writer") == [Bumped.MISSING]
+        assert self.state(store, STAMPS[0]) == "missing"
+
+    def test_complete_removes_what_is_open_by_then(self, store: Store) -> None:
+        """If the closed stamp was lost and a fill has made another, values from before the commit may be under it."""
+        self.opened(store)
+        assert store.complete(STAMPS, b"writer") == [Bumped.CHANGED] * len(STAMPS)
+        assert store.read(STAMPS)[0] == [None] * len(STAMPS)
+
+    def test_a_deadline_opens(self, store: Store) -> None:
+        """A writer that never completes keeps its stamps closed until its deadline."""
+        store.close_stamps(STAMPS[:1], b"dead", SOON)
+        wait_until(lambda: self.state(store, STAMPS[0]) == "missing")
+        assert store.open((), STAMPS[:1], 600.0).stamps[0] is not CLOSED
+
+    def test_the_later_deadline_counts(self, store: Store) -> None:
+        """A begin that comes a second time, with less time, shortens nothing; nor does another owner's."""
+        store.close_stamps(STAMPS[:1], b"first", 60.0)
+        store.close_stamps(STAMPS[:1], b"first", 0.001)
+        store.close_stamps(STAMPS[:1], b"second", 0.001)
+        time.sleep(SOON)
+        assert self.state(store, STAMPS[0]) == "closed"
+
+    def test_an_owner_that_is_over_keeps_nothing_closed(self, store: Store) -> None:
+        """A completion opens what only owners keep closed whose deadlines are over."""
+        store.close_stamps(STAMPS[:2], b"dead", SOON)
+        store.close_stamps(STAMPS[:1], b"writer", 60.0)
+        wait_until(lambda: self.state(store, STAMPS[1]) == "missing")
+        store.complete(STAMPS[:1], b"writer")
+        assert self.state(store, STAMPS[0]) == "missing"
+
+    def test_completion_shortens_nobodys_deadline(self, store: Store) -> None:
+        """The owners who remain have their own deadlines, the longest of which is the stamp's."""
+        store.close_stamps(STAMPS[:1], b"long", 60.0)
+        store.close_stamps(STAMPS[:1], b"short", 0.001)
+        store.complete(STAMPS[:1], b"short")
+        time.sleep(SOON)
+        assert self.state(store, STAMPS[0]) == "closed"
+
+    def test_lagging_fill_closes_what_is_missing(self, store: Store) -> None:
+        """Where loaders may lag, a fill that meets a missing stamp closes it, and the first after the lag opens it."""
+        assert store.open((), STAMPS, 600.0, SOON).stamps == [CLOSED] * len(STAMPS)
+        wait_until(lambda: store.open((), STAMPS[:1], 600.0, 60.0).stamps != [CLOSED])
+        [stamp] = store.read(STAMPS[:1])[0]
+        assert len(stamp or b"") == STAMP_SIZE
+        assert store.open((), STAMPS[:1], 600.0, 60.0).stamps == [stamp]
+
+    def test_lagging_fill_does_not_prolong_the_lag(self, store: Store) -> None:
+        """Fills under a closed stamp leave its deadline as it is."""
+        store.open((), STAMPS[:1], 600.0, SOON)
+        wait_until(lambda: store.open((), STAMPS[:1], 600.0, 3600.0).stamps != [CLOSED])
+        assert self.state(store, STAMPS[0]) == "open"
+
+    def test_lagging_fill_leaves_what_others_have_closed(self, store: Store) -> None:
+        """A fill opens nothing before every owner's deadline."""
+        store.close_stamps(STAMPS[:1], b"writer", 60.0, 600.0)
+        store.bump(STAMPS[:1], 600.0, lag=0.001)
+        time.sleep(SOON)
+        assert store.open((), STAMPS[:1], 600.0, 0.001).stamps == [CLOSED]
+
+    def test_lagging_fill_with_claims(self, store: Store) -> None:
+        """Leases and beginnings come in the same trip, also where no stamp is missing."""
+        _, stamps = self.opened(store)
+        opening = store.open([CLAIM, Claim(b"conformance:e:other", b"conformance:l:other", 60.0)], STAMPS, 600.0, 60.0)
+        assert opening.stamps == list(stamps)
+        assert [one.token is not None for one in opening.claimed] == [False, True]
+        third = Claim(b"conformance:e:third", b"conformance:l:third", 60.0)
+        opening = store.open([third], (), 600.0, 60.0)
+        assert (opening.stamps, opening.claimed[0].token is not None) == ([], True)
+
+    def test_lagging_bump_closes_what_is_there(self, store: Store) -> None:
+        """Where loaders may lag, an invalidation closes what is open for the lag; what is missing stays missing."""
+        self.opened(store)
+        names = [STAMPS[0], b"conformance:s:{none}"]
+        assert store.bump(names, 600.0, lag=SOON) == [Bumped.CHANGED, Bumped.MISSING]
+        assert [self.state(store, name) for name in names] == ["closed", "missing"]
+        wait_until(lambda: store.open((), STAMPS[:1], 600.0, 60.0).stamps != [CLOSED])
+
+    def test_lagging_bump_counts_from_the_last(self, store: Store) -> None:
+        """Each invalidation closes for the lag from then on, also what is closed; none shortens another's."""
+        self.opened(store)
+        store.bump(STAMPS[:1], 600.0, lag=0.001)
+        assert store.bump(STAMPS[:1], 600.0, lag=60.0) == [Bumped.CLOSED]
+        store.bump(STAMPS[:1], 600.0, lag=0.001)
+        time.sleep(SOON)
+        assert store.open((), STAMPS[:1], 600.0, 60.0).stamps == [CLOSED]
+
+    def test_lagging_bump_of_what_may_be_opened(self, store: Store) -> None:
+        """An invalidation after the lag, before any fill has opened the stamp, closes it anew."""
+        self.opened(store)
+        store.bump(STAMPS[:1], 600.0, lag=0.001)
+        time.sleep(SOON)
+        assert store.bump(STAMPS[:1], 600.0, lag=60.0) == [Bumped.CLOSED]
+        assert store.open((), STAMPS[:1], 600.0, 60.0).stamps == [CLOSED]
+
+    def test_lagging_completion_closes_for_the_lag(self, store: Store) -> None:
+        """Where loaders may lag, a completion leaves its stamp closed for the lag, also if it was open by then."""
+        self.opened(store)
+        store.close_stamps(STAMPS[:1], b"writer", 60.0, 600.0)
+        assert store.complete(STAMPS, b"writer", 600.0, SOON) == [Bumped.CHANGED] * len(STAMPS)
+        assert [self.state(store, name) for name in STAMPS] == ["closed"] * len(STAMPS)
+        wait_until(lambda: CLOSED not in store.open((), STAMPS, 600.0, 60.0).stamps)
+
+    def test_lagging_completion_of_a_missing_stamp(self, store: Store) -> None:
+        """What is missing stays so: the next fill closes it, for longer than this would."""
+        assert store.complete(STAMPS[:1], b"writer", 600.0, 60.0) == [Bumped.MISSING]
+        assert self.state(store, STAMPS[0]) == "missing"
+
+    def test_closed_without_a_limit(self, store: Store) -> None:
+        """Where stamps live without a limit, a closed one waits for ever for the fill that opens it."""
+        self.opened(store)
+        store.bump(STAMPS[:1], math.inf, lag=SOON)
+        wait_until(lambda: store.open((), STAMPS[:1], math.inf, 60.0).stamps != [CLOSED])
+        assert self.state(store, STAMPS[0]) == "open"
+
     def test_several_claims_at_once(self, store: Store) -> None:
         """Each claim has its own lease and its own beginning; leases are given back together."""
         store.commit([commit(Mode.SET)])
@@ -390,6 +559,58 @@ class StoreConformance:
     def test_modify_of_nothing(self, store: Store) -> None:
         """Where nothing is, nothing is changed."""
         assert store.modify(self.modification(Change.INCREASE, delta=1)) is Unmodified.ABSENT
+
+    def test_heads(self, store: Store) -> None:
+        """The beginnings of many entries in their order, and stamps, all at once; what is no string is nothing."""
+        store.commit([commit(Mode.SET)])
+        self.opened(store)
+        data, *stamps = store.read([ENTRY, *STAMPS])[0]
+        heads = store.heads([b"conformance:e:none", ENTRY], 50, [*STAMPS, b"conformance:s:{none}"])
+        assert heads.heads == [None, (data or b"")[:50]]
+        assert heads.stamps == [*stamps, None]
+        assert heads.identity == store.read([ENTRY])[1]
+        assert store.heads([ENTRY], 10_000) == Heads([data], [], heads.identity)
+
+    def test_heads_of_no_strings(self, store: Store) -> None:
+        """Where something else stands than a string, there is no entry."""
+        self.close_stamp(store, ENTRY)
+        assert store.heads([ENTRY], 50, [ENTRY]).heads == [None]
+
+    def test_heads_and_remove(self, store: Store) -> None:
+        """What is removed is shown as it was, and a fill that was under way is not stored."""
+        store.commit([commit(Mode.SET)])
+        token, stamps = self.opened(store)
+        assert store.heads([ENTRY], 50, STAMPS, [ENTRY, LEASE]).heads != [None]
+        assert store.read([ENTRY])[0] == [None]
+        assert store.commit([commit(Mode.FILL, stamps, token=token)])[0].outcome is Outcome.LEASE
+
+    def scanned(self, store: Store, match: bytes, count: int) -> tuple[set[bytes], int]:
+        """All names that a scan gives, and how many parts it has."""
+        cursor, parts, found = 0, 0, set[bytes]()
+        while not parts or cursor:
+            cursor, names, _ = store.scan(cursor, match, count)
+            found.update(names)
+            parts += 1
+        return found, parts
+
+    def test_scan(self, store: Store) -> None:
+        """A scan gives every name that matches, in parts of about so many, and no other."""
+        stamps = [b"conformance:s:{%d}" % number for number in range(500)]
+        store.open((), stamps, 600.0)
+        store.commit([commit(Mode.SET)])
+        found, parts = self.scanned(store, b"conformance:s:{*}", 10)
+        assert found >= set(stamps)
+        assert parts == 1 or parts >= 25
+        assert self.scanned(store, b"conformance:[e]:*", 1000)[0] == {ENTRY}
+        assert self.scanned(store, b"conformance:s:{1[0-4]?}", 1000)[0] == set(stamps[100:150])
+        assert store.scan(0, b"*", 1000).identity == store.read([ENTRY])[1]
+
+    def test_remove(self, store: Store) -> None:
+        """Removing says how many names were there, and nothing is there afterwards."""
+        store.commit([commit(Mode.SET)])
+        assert store.remove([ENTRY, LEASE, STAMPS[0]]) == 2
+        assert store.remove([ENTRY]) == 0
+        assert store.read([ENTRY, STAMPS[0]])[0] == [None, None]
 
     def test_stamps_layout(self, store: Store) -> None:
         """The stamps stand where the layout says, whoever wrote them there."""

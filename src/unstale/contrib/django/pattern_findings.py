@@ -12,6 +12,7 @@ from itertools import combinations
 from typing import Final
 
 from unstale.contrib.django.pattern_matching import MAX_BINDINGS
+from unstale.contrib.django.pattern_parsing import Pattern, TooManyBindings, declared_pairs, parse_pattern
 from unstale.contrib.django.pattern_tokens import (
     ANY,
     EVERY_KEY,
@@ -33,7 +34,6 @@ from unstale.contrib.django.pattern_tokens import (
     tokens_of_glob,
     written,
 )
-from unstale.contrib.django.pattern_parsing import Pattern, TooManyBindings, declared_pairs, parse_pattern
 from unstale.errors import ConfigurationError
 
 _DIGEST: Final = "0123456789abcdef" * 2
@@ -210,10 +210,10 @@ def suggestion(glob: str) -> str:
     """
     plain = tokens_of_glob(glob)
     tokens, values = _with_placeholders(plain)
-    if not any(isinstance(token, Literal) for token in tokens):  # a tag for each key is no help
-        tokens = plain
     apart = separated(tokens)
     for candidate in (tokens, apart, plain):
+        if values and not any(isinstance(token, Literal) for token in candidate):
+            continue  # a tag for each key is no help
         try:
             pattern = parse_pattern(written(candidate))
         except PatternError:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from unstale.contrib.django.pattern_matching import MAX_BINDINGS, Layout, TooMany
 from unstale.contrib.django.pattern_tags import TagTemplate, derived
 from unstale.contrib.django.pattern_tokens import (
+    BAD_TAG,
     MAX_PATTERN_BYTES,
     NEVER,
     Asterisk,
@@ -115,7 +116,7 @@ class Pattern:
             if isinstance(token, Placeholder):
                 run = _literal_run(given)
                 value = run[: run.find(token.until)] if token.until in run and token.until else run
-                if not value or (token.without and token.without in value) or not decoded(value):
+                if not value or (token.without and token.without in value):
                     return None
                 values[token.name] = decoded(value)
                 del given[: len(value)]
@@ -158,6 +159,7 @@ def parse_pattern(text: str, tag: str | None = None) -> Pattern:
         raise PatternError(
             f"The tag {template.text!r} of pattern {text!r} names {{{unknown[0]}}}, which the pattern lacks.",
             "Use the pattern's placeholders, and {{ }} for braces.",
+            BAD_TAG,
         )
     return Pattern(text, template.text, tag is not None, tuple(tokens), template, Layout(tokens))
 

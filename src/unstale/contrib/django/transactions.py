@@ -5,19 +5,47 @@
     meanwhile, in this thread           what is invalidated neither hits nor fills
 
 `TestCase`'s own wrapping block does not count. Each database's transaction is its own: where none is named, an
-invalidation belongs to all that are open, and takes effect at each one's COMMIT.
+invalidation belongs to all that are open, and takes effect at each one's COMMIT. `waiting` has what waits, `snapshots`
+what may not be stored, `outbox` what survives this process.
+
+Under `set_autocommit(False)` Django tells nobody of a `commit()`: there an invalidation takes effect at once, and is to
+be called after it. In asynchronous code Django opens no transaction, so `ainvalidate` takes effect at once; called
+through `async_to_sync` inside `atomic()` it does not see the block around it.
 """
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from asgiref.sync import sync_to_async
+from django.db import DEFAULT_DB_ALIAS, transaction
+
+from unstale.contrib.django.engine import ROOT_TAGS
+from unstale.contrib.django.snapshots import forbids_fill, open_connections
+from unstale.contrib.django.waiting import Owed, dirty_tags, join, pending, settle
+from unstale.core.keys import ROOT_TAGS as ROOTS
+from unstale.core.keys import ancestry, check_tag
+from unstale.errors import InvalidTagError, StoreError
 from unstale.events import Invalidated
 
 if TYPE_CHECKING:
     from unstale.contrib.django.engine import Engine
+
+__all__ = [
+    "Deferred",
+    "Queued",
+    "Result",
+    "ainvalidate",
+    "forbids_fill",
+    "invalidate",
+    "is_dirty",
+    "pending",
+    "settle",
+    "strict",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +65,27 @@ class Queued:
 Result: TypeAlias = "Invalidated | Deferred | Queued"
 
 
-class _Local(threading.local):
-    pending: tuple[Any, ...] = ()
-
-
-_local = _Local()
-
-
-def pending() -> bool:
-    """Whether anything in this thread waits for a COMMIT."""
-    return bool(_local.pending)
-
-
-def settle() -> None:
-    """Take stock: what is due takes effect, what was rolled back is dropped."""
-
-
 def is_dirty(engine: Engine, key: str, names: tuple[str, ...]) -> bool:
-    """Whether an open transaction of this thread has invalidated what a key depends on."""
-    return False
+    """Whether an open transaction of this thread has invalidated what a key depends on.
 
+    That is a tag that the key declares, an ancestor of it, everything, or a tag that the stored entry has inherited:
+    to see those the entry is looked at, which is one trip, and only while something is pending.
 
-def forbids_fill() -> bool:
-    """Whether this thread is inside a transaction whose snapshot may be older than the stamps (REPEATABLE READ)."""
-    return False
+    Raises:
+        StoreError: the entry cannot be looked at, and IGNORE_EXCEPTIONS is off.
+    """
+    settle()
+    dirty = dirty_tags(engine)
+    if not dirty:
+        return False
+    if not dirty.isdisjoint(ROOTS) or any(not dirty.isdisjoint(ancestry(name)) for name in names):
+        return True
+    try:
+        return not dirty.isdisjoint(engine.cache.inspect(key, tags=names).tags)
+    except StoreError:
+        if not engine.options.ignore_exceptions:
+            raise
+        return True
 
 
 def invalidate(
@@ -71,5 +96,118 @@ def invalidate(
     soft: bool = False,
     strict: bool | None = None,
 ) -> Result:
-    """Invalidate tags by their whole names, now or at COMMIT."""
-    return engine.bump(names, soft=soft)
+    """Invalidate tags by their whole names, now or at COMMIT.
+
+    Args:
+        engine: the cache's.
+        names: the tags, or ROOT_TAGS for everything.
+        using: the alias of the database whose transaction it belongs to; None for every one that is open.
+        soft: see `Cache.invalidate`. A soft invalidation is never strict.
+        strict: close the tags now, until COMMIT; None for what the cache's options say. Outside a block there is
+            nothing to close them for, and ROOT_TAGS are never closed.
+
+    Returns:
+        What was done, or is going to be.
+
+    Raises:
+        InvalidTagError: a tag is bad, or there is none.
+        StoreError: it has not taken effect, nobody knows, and no outbox has it; or strict, and the tags are not closed.
+            A `Deferred` one raises at the end of its block instead, as a commit hook does.
+    """
+    _check(names)
+    settle()
+    opened = open_connections(using)
+    if not opened:
+        return _at_once(engine, names, using, soft=soft)
+    if not all(one.commit_on_exit for one in opened):
+        engine.bump(names, soft=soft)
+    is_strict = (engine.options.strict if strict is None else strict) and not soft and names != ROOT_TAGS
+    for one in opened:
+        _defer(engine, one, names, soft=soft, is_strict=is_strict)
+    return Deferred(names)
+
+
+def _check(names: tuple[str, ...]) -> None:
+    """Find a bad tag here, where the project's own line is, and not at COMMIT."""
+    if not names:
+        raise InvalidTagError("Say which tags to invalidate, or call clear() for everything.")
+    for name in names:
+        if name not in ROOTS:
+            check_tag(name)
+
+
+def _at_once(engine: Engine, names: tuple[str, ...], using: str | None, *, soft: bool) -> Result:
+    try:
+        return engine.bump(names, soft=soft)
+    except StoreError:
+        if not _keep(engine, names, using, soft=soft):
+            raise
+        return Queued(names)
+
+
+def _keep(engine: Engine, names: tuple[str, ...], using: str | None, *, soft: bool) -> bool:
+    """Write to the outbox what could not be done at once; whether it has it."""
+    if not engine.options.outbox:
+        return False
+    from unstale.contrib.django.outbox import rows  # noqa: PLC0415 - needs its app
+
+    kept: bool = rows.keep(engine, names, using or DEFAULT_DB_ALIAS, soft=soft)
+    return kept
+
+
+def _defer(engine: Engine, connection: Any, names: tuple[str, ...], *, soft: bool, is_strict: bool) -> None:
+    closing = engine.cache.begin_strict(*names, limit=engine.options.strict_limit) if is_strict else None
+    owed = join(connection).owed.setdefault(engine, Owed())
+    if closing is not None:
+        owed.closings.append(closing)
+    else:
+        (owed.soft if soft else owed.hard).update(names)
+    if engine.options.outbox:
+        from unstale.contrib.django.outbox import rows  # noqa: PLC0415 - needs its app
+
+        rows.write_with(connection, engine, owed, names, soft=soft, closing=closing)
+
+
+async def ainvalidate(
+    engine: Engine,
+    names: tuple[str, ...],
+    *,
+    using: str | None = None,
+    soft: bool = False,
+) -> Result:
+    """Invalidate tags by their whole names, at once. Where that fails the outbox's row is written in a thread.
+
+    Raises:
+        InvalidTagError: a tag is bad, or there is none.
+        StoreError: it has not taken effect, nobody knows, and no outbox has it.
+    """
+    _check(names)
+    try:
+        return await engine.abump(names, soft=soft)
+    except StoreError:
+        if not engine.options.outbox or not await sync_to_async(_keep)(engine, names, using, soft=soft):
+            raise
+        return Queued(names)
+
+
+@contextmanager
+def strict(engine: Engine, names: tuple[str, ...], using: str | None = None) -> Iterator[None]:
+    """Close tags, run a block inside `atomic()`, and open them after its COMMIT or its rollback.
+
+    Inside another block of the same database they open with that one.
+
+    Args:
+        engine: the cache's.
+        names: whole names of tags.
+        using: the database's alias; the default one by default.
+
+    Raises:
+        StoreError: the tags could not be closed, and the block does not run; or as `invalidate`, at its end.
+    """
+    alias = using or DEFAULT_DB_ALIAS
+    try:
+        with transaction.atomic(using=alias):
+            invalidate(engine, names, using=alias, strict=True)
+            yield
+    finally:
+        settle()
