@@ -249,10 +249,10 @@ class Watch:
             self._looks.append(lambda: _is_seen(watched))
 
         def is_another() -> bool:
-            after = vars(request).get("user")
+            after, who = vars(request).get("user"), self._who
             if after is watched:
                 return False
-            return self._who is None or not _is_seen(after) or not _is_same(after, self._who)
+            return who is None or not who.is_known or not _is_seen(after) or not _is_same(after, who)
 
         def put_back() -> None:
             if vars(request).get("user") is watched and watched is not user:
