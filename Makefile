@@ -12,7 +12,7 @@ UV_COMPILE = $(VENV) -m uv pip compile --quiet --universal --python-version 3.11
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test bench lint docs wheel lock clean
+.PHONY: help demo test bench lint shop docs wheel lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,9 @@ lint: .venv/installed-lint .venv/installed-test ## ruff, mypy, and the layering 
 	$(VENV) -m ruff format --check
 	$(VENV) -m mypy
 	$(VENV) -m pytest -q tests/test_layering.py
+
+shop: .venv/installed-shop ## the article's application: Django, DRF, four processes, one cache (PORT, WORKERS)
+	$(VENV) examples/shop
 
 docs: .venv/installed-docs ## docs/_build/html: guides and reference
 	$(VENV) -m sphinx -W --keep-going -q -b html docs docs/_build/html
