@@ -10,6 +10,7 @@ Names in Redis, for the namespace `shop`:
     shop:l:orders:42\0<token>      a value on its way in
     shop:s:{user:42}/orders       the stamp of tag user:42/orders; the braces keep a root's stamps on one cluster slot
     shop:r:7                      the stamp of root 7 of 16
+    shop:k:…, shop:x              locks and a register of `contrib.django`; the core has nothing there
 
 With `clustered=True` the entry's names begin with its home, the root of its first tag: shop:e:{user:42}:orders:42.
 """
@@ -43,7 +44,7 @@ END: Final = b"\0"
 """Ends every name inside an entry. Keys and tags hold no control characters, so it cannot occur in one."""
 
 
-_OWN_SEGMENTS: Final = frozenset({"e", "h", "l", "l#", "r", "s"})
+_OWN_SEGMENTS: Final = frozenset({"e", "h", "k", "l", "l#", "r", "s", "x"})
 """What follows the namespace in a name. A namespace with one of them inside could meet another's names."""
 
 
@@ -191,7 +192,7 @@ class Names:
         ):
             raise ConfigurationError(
                 "A namespace must be a str of 1 to 64 printable characters, none of them { } [ ] * ? \\, and without "
-                f"e, h, l, l#, r or s between colons, which are unstale's own: {str(given)[:80]!r}."
+                f"e, h, k, l, l#, r, s or x between colons, which are unstale's own: {str(given)[:80]!r}."
             )
         self.namespace = namespace
         self.clustered = clustered
