@@ -383,6 +383,19 @@ class TestDirty:
             assert backend.get_or_set("front", load) == "uncommitted"
         assert stored(backend, "front") is None
 
+    def test_a_loader_that_invalidates(self, backend: Any, using: str) -> None:
+        """What it computes from its own uncommitted rows is not stored: they may yet be rolled back."""
+
+        def load() -> str:
+            backend.invalidate("user:42")
+            return "uncommitted"
+
+        with suppress(RolledBackError), transaction.atomic(using=using):
+            assert backend.get_or_set("front", lambda: backend.get_or_set("user:42:page", load)) == "uncommitted"
+            raise RolledBackError
+        backend.close()
+        assert [stored(backend, key) for key in ("front", "user:42:page")] == [None, None]
+
     def test_inherited_tags(self, backend: Any, using: str) -> None:
         """An entry that was computed from a dirty one is dirty, though its key declares no tag."""
         backend.get_or_set("front", lambda: backend.get_or_set("user:42:page", lambda: "old"))

@@ -26,6 +26,7 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 from unstale.contrib.django.engine import ROOT_TAGS
 from unstale.contrib.django.snapshots import forbids_fill, open_connections
 from unstale.contrib.django.waiting import Owed, dirty_tags, join, pending, settle
+from unstale.core import capture
 from unstale.core.keys import ROOT_TAGS as ROOTS
 from unstale.core.keys import ancestry, check_tag
 from unstale.errors import InvalidTagError, StoreError
@@ -157,6 +158,7 @@ def _keep(engine: Engine, names: tuple[str, ...], using: str | None, *, soft: bo
 
 
 def _defer(engine: Engine, connection: Any, names: tuple[str, ...], *, soft: bool, is_strict: bool) -> None:
+    _break_loaders()
     closing = engine.cache.begin_strict(*names, limit=engine.options.strict_limit) if is_strict else None
     owed = join(connection).owed.setdefault(engine, Owed())
     if closing is not None:
@@ -167,6 +169,14 @@ def _defer(engine: Engine, connection: Any, names: tuple[str, ...], *, soft: boo
         from unstale.contrib.django.outbox import rows  # noqa: PLC0415 - needs its app
 
         rows.write_with(connection, engine, owed, names, soft=soft, closing=closing)
+
+
+def _break_loaders() -> None:
+    """A loader that invalidates in an open transaction computes from what nobody may see yet: it is not stored."""
+    running = capture.running()
+    while running is not None:
+        running.broken = True
+        running = running.outer
 
 
 async def ainvalidate(
