@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from registry_app import recording
-from registry_app.models import Club, Gift, Label, Line, Membership, Person, Purchase, Team
+from registry_app.models import Club, Gift, Label, Line, Membership, Person, Purchase, Seat, Team
 from registry_app.world import World
 
 from unstale.contrib.django.registry import invalidates
@@ -85,3 +85,21 @@ def test_a_new_child_is_seen_once_it_is_there(world: World, recorded: Any) -> No
         plain = recorded()
         Gift(person=world.b).save(using=world.db)
     assert (plain, recorded()) == ([], [f"gifts:{world.b.pk}"])
+
+
+# Keys of several columns
+
+
+def test_a_composite_key(world: World, recorded: Any) -> None:
+    """Each write by it, and a template that names its columns."""
+    with invalidates(Seat, PERSON, "hall:{hall}"):
+        seat = world.of(Seat).create(hall=1, number=2, person=world.a)
+        world.of(Seat).bulk_create([Seat(hall=2, number=1, person=world.a)])
+        recording.calls.clear()
+        seat.person = world.b
+        seat.save()
+        moved = recorded()
+        recording.calls.clear()
+        world.of(Seat).filter(person=world.b).delete()
+    assert moved == sorted([*world.tags("ab"), "hall:1"])
+    assert recorded() == sorted([*world.tags("b"), "hall:1"])

@@ -69,3 +69,10 @@ class Membership(models.Model):
 
 class Unregistered(models.Model):
     person = models.ForeignKey(Person, null=True, on_delete=models.CASCADE)
+
+
+class Seat(models.Model):
+    pk = models.CompositePrimaryKey("hall", "number")
+    hall = models.IntegerField()
+    number = models.IntegerField()
+    person = models.ForeignKey(Person, null=True, on_delete=models.CASCADE)
