@@ -26,6 +26,8 @@ from unstale.errors import (
 )
 from unstale.events import Event, Failed
 from unstale.stores import wire
+from unstale.stores.clients import async_client_for, client_for
+from unstale.stores.options import StoreOptions
 from unstale.stores.sentinel import Known, Primary, Word, decided
 from unstale.stores.sentinel_url import Place, place_of
 
@@ -52,8 +54,7 @@ def used(cache: Cache) -> list[Any]:
     """What a cache gives for a fill, a hit, an invalidation and the next look."""
     cache.delete("k")
     loaded = cache.get_or_set("k", lambda: "loaded", tags=["t"])
-    given = [loaded, cache.get("k", tags=["t"]), cache.invalidate("t").bumped, cache.get("k", tags=["t"])]
-    return given
+    return [loaded, cache.get("k", tags=["t"]), cache.invalidate("t").bumped, cache.get("k", tags=["t"])]
 
 
 async def load() -> str:
@@ -131,27 +132,33 @@ def test_a_dead_sentinel_first(deployment: Deployment) -> None:
 
 
 @pytest.fixture
-def frozen(deployment: Deployment) -> Iterator[Deployment]:
-    """The first sentinel accepts connections, but answers nothing."""
-    os.kill(deployment.sentinels[0].process.pid, signal.SIGSTOP)
-    yield deployment
-    os.kill(deployment.sentinels[0].process.pid, signal.SIGCONT)
+def silent(deployment: Deployment, tmp_path: Path) -> Iterator[int]:
+    """The port of a sentinel that accepts connections, but answers nothing.
+
+    It is one more than the deployment's: who was stopped for seconds does no failover for half a minute (TILT mode).
+    """
+    own = Sentinel(tmp_path / "own", deployment.primary.port)
+    until(lambda: own.ask("PING"))
+    os.kill(own.process.pid, signal.SIGSTOP)
+    yield own.port
+    own.kill()
 
 
-def test_a_silent_sentinel_first(frozen: Deployment) -> None:
+def test_a_silent_sentinel_first(deployment: Deployment, silent: int) -> None:
     """A sentinel that is silent costs a part of the time limit, and is left alone afterwards."""
-    with opened(frozen.url, timeout=HASTY) as cache:
-        assert used(cache) == WORKS
-        silent = cache._store._pool._connect.__self__
-        assert silent.to_ask() == list(silent.place.sentinels[1:])
-    assert asyncio.run(used_async(frozen.url, timeout=HASTY)) == WORKS
-
-
-def test_all_sentinels_silent(frozen: Deployment) -> None:
-    """With no answer at all an error comes in time, and reads go on without the cache."""
-    url = frozen.url_of(frozen.sentinels[0].port)
-    began = time.monotonic()
+    ports = [one.port for one in deployment.sentinels[:2]]
+    url = deployment.url_of(silent, *ports)
     with opened(url, timeout=HASTY) as cache:
+        assert used(cache) == WORKS
+        sentinels = cache._store._pool._connect.__self__
+        assert sentinels.to_ask() == [("127.0.0.1", port) for port in ports]
+    assert asyncio.run(used_async(url, timeout=HASTY)) == WORKS
+
+
+def test_all_sentinels_silent(deployment: Deployment, silent: int) -> None:
+    """With no answer at all an error comes in time, and reads go on without the cache."""
+    began = time.monotonic()
+    with opened(deployment.url_of(silent), timeout=HASTY) as cache:
         with pytest.raises(StoreUnavailableError, match=f"No sentinel knows a primary for '{SERVICE}'.*in time"):
             cache.invalidate("t")
         assert cache.get_or_set("k", lambda: "loaded") == "loaded"
@@ -315,16 +322,18 @@ def test_a_failover_under_load(deployment: Deployment) -> None:
     for thread in threads:
         thread.start()
     until(lambda: judge.hits > 100)
-    deployment.fail_over()
-    bumps, hits = len(judge.bumps), judge.hits
-    until(lambda: {who for who, _ in judge.bumps[bumps + 50 :]} == {"writer", "its writer"})
-    until(lambda: judge.hits > hits + 100)
+    with deployment.primary.client as old, deployment.replica.client as new:
+        deployment.fail_over()
+        stamp = new.get("test:s:{t}")
+        until(lambda: new.get("test:s:{t}") != stamp)
+        bumps, hits = len(judge.bumps), judge.hits
+        time.sleep(2 * wire.PROOF_SECONDS)  # for as long, at least, somebody might have stayed on the old one
+        until(lambda: {who for who, _ in judge.bumps[bumps + 50 :]} == {"writer", "its writer"})
+        until(lambda: judge.hits > hits + 100)
+        roles = old.info("replication")["role"], new.info("replication")["role"]
     judge.over.set()
     for thread in threads:
         thread.join(NOT_HUNG)
-    with deployment.primary.client as old, deployment.replica.client as new:
-        roles = old.info("replication")["role"], new.info("replication")["role"]
-        assert new.mget(new.keys("test:*")) != []
     for cache in caches:
         cache.close()
     assert judge.stale == []
@@ -493,6 +502,21 @@ def test_arguments_for_sentinels_without_any() -> None:
     with pytest.raises(ConfigurationError, match=r"redis\+sentinel"):
         Cache.from_url("redis://localhost", sentinel={"password": "p"})
     Cache.from_url("memory://", sentinel={"password": "p"}).close()
+
+
+def test_clients_of_a_service(deployment: Deployment) -> None:
+    """redis-py's clients for the place reach the primary, and close what they opened."""
+    options = StoreOptions()
+    url = deployment.url + "/4"
+
+    async def main() -> Any:
+        async with async_client_for(url, options) as client:
+            return await client.get("k"), (await client.client_info())["db"]
+
+    with client_for(url, options) as client:
+        assert client.set("k", "v")
+        assert client.role()[0] == b"master"
+    assert asyncio.run(main()) == (b"v", 4)
 
 
 def test_a_server_that_is_no_sentinel(deployment: Deployment) -> None:

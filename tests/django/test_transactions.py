@@ -1,4 +1,4 @@
-"""Invalidation inside transactions, on real SQLite and PostgreSQL: when it takes effect, and what is dirty until then."""
+"""Invalidation inside transactions, on real SQLite and PostgreSQL: when it takes effect, what is dirty until then."""
 
 from __future__ import annotations
 
@@ -214,9 +214,7 @@ class TestWhenItTakesEffect:
             transaction.rollback(using=using)
             transaction.set_autocommit(True, using=using)
 
-    def test_a_block_in_manual_transactions(
-        self, backend: Any, using: str, told: list[tuple[str, ...]]
-    ) -> None:
+    def test_a_block_in_manual_transactions(self, backend: Any, using: str, told: list[tuple[str, ...]]) -> None:
         """A block there commits nothing: it takes effect at once, and again when Django knows of the COMMIT."""
         transaction.set_autocommit(False, using=using)
         with transaction.atomic(using=using):
@@ -238,7 +236,7 @@ class TestWhenItTakesEffect:
         self, backend: Any, postgres_database: str, told: list[tuple[str, ...]]
     ) -> None:
         """Nobody knows whether it committed: an invalidation too many costs a miss."""
-        with pytest.raises(Error), transaction.atomic(using="postgres"):
+        with pytest.raises(Error), transaction.atomic(using="postgres"):  # noqa: PT012 - its end raises
             Order.objects.using("postgres").create(user_id=42)
             backend.invalidate("user:42")
             kill_session(connections["postgres"].connection.info.backend_pid)
@@ -485,9 +483,7 @@ class TestSnapshots:
             raise RolledBackError
         connections["postgres"].close()
 
-    def test_asked_once_a_transaction(
-        self, postgres_database: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_asked_once_a_transaction(self, postgres_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """No query for each fill, and none that Django would count."""
         connection = connections["postgres"]
         connection.force_debug_cursor = True
@@ -546,7 +542,7 @@ class TestFailures:
         """Without an outbox the project hears of it; the thread goes on trying, and what is dirty stays so."""
         backend = configure_on(own_valkey)
         keep(backend, "user:42:page")
-        with pytest.raises(StoreError), transaction.atomic(using=using):
+        with pytest.raises(StoreError), transaction.atomic(using=using):  # noqa: PT012 - its end raises
             Order.objects.using(using).create(user_id=42)
             backend.invalidate("user:42")
             own_valkey.freeze()
@@ -564,7 +560,7 @@ class TestFailures:
             raise RolledBackError
 
         keep(backend, "user:42:page")
-        with pytest.raises(RolledBackError), transaction.atomic(using=using):
+        with pytest.raises(RolledBackError), transaction.atomic(using=using):  # noqa: PT012 - its end raises
             transaction.on_commit(fail, using=using)
             backend.invalidate("user:42")
         assert stored(backend, "user:42:page") is None
@@ -580,7 +576,7 @@ class TestFailures:
 
         backend = configure_on(own_valkey)
         keep(backend, "user:42:page")
-        with pytest.raises(RolledBackError), transaction.atomic(using=using):
+        with pytest.raises(RolledBackError), transaction.atomic(using=using):  # noqa: PT012 - its end raises
             transaction.on_commit(fail, using=using)
             backend.invalidate("user:42")
             own_valkey.freeze()
@@ -593,7 +589,7 @@ class TestFailures:
         """After very many failures it owes one clear."""
         backend = configure_on(own_valkey)
         keep(backend, "plain")
-        with pytest.raises(StoreError), transaction.atomic():
+        with pytest.raises(StoreError), transaction.atomic():  # noqa: PT012 - its end raises
             backend.invalidate(*(f"user:{user}" for user in range(waiting.MAX_FAILED_TAGS + 1)))
             own_valkey.kill()
         make_due()
@@ -672,7 +668,7 @@ class TestStrict:
         """What cannot be closed must not be committed."""
         backend = configure_on(own_valkey)
         own_valkey.kill()
-        with pytest.raises(StoreError), transaction.atomic(using=using):
+        with pytest.raises(StoreError), transaction.atomic(using=using):  # noqa: PT012 - its end raises
             Order.objects.using(using).create(user_id=42)
             backend.invalidate("user:42", strict=True)
         assert Order.objects.using(using).count() == 0

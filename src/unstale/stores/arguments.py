@@ -81,10 +81,18 @@ def _check(name: object, value: object, known: set[str], source: str) -> None:
     if value is not None and not isinstance(value, _KINDS.get(name, object)):
         kinds = " or ".join(one.__name__ for one in _KINDS[name])
         raise ConfigurationError(f"{name!r} in {source} must be of type {kinds}, not {type(value).__name__}.")
+    if name == "socket_keepalive_options" and not _are_socket_options(value):
+        raise ConfigurationError(f"{name!r} in {source} must map ints, such as socket.TCP_KEEPIDLE, to ints or bytes.")
     if name == "db" and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
         raise ConfigurationError(f"'db' in {source} must be a database's number: an int of at least 0.")
     if name == "credential_provider" and value is not None and not hasattr(value, "get_credentials"):
         raise ConfigurationError(f"'credential_provider' in {source} must have a method get_credentials().")
+
+
+def _are_socket_options(value: object) -> bool:
+    return not isinstance(value, Mapping) or all(
+        isinstance(option, int) and isinstance(setting, int | bytes) for option, setting in value.items()
+    )
 
 
 def merged(of_url: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,3 +10,7 @@ class Order(models.Model):
 
     user_id = models.IntegerField()
     total = models.IntegerField(default=0)
+
+    def __str__(self) -> str:
+        """Whose it is."""
+        return f"order of user {self.user_id}"
