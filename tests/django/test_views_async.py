@@ -134,6 +134,7 @@ urlpatterns = [
     path("page/", Page.as_view()),
     path("rendered/", kept(rendered)),
     path("crash/", kept(crash)),
+    path("by-cookie/", kept(answering(lambda request: request.session.aget("cart")), vary=["Cookie"])),
     path("user-as-seen/", kept(answering(lambda request: request.user), per_user=True)),
     *(path(f"unkept/{name}/", kept(view)) for name, view in UNKEPT.items()),
 ]
@@ -291,6 +292,11 @@ def test_an_auser_of_another_kind_is_noticed(site: Any) -> None:
         return (await kept(answering(lambda request: request.auser()))(request))["X-Cache"]
 
     assert [asyncio.run(run(user)) for user in (AnonymousUser(), User(username="alice"))] == ["bypass", "bypass"]
+
+
+def test_messages_of_a_session(site: Any) -> None:
+    """Whether messages wait is asked without a wait in the loop, also where no user was asked for."""
+    assert words("/by-cookie/", "/by-cookie/", client=browser_of("alice")) == ["miss", "hit"]
 
 
 def test_class_based_views(site: Any) -> None:

@@ -193,6 +193,64 @@ def test_users_of_a_middleware_are_told_apart(site: Any, kind: str) -> None:
     assert seen == ["alice /users/who/ 1", "bob /users/who/ 2", "alice /users/who/ 1"]
 
 
+@pytest.mark.parametrize("kind", ["Token", "LazyToken"])
+def test_a_user_who_is_not_his_cookie_s_is_noticed(site: Any, kind: str) -> None:
+    """Where the key holds the Cookie header, a user whom a middleware has found by other means is not kept."""
+    User.objects.create(username="alice")
+    with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.{kind}"]):
+        for name in ("alice", None, "alice", None):
+            headers = {"X-Token": name} if name else {}
+            assert body(Client().get("/cookie/user/", headers=headers)) == str(name is not None)
+    assert RUNS["/cookie/user/"] == 4
+
+
+class Bearer(Token):
+    """Authentication by Authorization."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        name = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        request.user = self.find(name)
+        return self.get_response(request)
+
+
+def test_credentials_have_their_users(site: Any) -> None:
+    """Where the view admits Authorization, it may look at whom it stands for; who sends none shares nothing."""
+    for name in ("alice", "bob"):
+        User.objects.create(username=name)
+    with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.Bearer"]):
+        names = ["alice", "bob", None] * 2
+        sent = [{"Authorization": f"Bearer {name}"} if name else {} for name in names]
+        answers = [Client().get("/auth/name/", headers=each) for each in sent]
+    assert [body(each) for each in answers] == ["alice", "bob", ""] * 2
+    assert [each["X-Cache"] for each in answers] == ["miss", "miss", "bypass", "hit", "hit", "bypass"]
+
+
+@pytest.mark.parametrize("name", ["session", "cookie", "signed-cookie", "messages", "csrf"])
+def test_credentials_have_no_session(site: Any, name: str) -> None:
+    """What is kept for a credential depends on no session or cookie, which another client may have with it."""
+    for _ in range(2):
+        answer = Client().get(f"/auth/{name}/", headers={"Authorization": "Bearer a"})
+        assert answer["X-Cache"] == "bypass"
+
+
+class Guests:
+    """A middleware that has guests of its own."""
+
+    def __init__(self, get_response: Callable[..., Any]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.user = type("Guest", (AnonymousUser,), {"username": request.headers["X-Guest"]})()
+        return self.get_response(request)
+
+
+def test_guests_are_not_nobody(site: Any) -> None:
+    """Whoever is not logged in, but somebody to the application, shares nothing."""
+    with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.Guests"]):
+        seen = [body(Client().get("/users/who/", headers={"X-Guest": name})) for name in ("a", "b")]
+    assert seen == ["a /users/who/ 1", "b /users/who/ 2"]
+
+
 def test_behind_a_check_of_the_user_nothing_is_everybody_s(site: Any) -> None:
     """Where something around the view has looked at the user, a view for everybody is not kept."""
     assert words(browser_of("alice"), "/guarded/") == ["bypass", "bypass"]
@@ -220,6 +278,15 @@ def test_a_message_that_waits_is_shown(site: Any) -> None:
     alice.get("/users/message/")
     assert body(alice.get("/users/messages/")).endswith("done")
     assert not body(alice.get("/users/messages/")).endswith("done")
+
+
+def test_by_cookie_and_user_a_visitor_s_cookie_counts(site: Any) -> None:
+    """Where the key holds user and cookies, a visitor's response may depend on these."""
+    one, other = Client(), Client()
+    one.cookies["theme"], other.cookies["theme"] = "dark", "light"
+    seen = [body(each.get("/both/cookie/")) for each in (one, other, one)]
+    assert seen == ["dark", "light", "dark"]
+    assert RUNS["/both/cookie/"] == 2
 
 
 def test_messages_of_a_user_are_not_kept(site: Any) -> None:
