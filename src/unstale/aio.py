@@ -46,6 +46,8 @@ from unstale.stores.urls import open_async_store
 
 if TYPE_CHECKING:
     from unstale.cached import AsyncCachedFunction, KeyOf, TagsOf
+    from unstale.core.browse import Walk
+    from unstale.core.inspection import Inspection
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -494,6 +496,29 @@ class AsyncCache(Facade):
         """
         targets = self._targets(keys, tags)
         return await verbs.delete_many(self._io, self._space, targets) if targets else 0
+
+    def iter_keys(self, match: str = "*", *, count: int = 1000) -> AsyncIterator[str]:
+        """Go through the keys with fresh entries: `async for key in cache.iter_keys()`. See `Cache.iter_keys`."""
+        return self._keys(self._walk(match, count))
+
+    async def _keys(self, walk: Walk) -> AsyncIterator[str]:
+        from unstale.core import browse  # noqa: PLC0415 - who goes through keys imports it
+
+        while not walk.done:
+            for key in await browse.fresh_keys(self._io, self._space, walk):
+                yield key
+
+    async def delete_matching(self, match: str, *, count: int = 1000) -> int:
+        """Remove the entries of all keys that match a glob; how many. See `Cache.delete_matching`."""
+        from unstale.core import browse  # noqa: PLC0415 - who goes through keys imports it
+
+        return await browse.delete_matching(self._io, self._space, self._walk(match, count, leases=True))
+
+    async def inspect(self, key: str, *, tags: Tags = ()) -> Inspection:
+        """What stands under a key, for people. See `Cache.inspect`."""
+        from unstale.core import inspection  # noqa: PLC0415 - for people
+
+        return await inspection.inspect(self._io, self._space, self._target(key, tags))
 
     async def invalidate(self, *tags: str, soft: bool = False) -> Invalidated:
         """Make every entry that carries one of these tags stale: one small write a tag. See `Cache.invalidate`.

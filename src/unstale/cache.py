@@ -30,6 +30,8 @@ from unstale.stores.urls import open_store
 
 if TYPE_CHECKING:
     from unstale.cached import CachedFunction, KeyOf, TagsOf
+    from unstale.core.browse import Walk
+    from unstale.core.inspection import Inspection
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -537,6 +539,59 @@ class Cache(Facade):
         """
         targets = self._targets(keys, tags)
         return _run(verbs.delete_many(self._io, self._space, targets)) if targets else 0
+
+    def iter_keys(self, match: str = "*", *, count: int = 1000) -> Iterator[str]:
+        """Go through the keys with fresh entries, by a scan of the whole database in small steps: for people and tools.
+
+        Args:
+            match: a glob as Redis has them (`*`, `?`, `[a-c]`, `[^a]`, a backslash before what stands for itself), of
+                the key as this cache, or scope, knows it. `unstale.core.globs.escape` makes one of a text.
+            count: names that the server looks at in each step.
+
+        Returns:
+            An iterator of the keys, in no order, each once. What is stored or removed meanwhile may be missed. A loader
+            does not come to depend on what it gives.
+
+        Raises:
+            InvalidKeyError, ConfigurationError: an argument is bad.
+            StoreError: while it goes on; what was given until then is right.
+        """
+        return self._keys(self._walk(match, count))
+
+    def _keys(self, walk: Walk) -> Iterator[str]:
+        from unstale.core import browse  # noqa: PLC0415 - who goes through keys imports it
+
+        while not walk.done:
+            yield from _run(browse.fresh_keys(self._io, self._space, walk))
+
+    def delete_matching(self, match: str, *, count: int = 1000) -> int:
+        """Remove the entries of all keys that match a glob, and stop whoever is filling one of them from storing.
+
+        It scans the whole database three times, and takes as long as that takes; `invalidate` is one small write.
+
+        Args:
+            match: see `iter_keys`.
+            count: names that the server looks at in each step, and removes at a time.
+
+        Returns:
+            How many entries were removed, the stale ones included.
+
+        Raises:
+            InvalidKeyError, ConfigurationError: an argument is bad.
+            StoreError: a part may be there still. Call it again.
+        """
+        from unstale.core import browse  # noqa: PLC0415 - who goes through keys imports it
+
+        return _run(browse.delete_matching(self._io, self._space, self._walk(match, count, leases=True)))
+
+    def inspect(self, key: str, *, tags: Tags = ()) -> Inspection:
+        """What stands under a key, for people: fresh or why not, its tags and whether their stamps still stand.
+
+        It is no read: no value travels (but what is short), nothing is remembered, no event told. Raises StoreError.
+        """
+        from unstale.core import inspection  # noqa: PLC0415 - for people
+
+        return _run(inspection.inspect(self._io, self._space, self._target(key, tags)))
 
     def invalidate(self, *tags: str, soft: bool = False) -> Invalidated:
         """Make every entry that carries one of these tags stale, whoever stored it: one small write a tag, one trip.

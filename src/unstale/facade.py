@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
-from typing import Any, Final, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
 
 from unstale.core import capture, codecs
 from unstale.core.closing import Closing
 from unstale.core.freshness import fresh_payload
-from unstale.core.keys import Plan, TagSet, check_tag, key_bytes, quote_part, root_tag
+from unstale.core.keys import MAX_KEY_BYTES, Plan, TagSet, check_tag, key_bytes, quote_part, root_tag
 from unstale.core.keyspace import NOTHING, Keyspace, Snapshot, Target
 from unstale.core.layout import FENCED, FLAGS_AT, PLAIN_FORMS, TIMED, TIMES_AT
 from unstale.core.policy import DEFAULT, Duration, Ttl, earliest, seconds
@@ -32,10 +32,16 @@ from unstale.errors import (
 )
 from unstale.events import Failed, Hit
 
+if TYPE_CHECKING:
+    from unstale.core.browse import Walk
+
 Tags: TypeAlias = Sequence[str]
 TagsOfKey: TypeAlias = "Tags | Callable[[str], Tags]"
 
 _OWNER: Final = re.compile("[0-9a-f]{32}")
+MAX_GLOB_BYTES: Final = 2 * MAX_KEY_BYTES
+"""Longest glob: the longest key with each character escaped."""
+
 _ALL_TIMES: Final = Struct(">dfff")
 """Created at, ttl, stale ttl, load seconds: from TIMES_AT on."""
 
@@ -90,6 +96,21 @@ class Facade:
         self._payloads = space.payloads
         self._signed = space.payloads.signer is not None
         self._beta = space.policy.beta
+
+    @classmethod
+    def from_parts(cls, store: Any, space: Keyspace, *, runner: Any = None) -> Self:
+        """A cache over a store that is there already, with a keyspace that several caches may share.
+
+        A `Cache` and an `AsyncCache` over one keyspace are one cache for both kinds of code: what the one remembers of
+        a miss the other's `set` is held to, in the same context, and a loader of the one inherits what it reads by the
+        other. (Two caches from the same URL are two: each is held to its own looks.)
+
+        Args:
+            store: of the façade's kind, such as `unstale.stores.urls.open_store` or `open_async_store` gives.
+            space: what `unstale.options.make_keyspace` makes of a cache's options.
+            runner: see `CacheOptions`: of the façade's kind, too.
+        """
+        return cls(store, space, io=cls._make_io(store, runner))
 
     def __repr__(self) -> str:
         """Name the namespace and the scope, never the URL."""
@@ -194,6 +215,23 @@ class Facade:
         negative = None if negative_ttl is None else seconds(negative_ttl, "negative_ttl")
         return Life(policy.ttl_of(ttl), policy.stale_ttl_of(stale_ttl), negative)
 
+    def _walk(self, match: str, count: int, *, leases: bool = False) -> Walk:
+        """A walk through the keys of this cache, or scope, that match a glob."""
+        from unstale.core.browse import Walk  # noqa: PLC0415 - who goes through keys imports it
+
+        given: object = match
+        try:
+            size = len(given.encode()) if isinstance(given, str) else 0
+        except UnicodeEncodeError:
+            size = 0
+        if not 0 < size <= MAX_GLOB_BYTES:
+            raise InvalidKeyError(
+                f"match must be a glob such as 'user:*': a str of 1 to {MAX_GLOB_BYTES} bytes in UTF-8."
+            )
+        if type(count) is not int or count < 1:
+            raise ConfigurationError("count must be an int of at least 1.")
+        return Walk(self._names, self._prefix, match, count, leases=leases)
+
     def _basis(self, computed: bool, looked_under: str | None) -> Basis:  # noqa: FBT001 - as the caller named it
         """What a set is held to."""
         if looked_under is None:
@@ -242,6 +280,26 @@ class Facade:
             raise NotACounterError("A counter's delta must be an int of at most 2**53 - 1.")
         if initial is not None and (type(initial) is not int or abs(initial) > codecs.MAX_COUNTER):
             raise NotACounterError("A counter begins from an int from -(2**53 - 1) to 2**53 - 1.")
+
+    def shun(self, key: str, *, tags: Tags = ()) -> None:
+        """Say that this key is being computed from what nobody may see yet, past the cache. No trip.
+
+        For what depends on tags that an open database transaction has written: neither a `set` of the key that follows
+        in this request or task (outside `remembering()`: before its next read) nor a loader around this is stored.
+
+        Args:
+            key: the key.
+            tags: the tags that the set would declare.
+
+        Raises:
+            InvalidKeyError, InvalidTagError: the key or a tag is bad.
+        """
+        target = self._target(key, tags)
+        heir = capture.heir(self._space)
+        if heir is not None:
+            heir.broken = True
+        names = (*target.declared.stamp_names, self._names.root_of(target.raw))
+        capture.shun(self._space.serial, target.raw, names)
 
     def _without(self, verb: str, error: StoreError, targets: Sequence[Target]) -> None:
         """Go on without the cache. A cache that was closed is a mistake of the caller's, though.

@@ -10,6 +10,7 @@ Names in Redis, for the namespace `shop`:
     shop:l:orders:42\0<token>      a value on its way in
     shop:s:{user:42}/orders       the stamp of tag user:42/orders; the braces keep a root's stamps on one cluster slot
     shop:r:7                      the stamp of root 7 of 16
+    shop:k:…, shop:x              locks and a register of `contrib.django`; the core has nothing there
 
 With `clustered=True` the entry's names begin with its home, the root of its first tag: shop:e:{user:42}:orders:42.
 """
@@ -43,7 +44,7 @@ END: Final = b"\0"
 """Ends every name inside an entry. Keys and tags hold no control characters, so it cannot occur in one."""
 
 
-_OWN_SEGMENTS: Final = frozenset({"e", "h", "l", "l#", "r", "s"})
+_OWN_SEGMENTS: Final = frozenset({"e", "h", "k", "l", "l#", "r", "s", "x"})
 """What follows the namespace in a name. A namespace with one of them inside could meet another's names."""
 
 
@@ -191,7 +192,7 @@ class Names:
         ):
             raise ConfigurationError(
                 "A namespace must be a str of 1 to 64 printable characters, none of them { } [ ] * ? \\, and without "
-                f"e, h, l, l#, r or s between colons, which are unstale's own: {str(given)[:80]!r}."
+                f"e, h, k, l, l#, r, s or x between colons, which are unstale's own: {str(given)[:80]!r}."
             )
         self.namespace = namespace
         self.clustered = clustered
@@ -270,6 +271,35 @@ class Names:
         """The name of the lease that belongs to an entry's name."""
         at = len(self._entry) - 2
         return entry[:at] + (b"l" if entry.startswith(self._entry) else b"l#") + entry[at + 1 :]
+
+    def globs(self, glob: bytes, *, leases: bool = False) -> tuple[bytes, ...]:
+        """What SCAN is to match for keys that a glob matches: leases (all of them), plain entries, all long ones."""
+        start = self.namespace.encode()  # holds no glob characters
+        plain = self._entry + (b"*" if self.clustered else glob)
+        return (*((start + b":l[:#]*",) if leases else ()), plain, self._hashed + b"*")
+
+    def is_plain(self, name: bytes) -> bool:
+        """Whether this is the name of an entry that ends with its whole key."""
+        return name.startswith(self._entry) and not self.clustered
+
+    def is_distant(self, name: bytes) -> bool:
+        """Whether this is the name of an entry whose key must be read from its head."""
+        return name.startswith(self._hashed) or (self.clustered and name.startswith(self._entry))
+
+    def is_entry_of(self, name: bytes, raw_key: bytes) -> bool:
+        """Whether this is the name of a key's entry (clustered: of some key's, since its home is not known)."""
+        return self.clustered or name == self.entry(raw_key)
+
+    def leased(self, name: bytes) -> bytes | None:
+        """The key of a lease's name: empty where the name does not tell, None for what is no lease."""
+        start = len(self._entry) - 2
+        if END in name or name[:start] != self._entry[:start]:
+            return None
+        if name.startswith(b"l#:", start):
+            return b""
+        if not name.startswith(b"l:", start):
+            return None
+        return b"" if self.clustered else name[start + 2 :]
 
     def read_names(self, raw_key: bytes, tagset: TagSet, home: str) -> tuple[bytes, ...]:
         """What one read of a key fetches: its entry, the stamps of the tags that it should have, its root's."""

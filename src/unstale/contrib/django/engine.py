@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
 from django.conf import settings
 
 from unstale.aio import AsyncCache
 from unstale.cache import Cache
 from unstale.contrib.django import listening
+from unstale.contrib.django.compat import settings_read
+from unstale.contrib.django.notices import UnstaleWarning
 from unstale.contrib.django.options import BackendOptions, read_options
 from unstale.contrib.django.patterns import Matcher
+from unstale.contrib.django.redis_side import RedisSide
 from unstale.core import capture
 from unstale.core.keys import ROOT_MARK, ROOTS
 from unstale.core.keyspace import Keyspace
@@ -36,10 +39,6 @@ ROOT_TAGS: Final = tuple(f"{ROOT_MARK}{number}" for number in range(ROOTS))
 MAX_WARNINGS: Final = 1000
 MAX_PAGE_TAGS: Final = 24
 """An entry carries 32 at most."""
-
-
-class UnstaleWarning(UserWarning):
-    """Something in the project's settings or code makes the cache do more than it should."""
 
 
 class Role(NamedTuple):
@@ -97,6 +96,16 @@ class _AsyncRaising(AsyncCache):
         raise error
 
 
+class Follower(Protocol):
+    """Has something to do after an invalidation took effect, by the whole names of its tags. Raises StoreError."""
+
+    def follow(self, tags: Sequence[str]) -> None:
+        """Do it."""
+
+    async def afollow(self, tags: Sequence[str]) -> None:
+        """Do it, awaited."""
+
+
 class Engine:
     """The shared parts of one configured cache.
 
@@ -105,6 +114,9 @@ class Engine:
         cache: the core's cache.
         async_cache: the same for asyncio, over the same keyspace: what one remembers the other is held to.
         matcher: TAG_PATTERNS.
+        has_server: whether there is one: memory:// has none.
+        redis: redis-py's side.
+        followers: who has something to do after each invalidation.
     """
 
     def __init__(self, options: BackendOptions) -> None:
@@ -127,6 +139,9 @@ class Engine:
         self._plans: dict[tuple[Callable[..., str], str, int], Plans] = {}
         self._pages: dict[str, frozenset[str]] = {}
         self._warned: set[str] = set()
+        self.has_server = not isinstance(store, MemoryStore)
+        self.redis = RedisSide(options.url, reaching, space)
+        self.followers: list[Follower] = [self.redis] if self.has_server else []
 
     def plans(self, key_func: Callable[..., str], key_prefix: str, version: int) -> Plans:
         """The plans of keys that were seen before with this way of making them."""
@@ -141,6 +156,8 @@ class Engine:
     def bump(self, names: tuple[str, ...], *, soft: bool = False) -> Invalidated:
         """Invalidate tags by their whole names, now; ROOT_TAGS stand for everything. Raises StoreError."""
         done = self.cache.clear() if names == ROOT_TAGS else self.cache.invalidate(*names, soft=soft)
+        for follower in self.followers:
+            follower.follow(names)
         listening.tell(names)
         return done
 
@@ -148,6 +165,8 @@ class Engine:
         """The same for asyncio."""
         cache = self.async_cache
         done = await (cache.clear() if names == ROOT_TAGS else cache.invalidate(*names, soft=soft))
+        for follower in self.followers:
+            await follower.afollow(names)
         listening.tell(names)
         return done
 
@@ -175,6 +194,7 @@ class Engine:
     def close(self) -> None:
         """Close the connections, for good."""
         self.cache.close()
+        self.redis.close()
 
 
 _engines: dict[object, Engine] = {}
@@ -194,7 +214,7 @@ _lock = threading.Lock()
 def engine_of(location: object, params: Mapping[str, Any]) -> Engine:
     """The engine of a configuration; made when it is first asked for."""
     secrets = (settings.SECRET_KEY, tuple(settings.SECRET_KEY_FALLBACKS))
-    identity = (_frozen(location), _frozen(params), secrets)
+    identity = (_frozen(location), _frozen(params), secrets, settings_read())
     engine = _engines.get(identity)
     if engine is None:
         with _lock:

@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.encoding import force_bytes
 from django.utils.module_loading import import_string
 
-from unstale.contrib.django.compat import Mapped, mapped
+from unstale.contrib.django.compat import Mapped, both, mapped
 from unstale.options import CacheOptions
 
 NAMESPACE: Final = "django"
@@ -124,6 +124,8 @@ def _cache_options(given: Mapping[str, Any], params: Mapping[str, Any], compat: 
     }
     options |= {ours: given[name] for name, ours in _CACHE.items() if name in given}
     options |= {ours: _imported(given[name]) for name, ours in _IMPORTED.items() if given.get(name) is not None}
+    if "on_event" in compat.cache and given.get("ON_EVENT") is not None:
+        options["on_event"] = both(compat.cache["on_event"], options["on_event"])
     return options  # type: ignore[return-value] # make_keyspace checks names and values
 
 

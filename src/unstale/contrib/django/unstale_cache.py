@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from unstale.contrib.django.async_backend import BothCache
+from unstale.contrib.django.redis_averbs import AsyncRedisUsersCache
 
 
-class UnstaleCache(BothCache):
+class UnstaleCache(AsyncRedisUsersCache):
     """A Django cache backend whose invalidation costs one small write."""
