@@ -33,6 +33,7 @@ from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.versioning import QueryParameterVersioning
 from rest_framework.views import APIView
 from rest_framework.viewsets import ModelViewSet, ViewSet
+from servers import Server
 from view_site import MIDDLEWARE, RUNS
 
 from unstale.contrib.django.drf import CachedViewSetMixin, cached_action, invalidates_action
@@ -260,6 +261,15 @@ urlpatterns = [
     path("reports/<name>/", report),
     path("reports/<name>/publish/", publish),
 ]
+
+
+@pytest.fixture(params=["valkey"])
+def server(request: pytest.FixtureRequest, session_servers: Callable[[str], Server]) -> Server:
+    """One kind of server is enough here: the rules are the framework's."""
+    chosen = session_servers(request.param)
+    with chosen.client as client:
+        client.flushall()
+    return chosen
 
 
 @pytest.fixture

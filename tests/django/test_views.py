@@ -18,7 +18,6 @@ from django.utils import timezone, translation
 from servers import Server
 from view_site import GATES, MIDDLEWARE, RUNS, body, browser_of, kept, ran, serving, with_vary, words
 
-from unstale.contrib.django import transactions
 from unstale.contrib.django.views import cached_view, invalidates_view
 from unstale.errors import ConfigurationError
 
@@ -481,40 +480,6 @@ def test_what_a_response_computes_from_the_cache_is_inherited(site: Any) -> None
     assert body(view(request)) == body(view(request)) == "/v/ 1"
     site.invalidate("total")
     assert body(view(request)) == "/v/ 2"
-
-
-def test_a_dirty_tag_neither_hits_nor_fills(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inside a transaction that has invalidated a tag, the view runs and nothing is kept."""
-    view, request = kept(with_vary(), tags=["count"]), RequestFactory().get("/v/")
-    view(request)
-    monkeypatch.setattr(transactions, "pending", lambda: True)
-    monkeypatch.setattr(transactions, "is_dirty", lambda *arguments: True)
-    monkeypatch.setattr(site.core.__class__, "shun", lambda *arguments, **named: None, raising=False)
-    assert [view(request)["X-Cache"] for _ in range(2)] == ["bypass", "bypass"]
-
-
-def test_an_old_snapshot_hits_and_does_not_fill(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inside a transaction whose snapshot may be old, what is fresh is served, and nothing is kept."""
-    view = kept(with_vary())
-    view(RequestFactory().get("/kept/"))
-    monkeypatch.setattr(transactions, "forbids_fill", lambda: True)
-    assert view(RequestFactory().get("/kept/"))["X-Cache"] == "hit"
-    assert [view(RequestFactory().get("/new/"))["X-Cache"] for _ in range(2)] == ["bypass", "bypass"]
-
-
-def test_a_view_that_opens_an_old_snapshot_is_not_kept(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether a response may be kept is asked again when it is made."""
-    state = {"forbidden": False}
-    monkeypatch.setattr(transactions, "forbids_fill", lambda: state["forbidden"])
-
-    def opening(request: HttpRequest) -> HttpResponse:
-        state["forbidden"] = True
-        return HttpResponse(ran(request))
-
-    view = kept(opening)
-    view(RequestFactory().get("/v/"))
-    state["forbidden"] = False
-    assert body(view(RequestFactory().get("/v/"))) == "/v/ 2"
 
 
 def test_atomic_requests_stay(site: Any) -> None:

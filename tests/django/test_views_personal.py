@@ -10,7 +10,17 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory, override_settings
 from django.utils.functional import SimpleLazyObject
+from servers import Server
 from view_site import MIDDLEWARE, RUNS, UNKEPT, body, browser_of, kept, serving, with_vary, words
+
+
+@pytest.fixture(params=["valkey"])
+def server(request: pytest.FixtureRequest, session_servers: Callable[[str], Server]) -> Server:
+    """One kind of server is enough here: whose a response is, is decided here."""
+    chosen = session_servers(request.param)
+    with chosen.client as client:
+        client.flushall()
+    return chosen
 
 
 @pytest.fixture

@@ -27,8 +27,10 @@ from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 
 from unstale.contrib.django import transactions
+from unstale.contrib.django.backend import MISSING
 from unstale.contrib.django.keyed import as_key
 from unstale.contrib.django.personal import MESSAGES, Keeping, Watch, Who, aload_messages, has_messages, is_personal
+from unstale.contrib.django.snapshots import open_connections
 from unstale.contrib.django.unstale_cache import UnstaleCache
 from unstale.contrib.http import (
     UNSTORED_SECONDS,
@@ -139,11 +141,14 @@ class Place:
 
     def is_dirty(self) -> bool:
         """Whether this thread's open transaction has invalidated what the response depends on."""
-        return transactions.pending() and self.backend._is_dirty(self.key, self.tags)  # noqa: SLF001 - the package's own
+        try:
+            return transactions.pending() and self.backend._is_dirty(self.key, self.tags)  # noqa: SLF001 - the package's own
+        except StoreError:
+            return True  # nobody knows, and the cache is away
 
     def may_not_fill(self) -> bool:
         """Whether what is made now may be uncommitted, or of an old snapshot."""
-        return self.backend._may_not_fill(self.key, self.tags)  # noqa: SLF001 - the package's own
+        return transactions.forbids_fill() or self.is_dirty()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +199,11 @@ class Keeper:
         """The stored response; None where there is none, because it could not be stored. A HEAD fills nothing."""
         core = place.backend.core.inline()  # a view runs while its request does
         try:
-            if load.is_head or transactions.forbids_fill():
-                return core.get(place.key, tags=place.tags)
+            if load.is_head or open_connections():
+                packed = core.get(place.key, MISSING, tags=place.tags)
+                # Only then: what the transaction's isolation is, the database is asked.
+                if packed is not MISSING or load.is_head or transactions.forbids_fill():
+                    return packed
             return core.get_or_set(place.key, load, **self._times(place))
         except UnkeptError:
             return None
