@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.contrib import messages
 from django.contrib.auth.models import Group, User
 from django.core.cache import caches
 from django.test import Client, override_settings
@@ -222,6 +223,11 @@ class Gone(Mine):
         raise NotFound
 
 
+class Talking(Mine):
+    def get(self, request: Any) -> Response:
+        return Response([str(each) for each in messages.get_messages(request)])
+
+
 class Unauthenticated(Mine):
     authentication_classes = (Refused,)
 
@@ -255,6 +261,7 @@ urlpatterns = [
     path("versioned/", Versioned.as_view()),
     path("enveloped/", Enveloped.as_view()),
     path("gone/", Gone.as_view()),
+    path("talking/", Talking.as_view()),
     path("unauthenticated/", Unauthenticated.as_view()),
     path("around/", cached_view(ttl=60, x_cache=True)(Mine.as_view(cache_actions=frozenset()))),
     path("around-user/", cached_view(ttl=60, per_user=True, x_cache=True)(Mine.as_view(cache_actions=frozenset()))),
@@ -683,6 +690,11 @@ def test_answers_that_are_raised_are_answered(site: Any) -> None:
     answers = [alice.get("/gone/") for _ in range(2)]
     assert [(each.status_code, each.json()) for each in answers] == [(404, {"detail": "Not found."})] * 2
     assert RUNS["gone"] == 2
+
+
+def test_messages_are_not_kept(site: Any) -> None:
+    """A view that shows a user's messages runs each time."""
+    assert words(by_session("alice"), "/talking/") == ["bypass", "bypass"]
 
 
 def test_who_cannot_be_authenticated_gets_that_answer(site: Any) -> None:
