@@ -13,7 +13,12 @@ from unstale.cached import AsyncCachedFunction, CachedFunction
 
 RENAMED = {"__enter__": "__aenter__", "__exit__": "__aexit__"}
 """Names that Python itself gives another form for asyncio."""
-NOT_AWAITED = {"__init__", "__repr__", "cached", "from_url", "inline", "iter_keys", "key_for", "scope", "strict"}
+NOT_AWAITED = {"__init__", "__repr__", "cached", "from_parts", "from_url", "inline", "iter_keys"} | {
+    "key_for",
+    "scope",
+    "strict",
+    "shun",
+}
 """What waits for nothing (`iter_keys` gives what waits)."""
 LOADERS = {"get_or_set": "loader", "get_or_set_many": "load_missing", "refresh": "loader"}
 """Parameters whose annotations differ: the loader is `async def`."""
@@ -44,11 +49,6 @@ both = pytest.mark.parametrize(("sync", "asynchronous", "name"), [*PAIRS, *FUNCT
 
 def plain(annotation: object) -> str:
     """An annotation without what only asyncio adds."""
-    return (
-        re.sub(r"Coroutine\[Any, Any, (\w+)\]", r"\1", str(annotation))
-        .replace("AsyncCachedFunction", "CachedFunction")
-        .replace("AsyncIterator", "Iterator")
-    )
     return re.sub(r"Coroutine\[Any, Any, (\w+)\]", r"\1", str(annotation)).replace("Async", "")
 
 

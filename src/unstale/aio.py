@@ -47,6 +47,7 @@ from unstale.stores.urls import open_async_store
 if TYPE_CHECKING:
     from unstale.cached import AsyncCachedFunction, KeyOf, TagsOf
     from unstale.core.browse import Walk
+    from unstale.core.inspection import Inspection
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -512,6 +513,12 @@ class AsyncCache(Facade):
         from unstale.core import browse  # noqa: PLC0415 - who goes through keys imports it
 
         return await browse.delete_matching(self._io, self._space, self._walk(match, count, leases=True))
+
+    async def inspect(self, key: str, *, tags: Tags = ()) -> Inspection:
+        """What stands under a key, for people. See `Cache.inspect`."""
+        from unstale.core import inspection  # noqa: PLC0415 - for people
+
+        return await inspection.inspect(self._io, self._space, self._target(key, tags))
 
     async def invalidate(self, *tags: str, soft: bool = False) -> Invalidated:
         """Make every entry that carries one of these tags stale: one small write a tag. See `Cache.invalidate`.

@@ -31,6 +31,7 @@ from unstale.stores.urls import open_store
 if TYPE_CHECKING:
     from unstale.cached import CachedFunction, KeyOf, TagsOf
     from unstale.core.browse import Walk
+    from unstale.core.inspection import Inspection
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -582,6 +583,15 @@ class Cache(Facade):
         from unstale.core import browse  # noqa: PLC0415 - who goes through keys imports it
 
         return _run(browse.delete_matching(self._io, self._space, self._walk(match, count, leases=True)))
+
+    def inspect(self, key: str, *, tags: Tags = ()) -> Inspection:
+        """What stands under a key, for people: fresh or why not, its tags and whether their stamps still stand.
+
+        It is no read: no value travels (but what is short), nothing is remembered, no event told. Raises StoreError.
+        """
+        from unstale.core import inspection  # noqa: PLC0415 - for people
+
+        return _run(inspection.inspect(self._io, self._space, self._target(key, tags)))
 
     def invalidate(self, *tags: str, soft: bool = False) -> Invalidated:
         """Make every entry that carries one of these tags stale, whoever stored it: one small write a tag, one trip.

@@ -97,6 +97,21 @@ class Facade:
         self._signed = space.payloads.signer is not None
         self._beta = space.policy.beta
 
+    @classmethod
+    def from_parts(cls, store: Any, space: Keyspace, *, runner: Any = None) -> Self:
+        """A cache over a store that is there already, with a keyspace that several caches may share.
+
+        A `Cache` and an `AsyncCache` over one keyspace are one cache for both kinds of code: what the one remembers of
+        a miss the other's `set` is held to, in the same context, and a loader of the one inherits what it reads by the
+        other. (Two caches from the same URL are two: each is held to its own looks.)
+
+        Args:
+            store: of the façade's kind, such as `unstale.stores.urls.open_store` or `open_async_store` gives.
+            space: what `unstale.options.make_keyspace` makes of a cache's options.
+            runner: see `CacheOptions`: of the façade's kind, too.
+        """
+        return cls(store, space, io=cls._make_io(store, runner))
+
     def __repr__(self) -> str:
         """Name the namespace and the scope, never the URL."""
         scope = f" scope={self._prefix[:-1]!r}" if self._prefix else ""
@@ -265,6 +280,26 @@ class Facade:
             raise NotACounterError("A counter's delta must be an int of at most 2**53 - 1.")
         if initial is not None and (type(initial) is not int or abs(initial) > codecs.MAX_COUNTER):
             raise NotACounterError("A counter begins from an int from -(2**53 - 1) to 2**53 - 1.")
+
+    def shun(self, key: str, *, tags: Tags = ()) -> None:
+        """Say that this key is being computed from what nobody may see yet, past the cache. No trip.
+
+        For what depends on tags that an open database transaction has written: neither a `set` of the key that follows
+        in this request or task (outside `remembering()`: before its next read) nor a loader around this is stored.
+
+        Args:
+            key: the key.
+            tags: the tags that the set would declare.
+
+        Raises:
+            InvalidKeyError, InvalidTagError: the key or a tag is bad.
+        """
+        target = self._target(key, tags)
+        heir = capture.heir(self._space)
+        if heir is not None:
+            heir.broken = True
+        names = (*target.declared.stamp_names, self._names.root_of(target.raw))
+        capture.shun(self._space.serial, target.raw, names)
 
     def _without(self, verb: str, error: StoreError, targets: Sequence[Target]) -> None:
         """Go on without the cache. A cache that was closed is a mistake of the caller's, though.

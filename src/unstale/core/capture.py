@@ -166,6 +166,24 @@ def remember(owner: int, raw_key: bytes, stamps: Iterable[tuple[bytes, Observed]
         memory.keys[owner, raw_key] = {**looks, **memory.keys.get((owner, raw_key), {})}
         for name, seen in looks.items():
             memory.tags.setdefault((owner, name), seen)
+    _bound(memory)
+
+
+def shun(owner: int, raw_key: bytes, names: Iterable[bytes]) -> None:
+    """Have a set of this key under these stamps refused in this context, whatever was seen before.
+
+    In a request to its end, outside until it was refused or the key is looked at.
+    """
+    memory = _remembered.get()
+    if memory is None or not memory.strict:
+        memory = _apart(memory)
+        memory.keys.pop((owner, raw_key), None)
+    closed: dict[bytes, Seen] = dict.fromkeys(names, (CLOSED, b""))
+    memory.keys[owner, raw_key] = {**memory.keys.get((owner, raw_key), {}), **closed}
+    _bound(memory)
+
+
+def _bound(memory: _Memory) -> None:
     if len(memory.keys) > (MAX_STRICT_KEYS if memory.strict else MAX_KEYS):
         memory.overflown = True
         memory.keys.pop(next(iter(memory.keys)), None)
@@ -210,6 +228,14 @@ def forget(owner: int, names: Iterable[bytes]) -> None:
         for (whose, key), looks in memory.keys.items():
             if whose == owner:
                 own.keys[whose, key] = {name: seen for name, seen in looks.items() if name not in gone}
+
+
+def lapse(owner: int) -> None:
+    """Forget all looks of this context outside `remembering()`: what it computed for is over (a request has ended)."""
+    memory = _remembered.get()
+    if memory is not None and not memory.strict and memory.keys:
+        own = _apart(memory)
+        own.keys = {key: looks for key, looks in own.keys.items() if key[0] != owner}
 
 
 @contextmanager

@@ -46,7 +46,7 @@ class BothCache(SyncCache):
         """Read many keys in one trip. See `get_many`."""
         plans = {key: self._plans.get((key, version)) or self._plan(key, version) for key in keys}
         tags = {plan.key: plan.tags for plan in plans.values() if plan.tags is not None}
-        return self._by_given(plans, await self._engine.async_cache.get_many(list(tags), tags=tags.__getitem__))
+        return self._by_given(plans, await self._engine.async_cache.get_many(tags, tags=tags.__getitem__))
 
     async def ahas_key(self, key: Any, version: int | None = None) -> bool:
         """Whether there is a fresh entry."""
@@ -64,7 +64,7 @@ class BothCache(SyncCache):
         *,
         tags: Sequence[str] = (),
     ) -> Any:
-        """Read a fresh value, or call `default` (or take it; what can be awaited is) and store that. See `get_or_set`."""
+        """Read a fresh value, or call `default` (what can be awaited is) and store that. See `get_or_set`."""
         plan = self._plans.get((key, version)) or self._plan(key, version)
         names, ttl = self._tags(plan, tags, version), self._ttl(timeout)
 
@@ -175,9 +175,9 @@ class BothCache(SyncCache):
         """Add to an integer. See `incr`."""
         plan = self._plans.get((key, version)) or self._plan(key, version)
         initial = 0 if ignore_key_check else None
+        if plan.tags is None:
+            raise ValueError(f"Key {key!r} not found")
         try:
-            if plan.tags is None:
-                raise AbsentError
             return await self._engine.async_cache.incr(plan.key, delta, initial=initial, tags=plan.tags, ttl=None)
         except AbsentError:
             raise ValueError(f"Key {key!r} not found") from None
@@ -203,10 +203,10 @@ class BothCache(SyncCache):
         plan = self._plans.get((key, version)) or self._plan(key, version)
         return await self._engine.async_cache.delete(plan.key, tags=plan.tags or ())
 
-    async def adelete_many(self, keys: Iterable[Any], version: int | None = None) -> int:
+    async def adelete_many(self, keys: Iterable[Any], version: int | None = None) -> int | None:
         """Remove entries in one trip; how many there were."""
         plans = [self._plans.get((key, version)) or self._plan(key, version) for key in keys]
-        return await self._engine.async_cache.delete_many([plan.key for plan in plans]) if plans else 0
+        return await self._engine.async_cache.delete_many([plan.key for plan in plans]) if plans else None
 
     async def aclear(self) -> bool:
         """Make every entry of this cache stale."""

@@ -9,7 +9,7 @@ Inside `atomic()`, what was invalidated there neither hits nor fills before COMM
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
@@ -63,14 +63,15 @@ class SyncCache(KeyedCache):
     def get_many(self, keys: Iterable[Any], version: int | None = None) -> dict[Any, Any]:
         """Read many keys in one trip; what is not fresh is left out."""
         plans = {key: self._plans.get((key, version)) or self._plan(key, version) for key in keys}
-        return self._by_given(plans, self._engine.cache.get_many(*self._asked(plans)))
+        tags = self._readable(plans)
+        return self._by_given(plans, self._engine.cache.get_many(tags, tags=tags.__getitem__))
 
-    def _asked(self, plans: Mapping[Any, Plan]) -> tuple[list[str], Callable[[str], tuple[str, ...]]]:
-        """The made keys that may be read now, and their tags."""
+    def _readable(self, plans: Mapping[Any, Plan]) -> dict[str, tuple[str, ...]]:
+        """The made keys that may be read now, with their tags."""
         tags = {plan.key: plan.tags for plan in plans.values() if plan.tags is not None}
         if transactions.pending():
             tags = {key: names for key, names in tags.items() if not self._is_dirty(key, names)}
-        return list(tags), tags.__getitem__  # type: ignore[return-value] # none of them is None
+        return tags
 
     def _by_given(self, plans: Mapping[Any, Plan], found: Mapping[str, Any]) -> dict[Any, Any]:
         return {given: found[plan.key] for given, plan in plans.items() if plan.key in found}
@@ -274,10 +275,10 @@ class SyncCache(KeyedCache):
         plan = self._plans.get((key, version)) or self._plan(key, version)
         return self._engine.cache.delete(plan.key, tags=plan.tags or ())
 
-    def delete_many(self, keys: Iterable[Any], version: int | None = None) -> int:
-        """Remove entries in one trip; how many there were."""
+    def delete_many(self, keys: Iterable[Any], version: int | None = None) -> int | None:
+        """Remove entries in one trip; how many there were. None for no keys, as in Django."""
         plans = [self._plans.get((key, version)) or self._plan(key, version) for key in keys]
-        return self._engine.cache.delete_many([plan.key for plan in plans]) if plans else 0
+        return self._engine.cache.delete_many([plan.key for plan in plans]) if plans else None
 
     def clear(self) -> bool:
         """Make every entry of this cache stale: sixteen small writes in one trip. Nothing else in the database goes."""
@@ -316,8 +317,12 @@ class SyncCache(KeyedCache):
         return transactions.invalidate(self._engine, names, using=using, soft=soft, strict=strict)
 
     def close(self, **_: Any) -> None:
-        """At a request's end. Connections are the process's: nothing is closed."""
+        """At a request's end, in its thread. Connections are the process's: none is closed.
+
+        What the request saw and did not set is forgotten: it must not keep a later request's value from being stored.
+        """
         transactions.settle()
+        self._engine.lapse()
 
 
 def reraise(error: EncodeError) -> NoReturn:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
+from dataclasses import replace
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from django.conf import settings
 
@@ -23,15 +24,13 @@ from unstale.contrib.django.patterns import Matcher
 from unstale.contrib.django.redis_side import RedisSide
 from unstale.core import capture
 from unstale.core.keys import ROOT_MARK, ROOTS
+from unstale.core.keyspace import Keyspace
 from unstale.errors import StoreError
 from unstale.events import Invalidated
 from unstale.options import CacheOptions, make_keyspace, store_options
 from unstale.stores.immediate import Immediate
 from unstale.stores.memory import MemoryStore
 from unstale.stores.urls import open_async_store, open_store
-
-if TYPE_CHECKING:
-    pass
 
 MAX_PLANS: Final = 16384
 """A few hundred bytes each."""
@@ -129,7 +128,7 @@ class Engine:
         self.options = options
         self.matcher = Matcher(options.patterns)
         told: CacheOptions = {**options.cache, "on_event": listening.hook_for(options.cache.get("on_event"))}
-        space = make_keyspace(told)
+        space = _remembering_as_others(make_keyspace(told), options.url)
         reaching = store_options(options.cache)
         store = open_store(options.url, reaching)
         async_store = Immediate(store) if isinstance(store, MemoryStore) else open_async_store(options.url, reaching)
@@ -188,6 +187,10 @@ class Engine:
             self._pages.clear()
         self._pages[stand_in] = self._pages.get(stand_in, frozenset()).union(tags)
 
+    def lapse(self) -> None:
+        """Forget what this context saw outside `remembering()`: its request has ended."""
+        capture.lapse(self.cache._space.serial)  # noqa: SLF001 - the facade's own
+
     def close(self) -> None:
         """Close the connections, for good."""
         self.cache.close()
@@ -195,6 +198,16 @@ class Engine:
 
 
 _engines: dict[object, Engine] = {}
+_serials: dict[tuple[str, str], int] = {}
+"""Aliases that share their entries, such as two VERSIONs, remember together: what one clears the other forgets."""
+
+
+def _remembering_as_others(space: Keyspace, url: str) -> Keyspace:
+    if url.startswith("memory:"):
+        return space
+    return replace(space, serial=_serials.setdefault((url, space.names.namespace), space.serial))
+
+
 _lock = threading.Lock()
 
 

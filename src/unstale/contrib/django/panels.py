@@ -48,13 +48,13 @@ class UnstalePanel(Panel):  # type: ignore[misc] # the toolbar ships no types
         """No more."""
         listening.record_with(None)
 
-    def generate_stats(self, request: HttpRequest, response: HttpResponse) -> None:
+    def generate_stats(self, request: HttpRequest, response: HttpResponse) -> None:  # noqa: ARG002 - the toolbar's
         """Plain data, which the toolbar may store."""
         rows = [dict(zip(("what", "key", "why"), row, strict=True)) for row in map(row_of, self._events)]
         self.record_stats({"counts": dict(Counter(row["what"] for row in rows)), "rows": rows})
 
 
-def row_of(event: Event) -> tuple[str, str, str]:
+def row_of(event: Event) -> tuple[str, str, str]:  # noqa: PLR0911 - a table
     """What happened, to which key, and why. No values."""
     match event:
         case Hit(key):
