@@ -265,6 +265,22 @@ def test_our_entries_never_use_its_keys(pods: Callable[[str], Any], server: Serv
         assert {name.split(b":")[0] for name in client.scan_iter()} == {b"django"}
 
 
+def test_our_entries_are_no_keys_of_its(server: Server, databases: None) -> None:
+    """Also where a glob of KEY_FUNCTION's keys matches the names of ours."""
+    common = {"BACKEND": OURS, "LOCATION": server.url, "KEY_FUNCTION": f"{__name__}.ending"}
+    every = {name: {**common, "OPTIONS": {"MIGRATING": stage}} for name, stage in (("a", True), ("b", "leaving"))}
+    with override_settings(CACHES={**settings.CACHES, **every}):
+        caches["b"].set("page", 1)
+        assert caches["a"].keys("*") == []
+        caches["a"].set("other", 1)
+        assert [key.split(":")[0] for key in caches["a"].core.iter_keys("*")] == ["other"]
+
+
+def ending(key: str, prefix: str, version: int) -> str:
+    """A KEY_FUNCTION that puts the key in front."""
+    return f"{key}:{prefix}:{version}"
+
+
 def test_its_keys_are_its_own(pods: Callable[[str], Any], server: Server) -> None:
     """In the first step a new pod writes what an old pod would."""
     pods("sharing").set("user:42:orders", {"a": 1})
