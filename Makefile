@@ -12,7 +12,7 @@ UV_COMPILE = $(VENV) -m uv pip compile --quiet --universal --python-version 3.11
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test bench lint docs wheel lock clean
+.PHONY: help demo test bench lint shop docs wheel lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ lint: .venv/installed-lint .venv/installed-test ## ruff, mypy, and the layering 
 	$(VENV) -m mypy
 	$(VENV) -m pytest -q tests/test_layering.py
 
+shop: .venv/installed-shop ## the article's application: Django, DRF, four processes, one cache (PORT, WORKERS)
+	$(VENV) examples/shop
+
 docs: .venv/installed-docs ## docs/_build/html: guides and reference
 	$(VENV) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
@@ -45,6 +48,7 @@ lock: .venv/installed-lock ## requirements/*.txt anew from pyproject.toml (LOCK_
 	$(UV_COMPILE) pyproject.toml --all-extras --group test -o requirements/test.txt
 	$(UV_COMPILE) pyproject.toml --extra demo -c requirements/test.txt -o requirements/demo.txt
 	$(UV_COMPILE) pyproject.toml --extra demo --group bench -c requirements/test.txt -o requirements/bench.txt
+	$(UV_COMPILE) pyproject.toml --extra drf --extra embedded --group shop -c requirements/test.txt -o requirements/shop.txt
 	$(UV_COMPILE) pyproject.toml --group docs -c requirements/test.txt -o requirements/docs.txt
 	$(UV_COMPILE) --group lint -c requirements/test.txt -o requirements/lint.txt
 	$(UV_COMPILE) --group build -c requirements/test.txt -c requirements/lint.txt -o requirements/build.txt

@@ -16,8 +16,8 @@ RENAMED = {"__enter__": "__aenter__", "__exit__": "__aexit__"}
 NOT_AWAITED = {"__init__", "__repr__", "cached", "from_parts", "from_url", "inline", "iter_keys"} | {
     "key_for",
     "scope",
-    "strict",
     "shun",
+    "strict",
 }
 """What waits for nothing (`iter_keys` gives what waits)."""
 LOADERS = {"get_or_set": "loader", "get_or_set_many": "load_missing", "refresh": "loader"}

@@ -55,6 +55,23 @@ def test_has_key(cache: Cache, tags: tuple[str, ...]) -> None:
 
 
 @TAGS
+def test_replace(cache: Cache, tags: tuple[str, ...]) -> None:
+    """Replace finds nothing to replace."""
+    assert cache.replace("n", 6, tags=tags) is False
+
+
+@TAGS
+def test_delete_many(cache: Cache, tags: tuple[str, ...]) -> None:
+    """Delete_many counts it for nothing."""
+    assert cache.delete_many(["n"], tags=tags) == 0
+
+
+def test_iter_keys(cache: Cache) -> None:
+    """Iter_keys does not give it."""
+    assert list(cache.iter_keys()) == []
+
+
+@TAGS
 def test_ttl(cache: Cache, tags: tuple[str, ...]) -> None:
     """Ttl is None."""
     assert cache.ttl("n", tags=tags) is None

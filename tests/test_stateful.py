@@ -221,6 +221,7 @@ class StoreMachine(RuleBasedStateMachine):
         observed=st.lists(st.tuples(st.sampled_from(OBSERVED), st.integers(0, 99)), min_size=3, max_size=3),
         held=st.sampled_from([True, True, True, False]),
         seen=st.sampled_from(["none", "current", "current", "strange"]),
+        beside=st.lists(st.tuples(a_stamp, st.sampled_from(OBSERVED), st.integers(0, 99)), max_size=2),
         ttl=a_limit,
         stamp_ttl=a_limit,
         payload=st.sampled_from(PAYLOADS),
@@ -253,7 +254,13 @@ class StoreMachine(RuleBasedStateMachine):
             prolong=choice["prolong"],
             token=token if choice["mode"] is Mode.FILL else b"",
             seen=self.seen(choice["which"], choice["seen"]),
+            beside=self.beside(names, choice["beside"]) if choice["mode"] is Mode.REPLACE else (),
         )
+
+    def beside(self, names: Sequence[bytes], drawn: list[tuple[bytes, str, int]]) -> tuple[tuple[bytes, bytes], ...]:
+        """Further stamps as a commit claims to have seen them."""
+        seen = {name: self.observed(name, how, draw) for name, how, draw in drawn if name not in names}
+        return tuple((name, stamp) for name, stamp in seen.items() if stamp is not None)
 
     def expected(self, one: Commit) -> tuple[Outcome, int]:
         """What must become of a commit."""
@@ -262,7 +269,9 @@ class StoreMachine(RuleBasedStateMachine):
         entry = self.string(one.entry)
         if one.mode is Mode.ADD and entry is not None and (one.seen is None or not entry.startswith(one.seen)):
             return Outcome.EXISTS, 0
-        for position, (name, observed) in enumerate(zip(one.stamp_names, one.observed, strict=True)):
+        if one.mode is Mode.REPLACE and (entry is None or one.seen is None or not entry.startswith(one.seen)):
+            return Outcome.CHANGED, 0
+        for position, (name, observed) in enumerate((*zip(one.stamp_names, one.observed, strict=True), *one.beside)):
             now = self.stamp(name)
             if now is CLOSED:
                 return Outcome.CLOSED, position
@@ -279,7 +288,8 @@ class StoreMachine(RuleBasedStateMachine):
         if outcome is Outcome.STORED:
             for name in [name for name in one.stamp_names if name not in self.cells]:
                 self.adopt(name, one.stamp_ttl)
-            self.prolong(one.stamp_names if one.prolong else (), one.stamp_ttl)
+            further = [name for name, _ in one.beside]
+            self.prolong((*one.stamp_names, *further) if one.prolong else (), one.stamp_ttl)
             stamps = [
                 observed or self.string(name) for observed, name in zip(one.observed, one.stamp_names, strict=True)
             ]
@@ -318,6 +328,39 @@ class StoreMachine(RuleBasedStateMachine):
         assert (peek.ttl == 0.0) == (peek.head is None)
         assert peek.identity == self.identity
         self.gone(*removed)
+
+    @rule(
+        which=st.lists(a_key, min_size=1, max_size=3),
+        names=st.one_of(st.just([]), some_stamps),
+        size=st.sampled_from([1, 64, PEEK_BYTES]),
+        remove=seldom,
+    )
+    def heads(self, which: list[int], names: list[bytes], size: int, remove: bool) -> None:
+        """Heads are beginnings and stamps in their order; then what is to go goes."""
+        removed = [name for one in which for name in (ENTRIES[one], LEASES[one])] if remove else []
+        heads = self.store.heads([ENTRIES[one] for one in which], size, names, removed)
+        assert heads.heads == [self.beginning(one, size) for one in which]
+        assert heads.stamps == [observe(self.string(name)) for name in names]
+        assert heads.identity == self.identity
+        self.gone(*removed)
+
+    @rule(glob=st.sampled_from(["*", "*:[el]:*"]))
+    def scan(self, glob: str) -> None:
+        """A scan gives all that is there, closed stamps as well, and nothing else."""
+        found, cursor, begun = set(), 0, False
+        while cursor or not begun:
+            cursor, page, identity = self.store.scan(cursor, glob.encode(), 5)
+            found.update(page)
+            begun = True
+            assert identity == self.identity
+        there = set(self.cells) - {name for name in self.cells if glob != "*" and name in STAMPS}
+        assert {name for name in found if name in EVERYTHING} == there & set(EVERYTHING)
+
+    @rule(names=st.lists(st.sampled_from(EVERYTHING), min_size=1, unique=True))
+    def remove(self, names: list[bytes]) -> None:
+        """What is removed was there, as many as it says."""
+        assert self.store.remove(names) == len([name for name in names if name in self.cells])
+        self.gone(*names)
 
     @rule(names=some_stamps, ttl=st.sampled_from([50.0, 500.0]))
     def bump(self, names: list[bytes], ttl: float) -> None:
@@ -772,7 +815,38 @@ class RuleMachine(CacheMachine):
         if kept:
             self.keep(key, kept.value, ttl)
 
-    @rule(one=target, delta=st.integers(1, 5))
+    @rule(one=target, ttl=cache_ttl)
+    def replace_it(self, one: Target, ttl: float | None) -> None:
+        """A replacement is stored where something fresh is."""
+        key, tags = one
+        kept, value = self.fresh(key, tags), self.new_value(key, tags)
+        assert self.elsewhere(self.cache.replace, key, value.number, tags=tags, ttl=ttl) == (kept is not None)
+        if kept:
+            self.keep(key, value, ttl)
+
+    @rule()
+    def go_through(self) -> None:
+        """Going through the keys gives those that are fresh."""
+        assert set(self.cache.iter_keys()) == {key for key in CACHE_KEYS if self.fresh(key)}
+
+    @rule(one=target)
+    def inspect(self, one: Target) -> None:
+        """An inspection says fresh of what is fresh, and of nothing else."""
+        key, tags = one
+        assert (self.cache.inspect(key, tags=tags).verdict == "fresh") == (self.fresh(key, tags) is not None)
+
+    @rule(keys=st.lists(cache_key, unique=True), matching=st.booleans())
+    def delete_many(self, keys: list[str], matching: bool) -> None:
+        """A delete of many counts what was fresh; a pattern's delete removes it as well."""
+        if matching:
+            for key in keys:
+                self.cache.delete_matching(key)
+        else:
+            assert self.cache.delete_many(keys) == len([key for key in keys if self.fresh(key)])
+        for key in keys:
+            self.kept.pop(key, None)
+
+    @rule(one=target, delta=st.integers(-3, 5))
     def incr(self, one: Target, delta: int) -> None:
         """Counting goes on from what is fresh, and from nothing else."""
         key, tags = one
@@ -867,7 +941,7 @@ class LookThenSetMachine(CacheMachine):
             self.computed[who, key] = self.new_value(key, two[key]), two[key]
 
     @precondition(lambda self: self.computed)
-    @rule(which=st.integers(0, 11), ttl=cache_ttl, verb=st.sampled_from(["set", "set", "add"]))
+    @rule(which=st.integers(0, 11), ttl=cache_ttl, verb=st.sampled_from(["set", "set", "add", "replace"]))
     def store_it(self, which: int, ttl: float | None, verb: str) -> None:
         """He stores what he has computed: it is not stored if something was lost since he looked."""
         who, key = sorted(self.computed)[which % len(self.computed)]

@@ -1,4 +1,4 @@
-"""The shop's management commands: `python examples/shop/manage.py migrate`, `seed`, `unstale check` …"""
+"""The shop's management commands, such as `python examples/shop/manage.py migrate`, `seed` or `unstale check`."""
 
 import os
 import sys

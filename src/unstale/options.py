@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, Final, TypedDict
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, TypedDict
 
 from unstale.core import codecs
 from unstale.core.codecs import OWN_CODECS, Codec
@@ -31,6 +31,11 @@ class CacheOptions(TypedDict, total=False):
             the lease loads, the others are served.
         timeout: seconds for connecting and for each answer. A call ends within about three times this. 0.3.
         max_connections: most connections of this process (an AsyncCache has one for each event loop). 64.
+        connection: more arguments for redis-py's connections, over the URL's: `username`, `password`,
+            `credential_provider`, `db`, `client_name`, `driver_info`, `socket_keepalive`, `socket_keepalive_options`,
+            and with rediss:// `ssl_ca_certs`, `ssl_certfile` and its like. None.
+        sentinel: with redis+sentinel://, such arguments for the connections to the sentinels, which use nothing of
+            the URL's credentials; `ssl=True` for TLS. None.
         codec: for values other than bytes and integers up to 2**53 - 1: "msgpack", "json", "raw", "pickle" (needs
             `signing_keys`), or an object of your own (`unstale.core.codecs.Codec`). "msgpack".
         signing_keys: a secret of at least 32 random bytes, or several of which the first signs and all are accepted.
@@ -55,6 +60,8 @@ class CacheOptions(TypedDict, total=False):
     runner: Callable[[Any], object] | None
     timeout: Duration
     max_connections: int
+    connection: Mapping[str, object] | None
+    sentinel: Mapping[str, object] | None
     codec: str | Codec
     signing_keys: str | bytes | list[str | bytes] | tuple[str | bytes, ...] | None
     compression: str | None
@@ -83,7 +90,17 @@ def store_options(options: CacheOptions) -> StoreOptions:
         raise ConfigurationError("timeout and lease need a limit in seconds.")
     if type(max_connections) is not int or max_connections < 1:
         raise ConfigurationError("max_connections must be an int of at least 1.")
-    return StoreOptions(seconds(timeout, "timeout"), max_connections)
+    connection, sentinel = _arguments(options, "connection"), _arguments(options, "sentinel")
+    return StoreOptions(seconds(timeout, "timeout"), max_connections, connection, sentinel)
+
+
+def _arguments(options: CacheOptions, name: Literal["connection", "sentinel"]) -> Mapping[str, object]:
+    given: object = options.get(name)
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"{name} must map the names of redis-py's arguments to values.")
+    return dict(given)
 
 
 def make_keyspace(options: CacheOptions) -> Keyspace:

@@ -13,5 +13,5 @@ class ShopConfig(AppConfig):
         from shop.models import Order, Product  # noqa: PLC0415 - models are there only now
         from unstale.contrib.django import invalidates  # noqa: PLC0415
 
-        invalidates(Order, "user:{user_id}/orders")  # that user's history, and nobody else's
-        invalidates(Product, "catalogue", "product:{pk}")
+        invalidates(Order, "user:{user_id}/orders", above=None)  # that user's history, and nobody else's
+        invalidates(Product, "catalogue")

@@ -75,3 +75,10 @@ def database(url: str) -> dict[str, Any]:
 
 
 DATABASES = {"default": database(os.environ.get("SHOP_DATABASE") or f"sqlite://{HERE / 'shop.db'}")}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "loggers": {"django.request": {"handlers": ["console"]}, "unstale": {"handlers": ["console"]}},
+}

@@ -5,83 +5,133 @@ redis-py's retries are off, and RESP2 is on, without decoding: a store reads its
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from redis.backoff import NoBackoff
-from redis.connection import AbstractConnection, Connection, parse_url
+from redis.connection import AbstractConnection, Connection, SSLConnection, parse_url
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from unstale.errors import ConfigurationError
+from unstale.stores.arguments import MOOT, OURS, Provider, merged, taken
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection as AsyncConnection
 
-_OURS: Final = ("max_connections", "timeout")
-"""Options of redis-py's pool, which is not used; StoreOptions has them."""
 _TAKEN: Final = frozenset(
     {"connection_class", "db", "host", "password", "path", "port", "username"} | {"client_name", "socket_keepalive"}
 )
-_MOOT: Final = frozenset(
-    {"decode_responses", "health_check_interval", "protocol", "retry_on_timeout"}
-    | {"socket_connect_timeout", "socket_timeout"}
-)
-"""Options that other clients of the same URL may need: they change nothing here."""
-_ESCAPE: Final = (
+_FOR_EMBEDDED: Final = ("client_name", "db", "driver_info")
+"""What an embedded server's connections use of `connection`: it has no user, no TLS and no network."""
+ESCAPE: Final = (
     "This URL cannot be read. Percent-encode special characters in its password: # is %23, / is %2F, ? is %3F."
 )
 
+Understood = tuple[type[Any], dict[str, Any]]
+"""redis-py's class of connections, and its arguments."""
 
-def connector(url: str, timeout: float) -> Callable[[], AbstractConnection]:
+
+def connector(
+    url: str, timeout: float, connection: Mapping[str, object] | None = None
+) -> Callable[[], AbstractConnection]:
     """What makes synchronous connections to a URL.
 
+    Args:
+        url: redis://, rediss:// or unix://.
+        timeout: seconds for connecting, and again for each answer.
+        connection: more arguments for redis-py's connections.
+
     Raises:
-        ConfigurationError: redis-py does not understand the URL or an option in it.
+        ConfigurationError: redis-py does not understand the URL, an option in it, or an argument.
     """
-    kind, options = _understood(url, timeout, parse_url, Connection)
-    return _maker(kind, {**options, "retry": Retry(NoBackoff(), 0)})
+    kind, arguments = understood(url, connection or {})
+    return maker(kind, for_wire(arguments, timeout))
 
 
-def async_connector(url: str, timeout: float) -> Callable[[], AsyncConnection]:
+def async_connector(
+    url: str, timeout: float, connection: Mapping[str, object] | None = None
+) -> Callable[[], AsyncConnection]:
     """What makes asyncio connections to a URL. Raises as `connector` does."""
+    kind, arguments = understood_for_asyncio(url, connection or {})
+    return maker(kind, for_link(arguments, timeout))
+
+
+def understood(url: str, connection: Mapping[str, object]) -> Understood:
+    """The class of a URL's synchronous connections and its arguments, without what a store fixes."""
+    return _understood(url, connection, parse_url, Connection)
+
+
+def understood_for_asyncio(url: str, connection: Mapping[str, object]) -> Understood:
+    """The class of a URL's asyncio connections and its arguments, without what a store fixes."""
     from redis.asyncio.connection import Connection as AsyncTcp  # noqa: PLC0415 - asyncio is slow to import
     from redis.asyncio.connection import parse_url as parse_for_asyncio  # noqa: PLC0415
+
+    return _understood(url, connection, parse_for_asyncio, AsyncTcp)
+
+
+def for_wire(arguments: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+    """A synchronous connection's arguments with what a store fixes."""
+    return {**_fixed(arguments, timeout), "retry": Retry(NoBackoff(), 0)}
+
+
+def for_link(arguments: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+    """An asyncio connection's arguments with what a store fixes."""
     from redis.asyncio.retry import Retry as AsyncRetry  # noqa: PLC0415
 
-    kind, options = _understood(url, timeout, parse_for_asyncio, AsyncTcp)
-    return _maker(kind, {**options, "retry": AsyncRetry(NoBackoff(), 0)})
+    return {**_fixed(arguments, timeout), "retry": AsyncRetry(NoBackoff(), 0)}
+
+
+def for_embedded(connection: Mapping[str, object]) -> dict[str, object]:
+    """What of `connection` an embedded server's connections use. The rest is ignored, but it must be known.
+
+    Raises:
+        ConfigurationError: redis-py knows no such argument.
+    """
+    known = taken(connection, SSLConnection, "connection")
+    return {name: known[name] for name in _FOR_EMBEDDED if name in known}
+
+
+def _fixed(arguments: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+    fixed = {"protocol": 2, "decode_responses": False, "retry_on_timeout": False}
+    limits = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+    provider = arguments.get("credential_provider")
+    return {**arguments, **limits, **fixed, "credential_provider": None if provider is None else Provider(provider)}
 
 
 def _understood(
-    url: str, timeout: float, parse: Callable[[str], Any], usual: type[Any]
-) -> tuple[type[Any], dict[str, Any]]:
-    """The class of a URL's connections and its arguments."""
+    url: str, connection: Mapping[str, object], parse: Callable[[str], Any], usual: type[Any]
+) -> Understood:
     try:
         options: dict[str, Any] = parse(url)
     except ValueError:  # its text may show a part of the password
-        raise ConfigurationError(_ESCAPE) from None
+        raise ConfigurationError(ESCAPE) from None
     parts = urlsplit(url)
     if "@" in parts.path + parts.query + parts.fragment and "path" not in options:  # so what is shown may be a secret
-        raise ConfigurationError(_ESCAPE)
+        raise ConfigurationError(ESCAPE)
     kind = options.pop("connection_class", usual)
     path = parts.path.strip("/")
     if "path" not in options and path and not path.isdecimal():
         raise ConfigurationError(f"Behind the host a URL has the database's number, not {path[:20]!r}.")
     for name in options:
-        if name in _OURS:
+        if name in OURS:
             raise ConfigurationError(f"Give {name} to the cache, not in the URL: Cache.from_url(url, {name}=…).")
-        if name not in _TAKEN | _MOOT and not name.startswith("ssl_"):
+        if name not in _TAKEN | MOOT and not name.startswith("ssl_"):
             raise ConfigurationError(f"A cache's URL takes no option {name[:40]!r}.")
-    fixed = {"protocol": 2, "decode_responses": False, "retry_on_timeout": False}
-    return kind, {**options, "socket_timeout": timeout, "socket_connect_timeout": timeout, **fixed}
+    return kind, merged(options, taken(connection, kind, "connection"))
 
 
-def _maker(kind: type[Any], options: dict[str, Any]) -> Callable[[], Any]:
-    """Make one to see that it can be made; it is not connected."""
+def maker(kind: type[Any], options: dict[str, Any]) -> Callable[[], Any]:
+    """Make one to see that it can be made; it is not connected.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
     try:
         kind(**options)
     except (TypeError, ValueError, RedisError) as error:
-        raise ConfigurationError(f"An option in this URL has a value that redis-py cannot use: {error}") from error
+        raise ConfigurationError(
+            f"An option in this URL, or an argument in connection, has a value that redis-py cannot use: {error}"
+        ) from error
     return lambda: kind(**options)

@@ -5,11 +5,13 @@ once; the others of the same turn of the loop are joined, and written together a
 
 A caller that is cancelled leaves its place in the order behind, and its reply is dropped when it comes: nobody is given
 another's answer. Role and identity are proved as by `wire`: in the same trip as the first request after PROOF_SECONDS.
+The word of sentinels, where they named the server, must be asked for first: a request without it is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Sequence
 from time import monotonic
@@ -18,10 +20,10 @@ from typing import TYPE_CHECKING, Any, Final
 import hiredis
 from redis.exceptions import RedisError
 
-from unstale.errors import StoreClosedError, StoreError, StoreTimeoutError, StoreUnavailableError
+from unstale.errors import NotPrimaryError, StoreClosedError, StoreError, StoreTimeoutError, StoreUnavailableError
 from unstale.stores import wire
 from unstale.stores.commands import Command, pack
-from unstale.stores.proof import INFO_REPLICATION, INFO_SERVER, identity_of, run_id_of, translated
+from unstale.stores.proof import INFO_REPLICATION, INFO_SERVER, AsyncVouched, identity_of, run_id_of, translated
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
@@ -31,6 +33,10 @@ LARGE_BYTES: Final = 65536
 """From here on a write may take so long that it counts what of it has been sent."""
 GRACE_SECONDS: Final = 0.01
 """What one who was late gets on top: after the loop was busy elsewhere, the answer may have come in the meantime."""
+
+
+class UnvouchedError(StoreUnavailableError):
+    """The sentinels have to be asked first whether this server is still the primary."""
 
 
 class _Several:
@@ -52,6 +58,7 @@ class Link(asyncio.BufferedProtocol):
         is_open: whether it takes requests.
         identity: of the server, 16 bytes.
         proved_until: the monotonic time until which role and identity need no new proof.
+        vouched_until: the monotonic time until which the word of its sentinels holds, if it has any.
     """
 
     def __init__(self, connection: AbstractConnection, timeout: float) -> None:
@@ -60,6 +67,7 @@ class Link(asyncio.BufferedProtocol):
         self.is_open = False
         self.identity = b""
         self.proved_until = 0.0
+        self.vouched_until = math.inf
         self._connection = connection
         self._timeout = timeout
         self._run_id = b""
@@ -84,7 +92,7 @@ class Link(asyncio.BufferedProtocol):
         """
         try:
             await self._connection.connect()  # type: ignore[no-untyped-call]
-        except (RedisError, UnicodeError) as error:
+        except (RedisError, TypeError, ValueError) as error:
             raise translated(error)  # noqa: B904 - it sets its cause itself
         except RuntimeError as error:  # uvloop: the server has hung up while redis-py was about to write
             self._abandon()
@@ -113,7 +121,35 @@ class Link(asyncio.BufferedProtocol):
     def _prove(self, replication: Any) -> None:
         """Take in a proof. It counts from when it was asked for: the loop may have been busy since it was answered."""
         self.identity = identity_of(self._run_id, replication)
-        self.proved_until = self._proof_asked_at + wire.PROOF_SECONDS
+        self._take_word()
+        self.proved_until = min(self._proof_asked_at + wire.PROOF_SECONDS, self.vouched_until)
+        self._take_word()
+
+    def _take_word(self) -> None:
+        """Take in the sentinels' word. Again after it was used: another thread's `doubt` may have come in between."""
+        if isinstance(self._connection, AsyncVouched):
+            self.vouched_until = self._connection.vouched_until()
+            self._connection.vouched_until()
+
+    @property
+    def is_vouched(self) -> bool:
+        """Whether the sentinels' word holds."""
+        return monotonic() < self.vouched_until
+
+    async def vouch(self) -> bool:
+        """Ask the sentinels, if there are any; whether the server is still primary. If not, the link is closed."""
+        if isinstance(self._connection, AsyncVouched):
+            try:
+                await self._connection.vouch()
+                self._take_word()
+            except NotPrimaryError as error:
+                self.fail(error)
+        return self.is_open
+
+    def doubt(self) -> None:
+        """Another thread has learned that there is a new primary: no more requests before that was looked into."""
+        if isinstance(self._connection, AsyncVouched):
+            self.vouched_until = self.proved_until = 0.0
 
     def _abandon(self) -> None:
         """Let go of what redis-py has made so far."""
@@ -126,6 +162,7 @@ class Link(asyncio.BufferedProtocol):
         """Send packed commands; the future is one reply, or for a count above one the list of replies.
 
         Raises:
+            UnvouchedError: ask the sentinels first.
             StoreUnavailableError: the connection is gone.
         """
         if not self.is_open:
@@ -134,6 +171,8 @@ class Link(asyncio.BufferedProtocol):
         idle = not under_way
         now = monotonic()
         if now >= self.proved_until and not self._proving:
+            if now >= self.vouched_until:
+                raise UnvouchedError
             self._proving = True
             self._proof_asked_at = now
             under_way.append(None)

@@ -194,7 +194,7 @@ class MemoryStore:
             if self._find(name) is None:
                 self._put(name, os.urandom(STAMP_SIZE), one.stamp_ttl)
         if one.prolong:
-            self._prolong(one.stamp_names, one.stamp_ttl)
+            self._prolong((*one.stamp_names, *(name for name, _ in one.beside)), one.stamp_ttl)
         now = zip(one.observed, one.stamp_names, strict=True)
         stamps = tuple(observed or self._string(name) for observed, name in now)
         data = one.draft.seal(one.identity or self.identity, stamps)
@@ -210,7 +210,7 @@ class MemoryStore:
         if one.mode in {Mode.ADD, Mode.REPLACE}:
             there, seen = self._string(one.entry) or b"", one.seen or b""
             is_seen = there[: max(len(seen), 1)] == seen
-            if not is_seen and one.mode is Mode.REPLACE:
+            if one.mode is Mode.REPLACE and not (is_seen and seen):
                 return Committed(Outcome.CHANGED)
             if not is_seen and there:
                 return Committed(Outcome.EXISTS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +13,11 @@ class StoreOptions:
     Attributes:
         timeout: seconds for connecting, and again for each answer.
         max_connections: most connections of one process to the server.
+        connection: more arguments for redis-py's connections (`arguments`); they override the URL's.
+        sentinel: arguments for the connections to the sentinels of a redis+sentinel:// URL.
     """
 
     timeout: float = 0.3
     max_connections: int = 64
+    connection: Mapping[str, object] = field(default_factory=dict, repr=False)
+    sentinel: Mapping[str, object] = field(default_factory=dict, repr=False)

@@ -98,8 +98,9 @@ class Pool:
         raise StoreClosedError
 
     def _make(self, permit: Permit) -> Wire:
+        generation = self.generation  # before the connection has an address: who drops all meanwhile means this one too
         try:
-            return Wire(self._connect(), self._timeout, self.generation, permit)
+            return Wire(self._connect(), self._timeout, generation, permit)
         except BaseException:
             permit.release()  # whoever keeps the exception keeps this frame
             raise

@@ -23,6 +23,35 @@ from unstale.errors import (
 )
 from unstale.stores.commands import Command, checked
 
+
+class CredentialsFailedError(redis.exceptions.AuthenticationError):
+    """A provider of credentials gave none."""
+
+
+class Vouched:
+    """A connection to a server that sentinels named (`sentinel`)."""
+
+    def vouch(self) -> float:
+        """The monotonic time until which their word holds, which may mean to ask them anew.
+
+        Raises:
+            NotPrimaryError: by now they name another server.
+        """
+        raise NotImplementedError
+
+
+class AsyncVouched:
+    """An asyncio connection to a server that sentinels named (`sentinel`)."""
+
+    async def vouch(self) -> None:
+        """Ask them anew, if their word holds no longer. Raises NotPrimaryError if they name another server."""
+        raise NotImplementedError
+
+    def vouched_until(self) -> float:
+        """The monotonic time until which their word holds. Raises NotPrimaryError if they name another server."""
+        raise NotImplementedError
+
+
 INFO_SERVER: Final[Command] = (b"INFO", b"server")
 INFO_REPLICATION: Final[Command] = (b"INFO", b"replication")
 
@@ -78,18 +107,22 @@ def translated(error: Exception) -> StoreError:
     return ours
 
 
-def _ours(error: Exception) -> StoreError:
+def _ours(error: Exception) -> StoreError:  # noqa: PLR0911 - one for each case
     match error:
         case redis.exceptions.ResponseError():
             text = str(error).partition(", with args beginning")[0]  # what follows may be the password
             return StoreRefusedError(f"The server refused the connection: {text}.")
         case UnicodeError():
             return StoreUnavailableError("The URL's host is no name that can be looked up.")
+        case CredentialsFailedError():
+            return StoreAuthError(str(error))
         case redis.exceptions.AuthenticationError() | redis.exceptions.AuthorizationError():
             return StoreAuthError()
         case redis.exceptions.TimeoutError():
             return StoreTimeoutError()
         case redis.exceptions.ConnectionError():
             return StoreUnavailableError(f"{StoreUnavailableError.__doc__} ({error})")
+        case TypeError() | ValueError():
+            return StoreUnavailableError(f"redis-py cannot connect with these options: {type(error).__name__}.")
         case _:
             return StoreRefusedError("The server refused the connection.")

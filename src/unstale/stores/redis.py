@@ -55,7 +55,21 @@ class RedisStore:
     @classmethod
     def from_url(cls, url: str, options: StoreOptions) -> RedisStore:
         """A store for redis://, rediss:// or unix://, with redis-py's options in the query."""
-        return cls(connector(url, options.timeout), options)
+        return cls(connector(url, options.timeout, options.connection), options)
+
+    @classmethod
+    def of_service(cls, url: str, options: StoreOptions) -> RedisStore:
+        """A store for redis+sentinel:// or rediss+sentinel://."""
+        from unstale.stores.sentinel_sync import Sentinels  # noqa: PLC0415 - rarely wanted
+
+        sentinels = Sentinels(url, options)
+        store = cls(sentinels.connect, options, on_close=sentinels.close)
+        sentinels.tell(store.drop_connections)
+        return store
+
+    def drop_connections(self) -> None:
+        """Use no connection that exists now again."""
+        self._pool.drop_all()
 
     def read(self, names: Sequence[bytes]) -> Reading:  # noqa: C901 - flat on purpose: each call costs 0.1 µs here
         """One MGET: the hit path. Whatever is out of the ordinary goes the long way."""

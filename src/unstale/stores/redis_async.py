@@ -117,13 +117,29 @@ class AsyncRedisStore:
     @classmethod
     def from_url(cls, url: str, options: StoreOptions) -> AsyncRedisStore:
         """A store for redis://, rediss:// or unix://, with redis-py's options in the query."""
-        return cls(async_connector(url, options.timeout), options)
+        return cls(async_connector(url, options.timeout, options.connection), options)
+
+    @classmethod
+    def of_service(cls, url: str, options: StoreOptions) -> AsyncRedisStore:
+        """A store for redis+sentinel:// or rediss+sentinel://."""
+        from unstale.stores.sentinel_async import AsyncSentinels  # noqa: PLC0415 - rarely wanted
+
+        sentinels = AsyncSentinels(url, options)
+        store = cls(sentinels.connect, options)
+        sentinels.tell(store.doubt)
+        return store
+
+    def doubt(self) -> None:
+        """Somebody has learned that there is a new primary: all loops must look into it."""
+        for seat in list(self._seats.values()):
+            if seat.link is not None:
+                seat.link.doubt()
 
     async def _link(self) -> Link:
         """The running loop's link; made if there is none, by one for all who wait for it."""
         loop = asyncio.get_running_loop()
         last = self._last
-        if last is not None and last.is_open and last.loop is loop:
+        if last is not None and last.is_open and last.loop is loop and last.is_vouched:
             return last
         if self._closed:
             raise StoreClosedError
@@ -133,7 +149,7 @@ class AsyncRedisStore:
             seat = self._seats[loop] = _Seat()
         if seat.ended:
             raise StoreUnavailableError("The event loop is ending.")
-        if seat.link is None or not seat.link.is_open:
+        if seat.link is None or not seat.link.is_open or not seat.link.is_vouched:
             await self._connected(seat)
         self._last = link = seat.link
         if link is None:
@@ -141,7 +157,7 @@ class AsyncRedisStore:
         return link
 
     async def _connected(self, seat: _Seat) -> None:
-        """Wait for a new link, which one task makes for all."""
+        """Wait for a new link, or for the sentinels' word on the one that is there; one task sees to it for all."""
         connecting = seat.connecting
         if connecting is None:
             connecting = seat.connecting = asyncio.get_running_loop().create_task(self._make(seat))
@@ -160,6 +176,9 @@ class AsyncRedisStore:
 
     async def _make(self, seat: _Seat) -> Link:
         try:
+            link = seat.link
+            if link is not None and link.is_open and await link.vouch():
+                return link
             link = await self._new_link()
             if self._closed:
                 link.close()

@@ -62,7 +62,7 @@ end
 if mode == 'add' or mode == 'replace' then
   local there = redis.pcall('GETRANGE', entry, 0, math.max(#seen, 1) - 1)
   if type(there) ~= 'string' then there = '' end
-  if there ~= seen and mode == 'replace' then return refuse('changed', 0) end
+  if mode == 'replace' and (there ~= seen or seen == '') then return refuse('changed', 0) end
   if there ~= seen and there ~= '' then return refuse('exists', 0) end
 end
 for i = 4, #KEYS do
@@ -94,7 +94,7 @@ return 'stored'
 )
 """Put a staged value in place: KEYS entry staged lease stamp…; ARGV mode token ttl stamp_ttl prolong seen, then for
 each stamp the observed one ('' to take what stands there) and a new one should it be missing (stamps beyond the staged
-value's own are only compared). An empty ttl means no
+value's own are compared, and prolonged). An empty ttl means no
 limit, '0' that the staged value has the right one. One MGET reads the lease and all stamps (closed ones and missing
 ones as nil): a call from Lua costs the engine about 0.75 µs."""
 

@@ -10,8 +10,12 @@ if TYPE_CHECKING:
     from unstale.core.ports import AsyncStore, Store
     from unstale.stores.options import StoreOptions
 
-_LATER: Final = ("redis+sentinel", "redis+cluster")
-SCHEMES: Final = ("redis://", "rediss://", "unix://", "embedded://", "memory://")
+_LATER: Final = ("redis+cluster", "rediss+cluster")
+_OF_SENTINELS: Final = ("redis+sentinel", "rediss+sentinel")
+SCHEMES: Final = (
+    *("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://"),
+    *("embedded://", "memory://"),
+)
 
 
 def open_store(url: str, options: StoreOptions) -> Store:
@@ -20,14 +24,19 @@ def open_store(url: str, options: StoreOptions) -> Store:
     Raises:
         ConfigurationError: the URL names no store, or an option in it is wrong.
     """
-    match _scheme(url):
+    match checked_scheme(url, options):
         case "embedded":
-            from unstale.stores.connect import connector  # noqa: PLC0415 - redis-py is slow to import
+            from unstale.stores.connect import connector, for_embedded  # noqa: PLC0415 - redis-py is slow to import
             from unstale.stores.embedded import embedded_server  # noqa: PLC0415 - optional
             from unstale.stores.redis import RedisStore  # noqa: PLC0415
 
+            connection = for_embedded(options.connection)
             server = embedded_server(url)
-            return RedisStore(connector(server.url, options.timeout), options, on_close=server.leave)
+            return RedisStore(connector(server.url, options.timeout, connection), options, on_close=server.leave)
+        case "redis+sentinel" | "rediss+sentinel":
+            from unstale.stores.redis import RedisStore  # noqa: PLC0415
+
+            return RedisStore.of_service(url, options)
         case "memory":
             from unstale.stores.memory import MemoryStore  # noqa: PLC0415 - rarely wanted
 
@@ -40,14 +49,20 @@ def open_store(url: str, options: StoreOptions) -> Store:
 
 def open_async_store(url: str, options: StoreOptions) -> AsyncStore:
     """Make the asyncio store that a URL names. Raises as `open_store` does."""
-    match _scheme(url):
+    match checked_scheme(url, options):
         case "embedded":
-            from unstale.stores.connect import async_connector  # noqa: PLC0415
+            from unstale.stores.connect import async_connector, for_embedded  # noqa: PLC0415
             from unstale.stores.embedded import embedded_server  # noqa: PLC0415
             from unstale.stores.redis_async import AsyncRedisStore  # noqa: PLC0415
 
+            connection = for_embedded(options.connection)
             server = embedded_server(url)
-            return AsyncRedisStore(async_connector(server.url, options.timeout), options, on_close=server.leave)
+            connect = async_connector(server.url, options.timeout, connection)
+            return AsyncRedisStore(connect, options, on_close=server.leave)
+        case "redis+sentinel" | "rediss+sentinel":
+            from unstale.stores.redis_async import AsyncRedisStore  # noqa: PLC0415
+
+            return AsyncRedisStore.of_service(url, options)
         case "memory":
             from unstale.stores.immediate import Immediate  # noqa: PLC0415
             from unstale.stores.memory import MemoryStore  # noqa: PLC0415
@@ -59,7 +74,15 @@ def open_async_store(url: str, options: StoreOptions) -> AsyncStore:
             return AsyncRedisStore.from_url(url, options)
 
 
-def _scheme(url: str) -> str:
+def checked_scheme(url: str, options: StoreOptions) -> str:
+    """A URL's scheme.
+
+    `embedded://` and `memory://` may be what a test puts in the place of a production URL: options for connections
+    that they have no use for are ignored there.
+
+    Raises:
+        ConfigurationError: it is none of ours, or the options do not go with it.
+    """
     scheme, found, rest = str(url).partition("://")
     if scheme in _LATER:
         raise ConfigurationError(f"{scheme}:// is not supported by this release. Use one of: {', '.join(SCHEMES)}.")
@@ -69,4 +92,6 @@ def _scheme(url: str) -> str:
         )
     if scheme == "memory" and rest:
         raise ConfigurationError("memory:// takes nothing behind it.")
+    if options.sentinel and scheme not in (*_OF_SENTINELS, "embedded", "memory"):
+        raise ConfigurationError("The option sentinel needs a URL that begins with redis+sentinel://.")
     return scheme

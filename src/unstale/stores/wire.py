@@ -5,12 +5,14 @@ sockets never block in the kernel, and under TLS, it is the socket's own timeout
 
 A wire knows whose server it talks to: run_id and replication id, as one identity of 16 bytes, and that its role is
 primary. Both are proved with the first trip, and again with the trip of any command that comes more than
-PROOF_SECONDS after the last proof: a demoted primary keeps its clients, and would show old stamps.
+PROOF_SECONDS after the last proof: a demoted primary keeps its clients, and would show old stamps. Where sentinels
+named the server, their word is part of the proof: the old primary of a failover goes on as one for seconds.
 """
 
 from __future__ import annotations
 
 import _socket
+import math
 import socket
 import ssl
 import struct
@@ -23,7 +25,7 @@ from redis.exceptions import RedisError
 
 from unstale.errors import StoreTimeoutError, StoreUnavailableError
 from unstale.stores.commands import Command, pack
-from unstale.stores.proof import INFO_REPLICATION, INFO_SERVER, identity_of, run_id_of, translated
+from unstale.stores.proof import INFO_REPLICATION, INFO_SERVER, Vouched, identity_of, run_id_of, translated
 
 PROOF_SECONDS: Final = 1.0
 RECEIVE_BYTES: Final = 65536
@@ -54,6 +56,7 @@ class Wire:
         "_connection",
         "_run_id",
         "_timeout",
+        "_vouched_until",
         "generation",
         "identity",
         "permit",
@@ -78,9 +81,10 @@ class Wire:
         self.identity = b""
         self._run_id = b""
         self.proved_until = 0.0
+        self._vouched_until = math.inf
         try:
             connection.connect()  # type: ignore[no-untyped-call]
-        except (RedisError, UnicodeError) as error:
+        except (RedisError, TypeError, ValueError) as error:
             raise translated(error)  # noqa: B904 - it sets its cause itself
         sock = connection._get_socket()  # noqa: SLF001 - redis-py has no public name for it
         if sock is None:
@@ -108,6 +112,7 @@ class Wire:
 
     def _introduce(self) -> None:
         asked_at = monotonic()
+        self._ask_sentinels()
         server, replication = self.transfer([INFO_SERVER, INFO_REPLICATION])
         self._run_id = run_id_of(server)
         self.prove(replication, asked_at)
@@ -119,7 +124,11 @@ class Wire:
             NotPrimaryError: the server is no primary (any more).
         """
         self.identity = identity_of(self._run_id, replication)
-        self.proved_until = asked_at + PROOF_SECONDS
+        self.proved_until = min(asked_at + PROOF_SECONDS, self._vouched_until)
+
+    def _ask_sentinels(self) -> None:
+        if isinstance(self._connection, Vouched):
+            self._vouched_until = self._connection.vouch()
 
     def exchange(self, commands: list[Command]) -> list[Any]:
         """One round trip; with it a new proof, if one is due. Error replies are returned, not raised.
@@ -130,6 +139,7 @@ class Wire:
         asked_at = monotonic()
         if asked_at < self.proved_until:
             return self.transfer(commands)
+        self._ask_sentinels()
         replication, *replies = self.transfer([INFO_REPLICATION, *commands])
         self.prove(replication, asked_at)
         return replies

@@ -201,6 +201,7 @@ class StoreConformance:
     def test_replace_only_the_entry_it_judged(self, store: Store) -> None:
         """A replacement is stored in the place of the very entry that was seen, takes its lease away, and no other."""
         assert store.commit([commit(Mode.REPLACE, seen=b"x" * 60)])[0].outcome is Outcome.CHANGED
+        assert store.commit([commit(Mode.REPLACE)])[0].outcome is Outcome.CHANGED
         store.commit([commit(Mode.SET, draft=draft(b"old"))])
         seen = (store.read([ENTRY])[0][0] or b"")[:60]
         assert store.commit([commit(Mode.REPLACE, seen=b"x" * 60)])[0].outcome is Outcome.CHANGED

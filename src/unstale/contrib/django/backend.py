@@ -199,7 +199,7 @@ class SyncCache(KeyedCache):
             if ttl == 0:
                 self._engine.cache.delete_many([plan.key for plan in plans.values()])
                 return []
-            tags = {plan.key: plan.tags for plan in plans.values() if not self._is_refused(plan)}
+            tags = self._storable(plans)
             values = {plan.key: data[key] for key, plan in plans.items() if plan.key in tags}
             unstored = set(self._engine.cache.set_many(values, tags=tags.__getitem__, ttl=ttl)) if values else set()
         except EncodeError as error:
@@ -210,9 +210,13 @@ class SyncCache(KeyedCache):
             return list(data)
         return [key for key, plan in plans.items() if plan.key not in tags or plan.key in unstored]
 
-    def _is_refused(self, plan: Plan) -> bool:
-        """Whether a value for this key is not to be stored now."""
-        return plan.tags is None or bool(plan.role.looked_under) or self._may_not_fill(plan.key, plan.tags)
+    def _storable(self, plans: Mapping[Any, Plan]) -> dict[str, tuple[str, ...]]:
+        """The made keys for which a value may be stored now, with their tags. Pages go one by one: see `set`."""
+        return {
+            plan.key: plan.tags
+            for plan in plans.values()
+            if plan.tags is not None and not plan.role.looked_under and not self._may_not_fill(plan.key, plan.tags)
+        }
 
     def touch(self, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         """Give a fresh entry a new timeout, from now; its stamps then live as long. Whether there was one."""

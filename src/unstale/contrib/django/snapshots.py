@@ -38,6 +38,13 @@ def has_open_block(connection: Any) -> bool:
     return any(not getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
 
 
+def is_lasting(connection: Any) -> bool:
+    """Whether what is written on a connection now is committed at once, as far as a test's wrapping block lets it."""
+    if connection.atomic_blocks:
+        return not has_open_block(connection)
+    return bool(connection.get_autocommit())
+
+
 def open_connections(using: str | None = None) -> list[BaseDatabaseWrapper]:
     """The connections of this thread with an open block: the named one, or all."""
     if using is not None:

@@ -81,7 +81,8 @@ def is_dirty(engine: Engine, key: str, names: tuple[str, ...]) -> bool:
     if not dirty.isdisjoint(ROOTS) or any(not dirty.isdisjoint(ancestry(name)) for name in names):
         return True
     try:
-        return not dirty.isdisjoint(engine.cache.inspect(key, tags=names).tags)
+        entry = engine.cache.inspect(key, tags=names).entry
+        return entry is not None and not dirty.isdisjoint(one.tag for one in entry.tags)
     except StoreError:
         if not engine.options.ignore_exceptions:
             raise

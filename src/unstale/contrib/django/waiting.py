@@ -30,6 +30,8 @@ RETRY_SECONDS: Final = 1.0
 """What failed is tried again by the thread's next verbs, no sooner than this."""
 MAX_FAILED_TAGS: Final = 1000
 """When a thread owes more than this to a server that is away, it owes everything instead: one clear."""
+_PSYCOPG2_BROKEN: Final = 2
+"""Its connections' `closed`; 1 is closed on purpose, as psycopg 3's True is."""
 
 logger = logging.getLogger("unstale")
 
@@ -226,12 +228,15 @@ class Waiting:
     def _may_have_committed(self) -> bool:
         """Whether a COMMIT's answer may have been lost: what is invalidated in vain costs a miss, the other a lie.
 
-        After a rollback that worked Django unsets `errors_occurred`; after one that did not it drops the connection.
+        The connection tells: psycopg says that it broke; after a rollback that worked Django unsets `errors_occurred`,
+        after one that did not it connects anew.
         """
-        one = self.connection
+        one, raw = self.connection, self._raw
         if one.in_atomic_block:
             return False
-        return bool(one.errors_occurred) or (one.connection is not None and one.connection is not self._raw)
+        if getattr(raw, "broken", False) or getattr(raw, "closed", 0) == _PSYCOPG2_BROKEN:
+            return True
+        return bool(one.errors_occurred) or (one.connection is not None and one.connection is not raw)
 
 
 def in_test(connection: Any) -> bool:
@@ -345,7 +350,11 @@ def hand_over(waiting: Iterable[Waiting]) -> None:
     from unstale.contrib.django.outbox import rows as outbox  # noqa: PLC0415 - needs its app
 
     for one in waiting:
-        one.owed = {engine: owed for engine, owed in one.owed.items() if not outbox.takes_over(engine, owed)}
+        one.owed = {
+            engine: owed
+            for engine, owed in one.owed.items()
+            if not outbox.takes_over(engine, owed, one.connection.alias)
+        }
         one.is_over = not one.owed
     _drop_over()
 

@@ -1,0 +1,137 @@
+"""Writing the outbox's rows, and removing them. Every row is found again by a database's alias and its primary key.
+
+A row is written in the very transaction that its invalidation belongs to, so there is one if and only if that was
+committed. It is removed only after the invalidation has taken effect. A row too many costs a relay one bump in vain.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, Error, connections, router
+
+from unstale.contrib.django.checks import OUTBOX_APP, ours
+from unstale.contrib.django.engine import Engine, engine_of
+from unstale.contrib.django.snapshots import is_lasting
+from unstale.contrib.django.waiting import Owed
+from unstale.core.closing import Closing
+
+if TYPE_CHECKING:
+    from unstale.contrib.django.outbox.models import Invalidation
+
+SAME: Final = "*"
+"""OUTBOX = True: in the database whose transaction it is."""
+MAX_ROW_TAGS: Final = 1000
+"""Tags in one row, about 100 KB at the most."""
+
+logger = logging.getLogger("unstale")
+
+
+def model() -> type[Invalidation]:
+    """The model. Raises ImproperlyConfigured where the app is not installed."""
+    if not apps.is_installed(OUTBOX_APP):
+        raise ImproperlyConfigured(
+            f"OPTIONS['OUTBOX'] needs its app: add {OUTBOX_APP!r} to INSTALLED_APPS, and run manage.py migrate."
+        )
+    from unstale.contrib.django.outbox.models import Invalidation  # noqa: PLC0415 - the app is installed
+
+    return Invalidation
+
+
+def engines() -> dict[str, Engine]:
+    """Our caches in CACHES, by alias: in whatever process, the same aliases mean the same caches."""
+    found: dict[str, Engine] = {}
+    for alias, params in ours():
+        rest = {name: value for name, value in params.items() if name not in ("BACKEND", "LOCATION")}
+        found[alias] = engine_of(params.get("LOCATION", ""), rest)
+    return found
+
+
+def alias_of(engine: Engine) -> str:
+    """The alias of an engine's cache. Raises ImproperlyConfigured where CACHES has none: no relay would find it."""
+    for alias, one in engines().items():
+        if one is engine:
+            return alias
+    raise ImproperlyConfigured("OPTIONS['OUTBOX'] needs a cache that stands in CACHES.")
+
+
+def write_with(
+    connection: Any, engine: Engine, owed: Owed, names: tuple[str, ...], *, soft: bool, closing: Closing | None
+) -> None:
+    """Write a row in a connection's open transaction, if that database is to have it, and no row of it says as much."""
+    if not holds(connection.alias, engine):
+        return
+    new = names if closing is not None else tuple(one for one in names if (one, soft) not in owed.queued)
+    owed.rows += _write(engine, new, connection.alias, soft=soft, owner=closing.owner if closing else "")
+    if closing is None:
+        owed.queued.update((one, soft) for one in new)
+
+
+def holds(using: str, engine: Engine) -> bool:
+    """Whether a database has the rows of its own transactions."""
+    if engine.options.outbox != SAME:
+        return engine.options.outbox == using
+    return bool(router.allow_migrate_model(using, model()))
+
+
+def _write(engine: Engine, names: tuple[str, ...], using: str, *, soft: bool, owner: str) -> list[tuple[str, int]]:
+    """One row; several only for more tags than one holds. A strict write's tags are few, and stay together."""
+    size = len(names) if owner else MAX_ROW_TAGS
+    alias = alias_of(engine)
+    rows = model().objects.using(using)
+    return [
+        (using, rows.create(cache=alias, tags=list(names[at : at + size]), soft=soft, owner=owner).pk)
+        for at in range(0, len(names), size)
+    ]
+
+
+def keep(engine: Engine, names: tuple[str, ...], using: str, *, soft: bool, owner: str = "") -> bool:
+    """Write a row that is committed at once; whether it is there.
+
+    Args:
+        engine: the cache's.
+        names: the tags.
+        using: the database that it belongs to, where each has its own; else the outbox's alias counts.
+        soft: as `invalidate`.
+        owner: of a strict write.
+    """
+    alias = using if engine.options.outbox == SAME else engine.options.outbox
+    if not holds(alias, engine):
+        alias = DEFAULT_DB_ALIAS
+    try:
+        if not is_lasting(connections[alias]):
+            return False
+        _write(engine, names, alias, soft=soft, owner=owner)
+    except Error as error:
+        logger.error("unstale: the outbox of database %r did not take a row: %s", alias, type(error).__name__)  # noqa: TRY400 - no values in a log
+        return False
+    return True
+
+
+def takes_over(engine: Engine, owed: Owed, using: str) -> bool:
+    """Whether the outbox has what is owed, after a COMMIT of this database: by its rows, or by rows written now."""
+    if not engine.options.outbox:
+        return False
+    if owed.rows:
+        return True
+    kept = [keep(engine, closing.tags, using, soft=False, owner=closing.owner) for closing in owed.closings]
+    kept += [
+        keep(engine, tuple(sorted(tags)), using, soft=tags is owed.soft) for tags in (owed.hard, owed.soft) if tags
+    ]
+    return all(kept)
+
+
+def forget(rows: Iterable[tuple[str, int]]) -> None:
+    """Remove rows whose invalidations have taken effect. One that stays is done again by the relay, harmlessly."""
+    by_alias: dict[str, list[int]] = {}
+    for alias, key in rows:
+        by_alias.setdefault(alias, []).append(key)
+    for alias, keys in by_alias.items():
+        try:
+            model().objects.using(alias).filter(pk__in=keys).delete()
+        except Error as error:
+            logger.warning("unstale: the outbox of %r keeps rows that are done: %s", alias, type(error).__name__)

@@ -1,0 +1,1008 @@
+"""Cached views, synchronous, through Django's real request stack: one user's response never reaches another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib import messages
+from django.contrib.auth import login
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import AnonymousUser, User
+from django.core.cache import caches
+from django.core.exceptions import PermissionDenied
+from django.db import connection, transaction
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.middleware.csrf import get_token
+from django.template import engines
+from django.template.response import TemplateResponse
+from django.test import Client, RequestFactory, override_settings
+from django.urls import path
+from django.utils import timezone, translation
+from django.utils.cache import patch_vary_headers
+from django.utils.decorators import method_decorator
+from django.utils.functional import SimpleLazyObject
+from django.views import View
+from django.views.decorators.cache import cache_control, never_cache
+from django.views.decorators.vary import vary_on_headers
+from servers import Server
+from view_site import MIDDLEWARE, RUNS, body, ran, words
+
+from unstale.contrib.django import transactions
+from unstale.contrib.django.views import cached_view, invalidates_view
+from unstale.errors import ConfigurationError
+
+GATES: dict[str, threading.Event] = {}
+
+
+@cached_view(ttl=60, tags=["product:{product_id}"], x_cache=True)
+def product(request: HttpRequest, product_id: int) -> HttpResponse:
+    """One for everybody."""
+    return HttpResponse(ran(request))
+
+
+@invalidates_view("product:{product_id}")
+def change(request: HttpRequest, product_id: int) -> HttpResponse:
+    """A write."""
+    return HttpResponse(status=int(request.GET.get("status", "200")))
+
+
+@cached_view(ttl=60, per_user=True, x_cache=True)
+def history(request: HttpRequest) -> HttpResponse:
+    """One for each user."""
+    return HttpResponse(f"{request.user.pk} {ran(request)}")
+
+
+@invalidates_view("user:{user.pk}")
+def order(request: HttpRequest) -> HttpResponse:
+    """A write by a user."""
+    return HttpResponse(status=201)
+
+
+def template(text: str, request: HttpRequest) -> TemplateResponse:
+    """A response that is rendered later."""
+    ran(request)
+    return TemplateResponse(request, engines["django"].from_string(text))
+
+
+def deny(request: HttpRequest) -> HttpResponse:
+    """An answer that is raised."""
+    ran(request)
+    raise PermissionDenied
+
+
+def absent(request: HttpRequest) -> HttpResponse:
+    """The same."""
+    ran(request)
+    raise Http404
+
+
+def crash(request: HttpRequest) -> HttpResponse:
+    """A view that fails."""
+    ran(request)
+    raise LookupError("crashed")
+
+
+def with_cookie(request: HttpRequest) -> HttpResponse:
+    """A response with a cookie."""
+    response = HttpResponse(ran(request))
+    response.set_cookie("a", "b")
+    return response
+
+
+def with_vary(*names: str) -> Callable[[HttpRequest], HttpResponse]:
+    """A view whose response says that it varies."""
+
+    def view(request: HttpRequest) -> HttpResponse:
+        response = HttpResponse(ran(request))
+        patch_vary_headers(response, names)
+        return response
+
+    return view
+
+
+def answering(make: Callable[[HttpRequest], object]) -> Callable[[HttpRequest], HttpResponse]:
+    """A view that looks at something of the request, and shows it."""
+
+    def view(request: HttpRequest) -> HttpResponse:
+        ran(request)
+        return HttpResponse(str(make(request)))
+
+    return view
+
+
+def login_inside(request: HttpRequest) -> HttpResponse:
+    """A view that logs somebody in."""
+    login(request, User.objects.get(username="alice"))
+    return HttpResponse(ran(request))
+
+
+def set_session(request: HttpRequest) -> HttpResponse:
+    """A view that puts something into the session."""
+    request.session["cart"] = [1]
+    return HttpResponse(ran(request))
+
+
+def set_user(request: HttpRequest) -> HttpResponse:
+    """A view that takes on another user, as an authentication of its own does."""
+    request.user = AnonymousUser()
+    return HttpResponse(ran(request))
+
+
+def add_message(request: HttpRequest) -> HttpResponse:
+    """A view that leaves a message."""
+    messages.info(request, "done")
+    return HttpResponse(ran(request))
+
+
+def show_messages(request: HttpRequest) -> HttpResponse:
+    """A view that shows messages."""
+    return HttpResponse(ran(request) + "".join(str(each) for each in messages.get_messages(request)))
+
+
+UNKEPT: dict[str, Callable[..., Any]] = {
+    "set-cookie": with_cookie,
+    "private": cache_control(private=True)(with_vary()),
+    "no-store": cache_control(no_store=True)(with_vary()),
+    "never-cache": never_cache(with_vary()),
+    "vary-star": with_vary("*"),
+    "vary-cookie": with_vary("Cookie"),
+    "vary-unsaid": vary_on_headers("X-Unsaid")(with_vary()),
+    "streaming": lambda request: StreamingHttpResponse(iter([ran(request)])),
+    "status": lambda request: HttpResponse(ran(request), status=202),
+    "too-long": lambda request: HttpResponse(ran(request) + "x" * 1024 * 1024),
+    "csrf": answering(get_token),
+    "csrf-template": lambda request: template("<form>{% csrf_token %}</form>", request),
+    "user": answering(lambda request: request.user.is_authenticated),
+    "session": answering(lambda request: request.session.get("cart")),
+    "session-set": set_session,
+    "session-replaced": answering(lambda request: setattr(request, "session", {})),
+    "cookie": answering(lambda request: request.COOKIES.get("theme")),
+    "signed-cookie": answering(lambda request: request.get_signed_cookie("id", default="")),
+    "accepts": answering(lambda request: request.accepts("text/html")),
+    "login": login_inside,
+    "another-user": set_user,
+    "message": add_message,
+    "messages": show_messages,
+    "nonce": answering(lambda request: setattr(request, "_csp_nonce", "n1")),
+    "denied": deny,
+    "absent": absent,
+}
+MODES: dict[str, dict[str, Any]] = {
+    "all": {},
+    "users": {"per_user": True},
+    "cookie": {"vary": ["Cookie"]},
+    "accept": {"vary": ["Accept"]},
+    "mine": {"key": lambda request: "mine"},
+    "auth": {"authorized": True},
+    "gone": {"statuses": [200, 404]},
+    "dull": {"x_cache": False},
+}
+
+
+class Page(View):
+    """A class-based view."""
+
+    @method_decorator(cached_view(ttl=60, x_cache=True))
+    def get(self, request: HttpRequest, name: str) -> HttpResponse:
+        """Answer."""
+        return HttpResponse(ran(request))
+
+
+@method_decorator(cached_view(ttl=60, tags=["page:{name}"], x_cache=True), name="dispatch")
+class Whole(View):
+    """One whose dispatch is cached."""
+
+    def get(self, request: HttpRequest, name: str) -> HttpResponse:
+        """Answer."""
+        return HttpResponse(ran(request))
+
+    def post(self, request: HttpRequest, name: str) -> HttpResponse:
+        """Write."""
+        return HttpResponse(ran(request, "post"))
+
+
+def gated(request: HttpRequest) -> HttpResponse:
+    """A view that reads, waits, and answers what it has read."""
+    seen = User.objects.count()
+    ran(request)
+    GATES["read"].set()
+    GATES["go"].wait(20)
+    return HttpResponse(str(seen))
+
+
+def kept(view: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """A view under the decorator, with the usual options."""
+    return cached_view(**{"ttl": 60, "x_cache": True, **options})(view)
+
+
+urlpatterns = [
+    path("products/<product_id>/", product),
+    path("products/<int:product_id>/change/", change),
+    path("history/", history),
+    path("order/", order),
+    path("guarded/", login_required(kept(answering(lambda request: "page")))),
+    path("pages/<name>/", Page.as_view()),
+    path("whole/<name>/", Whole.as_view()),
+    path("gated/", kept(gated, tags=["count"])),
+    *(path(f"{mode}/{name}/", kept(view, **options)) for mode, options in MODES.items() for name, view in UNKEPT.items()),
+    *(path(f"{mode}/plain/", kept(with_vary(), **options)) for mode, options in MODES.items()),
+    path("all/plain2/", kept(with_vary(), vary=["Accept-Language"])),
+    path("all/crash/", kept(crash)),
+    path("all/greeting/", kept(answering(lambda request: translation.gettext("Monday")))),
+    path("all/time/", kept(answering(lambda request: timezone.localtime().tzinfo))),
+    path("all/where/", kept(answering(lambda request: request.build_absolute_uri()))),
+    path("all/rendered/", kept(lambda request: template("hello {{ 1 }}", request))),
+    path("gone/returned/", kept(lambda request: HttpResponse(ran(request), status=404), statuses=[200, 404])),
+    path("accept/negotiated/", kept(lambda request: JsonResponse({"runs": ran(request)}), vary=["Accept"])),
+    path("users/tagged/", kept(answering(id), per_user=True, tags=["user:{user.pk}/orders"], user_tag="")),
+    path("users/who/", kept(lambda request: HttpResponse(f"{request.user.username} {ran(request)}"), per_user=True)),
+]
+
+
+@pytest.fixture
+def site(configure: Callable[..., Any]) -> Iterator[Any]:
+    """The site on the test's server; the backend."""
+    RUNS.clear()
+    backend = configure()
+    with override_settings(ROOT_URLCONF=__name__, MIDDLEWARE=MIDDLEWARE):
+        yield backend
+    User.objects.all().delete()
+
+
+@pytest.fixture
+def client(site: Any) -> Client:
+    """Somebody without a cookie."""
+    return Client()
+
+
+def browser_of(name: str) -> Client:
+    """A user's browser."""
+    user, _ = User.objects.get_or_create(username=name)
+    browser = Client()
+    browser.force_login(user)
+    return browser
+
+
+def test_a_second_request_is_answered_without_the_view(client: Client) -> None:
+    """A hit answers what the view answered, and does not run it."""
+    first, second = client.get("/products/7/"), client.get("/products/7/")
+    assert (body(first), body(second)) == ("/products/7/ 1", "/products/7/ 1")
+    assert (first["X-Cache"], second["X-Cache"]) == ("miss", "hit")
+
+
+def test_a_write_makes_the_response_stale_before_it_is_answered(client: Client) -> None:
+    """After a write that succeeded, the next read runs the view."""
+    client.get("/products/7/")
+    client.post("/products/7/change/")
+    assert body(client.get("/products/7/")) == "/products/7/ 2"
+
+
+def test_a_write_that_is_refused_invalidates_nothing(client: Client) -> None:
+    """Above 400 nothing was written."""
+    client.get("/products/7/")
+    client.post("/products/7/change/?status=409")
+    assert client.get("/products/7/")["X-Cache"] == "hit"
+
+
+def test_a_write_makes_stale_only_what_it_names(client: Client) -> None:
+    """Another product stays fresh."""
+    client.get("/products/8/")
+    client.post("/products/7/change/")
+    assert client.get("/products/8/")["X-Cache"] == "hit"
+
+
+def test_hit_and_miss_have_the_same_headers(client: Client) -> None:
+    """A hit has the miss's headers, but for what X-Cache says."""
+    first, second = client.get("/all/rendered/"), client.get("/all/rendered/")
+    assert {**first.headers, "X-Cache": ""} == {**second.headers, "X-Cache": ""}
+    assert first.content == second.content == b"hello 1"
+
+
+def test_a_template_response_is_kept_rendered(client: Client) -> None:
+    """A response that is rendered later is rendered for the cache."""
+    assert words(client, "/all/rendered/") == ["miss", "hit"]
+
+
+class TemplateHook:
+    """A middleware that changes responses before they are rendered."""
+
+    def __init__(self, get_response: Callable[..., Any]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_template_response(self, request: HttpRequest, response: Any) -> Any:
+        response.template_name = engines["django"].from_string("changed")
+        return response
+
+
+def test_a_middleware_for_template_responses_is_not_left_out(client: Client) -> None:
+    """What such a middleware changes is changed in each response: none is kept before it."""
+    with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.TemplateHook"]):
+        answers = [client.get("/all/rendered/") for _ in range(2)]
+    assert [(body(each), each["X-Cache"]) for each in answers] == [("changed", "bypass")] * 2
+
+
+def test_etag_and_304(client: Client) -> None:
+    """Who has the response gets 304 without a body, from the cache."""
+    etag = client.get("/products/7/")["ETag"]
+    again = client.get("/products/7/", headers={"If-None-Match": etag})
+    assert (again.status_code, again.content, again["ETag"], again["X-Cache"]) == (304, b"", etag, "hit")
+
+
+def test_304_on_a_miss(client: Client) -> None:
+    """Who has what the view answers gets 304 also where the view had to run."""
+    etag = client.get("/all/rendered/")["ETag"]
+    caches["default"].clear()
+    again = client.get("/all/rendered/", headers={"If-None-Match": etag})
+    assert (again.status_code, again.content, again["X-Cache"]) == (304, b"", "miss")
+
+
+def test_another_etag_gets_the_response(client: Client) -> None:
+    """Who has another response gets this one."""
+    client.get("/products/7/")
+    assert client.get("/products/7/", headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+def test_head_is_answered_from_get(client: Client) -> None:
+    """HEAD has GET's headers and no body."""
+    get = client.get("/products/7/")
+    head = client.head("/products/7/")
+    assert (head["X-Cache"], head.content, head["Content-Length"]) == ("hit", b"", str(len(get.content)))
+
+
+def test_head_fills_nothing(client: Client) -> None:
+    """A HEAD has no body to keep."""
+    client.head("/products/7/")
+    assert client.get("/products/7/")["X-Cache"] == "miss"
+
+
+def test_browsers_ask_again(client: Client) -> None:
+    """Where the view says nothing, caches behind us ask again; a user's response is not for shared ones."""
+    assert client.get("/products/7/")["Cache-Control"] == "no-cache"
+    assert browser_of("alice").get("/history/")["Cache-Control"] == "private, no-cache"
+
+
+@pytest.mark.parametrize("name", sorted(UNKEPT))
+def test_never_kept_for_everybody(client: Client, name: str) -> None:
+    """What is one client's, or says that it is not to be kept, runs the view each time."""
+    User.objects.create(username="alice")
+    answers = [Client().get(f"/all/{name}/") for _ in range(2)]
+    assert RUNS[f"/all/{name}/"] == 2
+    assert "hit" not in [each.get("X-Cache") for each in answers]
+
+
+ALWAYS_UNKEPT = {*UNKEPT} - {"user", "session", "cookie", "signed-cookie", "messages", "another-user", "login", "vary-cookie"}
+
+
+@pytest.mark.parametrize("name", sorted(ALWAYS_UNKEPT))
+@pytest.mark.parametrize("mode", ["users", "cookie"])
+def test_never_kept_for_one_either(site: Any, mode: str, name: str) -> None:
+    """What is not to be kept is not kept for one user or one cookie either."""
+    alice = browser_of("alice")
+    answers = [alice.get(f"/{mode}/{name}/") for _ in range(2)]
+    assert RUNS[f"/{mode}/{name}/"] == 2
+    assert "hit" not in [each.get("X-Cache") for each in answers]
+
+
+@pytest.mark.parametrize("name", ["user", "session", "cookie", "signed-cookie", "messages"])
+@pytest.mark.parametrize("mode", ["users", "cookie"])
+def test_what_is_one_s_own_is_kept_for_him(site: Any, mode: str, name: str) -> None:
+    """A view that is kept for one may look at what is his."""
+    alice = browser_of("alice")
+    assert words(alice, f"/{mode}/{name}/") == ["miss", "hit"]
+
+
+@pytest.mark.parametrize("name", ["cookie", "signed-cookie", "session-set", "another-user", "csrf"])
+def test_nobody_s_responses_hold_no_cookie(client: Client, name: str) -> None:
+    """Who is not logged in shares a response with others, so it depends on no cookie."""
+    answers = [words(client, f"/users/{name}/", 1) for client in (Client(), Client())]
+    assert "hit" not in [word for each in answers for word in each]
+
+
+def test_two_users_get_their_own(site: Any) -> None:
+    """Each user gets his own response, and it again."""
+    alice, bob = browser_of("alice"), browser_of("bob")
+    seen = [body(each.get("/users/who/")) for each in (alice, bob, alice, bob)]
+    assert seen == ["alice /users/who/ 1", "bob /users/who/ 2", "alice /users/who/ 1", "bob /users/who/ 2"]
+
+
+def test_who_is_not_logged_in_gets_no_user_s(site: Any) -> None:
+    """A visitor gets what is kept for visitors, and no user gets that."""
+    alice, visitor = browser_of("alice"), Client()
+    seen = [body(each.get("/users/who/")) for each in (alice, visitor, Client(), alice)]
+    assert seen == ["alice /users/who/ 1", " /users/who/ 2", " /users/who/ 2", "alice /users/who/ 1"]
+
+
+def test_a_visitor_with_a_session_is_not_kept(site: Any) -> None:
+    """What a visitor has in his session is nobody else's."""
+    visitor = Client()
+    visitor.get("/all/session-set/")
+    assert words(visitor, "/users/session/") == ["bypass", "bypass"]
+    assert words(Client(), "/users/session/") == ["miss", "hit"]
+
+
+def test_after_logout_nothing_of_the_user_is_shown(site: Any) -> None:
+    """A logged out browser is a visitor's."""
+    alice = browser_of("alice")
+    alice.get("/users/who/")
+    alice.logout()
+    assert body(alice.get("/users/who/")) == " /users/who/ 2"
+
+
+def test_two_browsers_of_one_user_share_nothing_but_the_tag(site: Any) -> None:
+    """A response is its session's, so that nothing of one session shows in another; a write makes both stale."""
+    first, second = browser_of("alice"), browser_of("alice")
+    assert [words(each, "/history/", 1) for each in (first, second)] == [["miss"], ["miss"]]
+    first.post("/order/")
+    assert [words(each, "/history/", 1) for each in (first, second)] == [["miss"], ["miss"]]
+
+
+def test_a_write_of_another_user_leaves_mine(site: Any) -> None:
+    """A user's write makes his own responses stale."""
+    alice, bob = browser_of("alice"), browser_of("bob")
+    alice.get("/history/")
+    bob.post("/order/")
+    assert words(alice, "/history/", 1) == ["hit"]
+
+
+def test_a_user_s_tag_may_be_another(site: Any) -> None:
+    """`user_tag=""` leaves the user's tag to `tags`."""
+    alice = browser_of("alice")
+    alice.get("/users/tagged/")
+    site.invalidate(f"user:{User.objects.get().pk}/orders")
+    assert words(alice, "/users/tagged/") == ["miss", "hit"]
+
+
+class Impersonation:
+    """A middleware by which staff takes on another's identity."""
+
+    def __init__(self, get_response: Callable[..., Any]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        name = request.GET.get("as") or request.headers.get("X-As")
+        if name:
+            request.impersonator = request.user.username
+            request.user = User.objects.get(username=name)
+        return self.get_response(request)
+
+
+def test_pages_seen_as_another_are_not_given_to_him(site: Any) -> None:
+    """Whoever takes on a user's identity shares no response with him."""
+    with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.Impersonation"]):
+        alice, root = browser_of("alice"), browser_of("root")
+        seen = [body(root.get("/users/who/", headers={"X-As": "alice"})), body(alice.get("/users/who/"))]
+    assert seen == ["alice /users/who/ 1", "alice /users/who/ 2"]
+
+
+def test_pages_seen_as_another_are_not_everybody_s(site: Any) -> None:
+    """A view for everybody is neither kept nor served where a middleware has looked at the user."""
+    with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.Impersonation"]):
+        browser_of("alice")
+        root = browser_of("root")
+        assert words(root, "/all/plain/", headers={"X-As": "alice"}) == ["bypass", "bypass"]
+
+
+class Token:
+    """A middleware that authenticates by itself, at once or when it is asked."""
+
+    eager = True
+
+    def __init__(self, get_response: Callable[..., Any]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        name = request.headers.get("X-Token")
+        request.user = self.find(name) if self.eager else SimpleLazyObject(lambda: self.find(name))
+        return self.get_response(request)
+
+    def find(self, name: str | None) -> Any:
+        return User.objects.get(username=name) if name else AnonymousUser()
+
+
+class LazyToken(Token):
+    eager = False
+
+
+@pytest.mark.parametrize("kind", ["Token", "LazyToken"])
+@pytest.mark.parametrize("first", ["alice", None])
+def test_a_user_of_a_middleware_is_noticed(site: Any, kind: str, first: str | None) -> None:
+    """A view for everybody that asks for a user that a middleware has found is not kept."""
+    User.objects.create(username="alice")
+    with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.{kind}"]):
+        for name in (first, "alice", None):
+            headers = {"X-Token": name} if name else {}
+            expected = str(name is not None)
+            assert body(Client().get("/all/user/", headers=headers)) == expected
+
+
+@pytest.mark.parametrize("kind", ["Token", "LazyToken"])
+def test_users_of_a_middleware_are_told_apart(site: Any, kind: str) -> None:
+    """A view for each user goes by the user that a middleware has found."""
+    User.objects.create(username="alice")
+    User.objects.create(username="bob")
+    with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.{kind}"]):
+        seen = [body(Client().get("/users/who/", headers={"X-Token": name})) for name in ("alice", "bob", "alice")]
+    assert seen == ["alice /users/who/ 1", "bob /users/who/ 2", "alice /users/who/ 1"]
+
+
+def test_behind_a_check_of_the_user_nothing_is_everybody_s(site: Any) -> None:
+    """Where something around the view has looked at the user, a view for everybody is not kept."""
+    assert words(browser_of("alice"), "/guarded/") == ["bypass", "bypass"]
+
+
+def test_a_view_that_logs_in_is_not_kept_per_user(site: Any) -> None:
+    """Who logs in in a view leaves nothing for the next visitor."""
+    User.objects.create(username="alice")
+    words(Client(), "/users/login/", 1)
+    assert words(Client(), "/users/login/", 1) == ["bypass"]
+    assert RUNS["/users/login/"] == 2
+
+
+def test_per_cookie_each_cookie_has_its_own(site: Any) -> None:
+    """Where the key holds the Cookie header, another cookie gets another response."""
+    alice, bob = browser_of("alice"), browser_of("bob")
+    assert [body(each.get("/cookie/user/")) for each in (alice, Client(), bob)] == ["True", "False", "True"]
+    assert RUNS["/cookie/user/"] == 3
+
+
+def test_a_message_that_waits_is_shown(site: Any) -> None:
+    """A user with a message waiting gets a page that can show it, not a kept one; the next one is kept."""
+    alice = browser_of("alice")
+    words(alice, "/users/messages/")
+    alice.get("/users/message/")
+    assert body(alice.get("/users/messages/")).endswith("done")
+    assert not body(alice.get("/users/messages/")).endswith("done")
+
+
+def test_messages_of_a_user_are_not_kept(site: Any) -> None:
+    """A page that shows a message is not kept."""
+    alice = browser_of("alice")
+    alice.get("/users/message/")
+    alice.get("/users/messages/")
+    assert not body(alice.get("/users/messages/")).endswith("done")
+
+
+def test_a_csrf_token_stays_its_client_s(site: Any) -> None:
+    """A page with a token carries the cookie that goes with it, each time."""
+    answers = [Client().get("/all/csrf-template/") for _ in range(2)]
+    assert len({each.cookies["csrftoken"].value for each in answers}) == 2
+    assert len({body(each) for each in answers}) == 2
+
+
+def test_a_token_that_another_has_asked_for_does_not_keep_a_page_from_being_kept(site: Any) -> None:
+    """A cookie that a middleware sends is sent with each response, kept or not."""
+    visitor = Client()
+    visitor.cookies["csrftoken"] = "malformed"
+    answers = [visitor.get("/all/plain/")]
+    visitor.cookies["csrftoken"] = "malformed"
+    answers.append(visitor.get("/all/plain/"))
+    assert [each["X-Cache"] for each in answers] == ["miss", "hit"]
+    assert all("csrftoken" in each.cookies for each in answers)
+
+
+def test_requests_with_credentials_are_not_answered_from_the_cache(client: Client) -> None:
+    """A request with Authorization runs the view, unless the view says otherwise."""
+    client.get("/all/plain/")
+    assert words(client, "/all/plain/", headers={"Authorization": "Bearer a"}) == ["bypass", "bypass"]
+
+
+def test_credentials_are_told_apart(client: Client) -> None:
+    """Where the view admits Authorization, each value has its own response; none is not the same as empty."""
+    values = [{"Authorization": "Bearer a"}, {"Authorization": "Bearer b"}, {"Authorization": ""}, {}]
+    assert [words(client, "/auth/plain/", headers=each) for each in values] == [["miss", "hit"]] * 4
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"headers": {"Host": "one.example"}}, {"headers": {"Host": "two.example"}}),
+        ({"secure": True}, {"secure": False}),
+        ({"query_params": {"page": "1"}}, {"query_params": {"page": "2"}}),
+        ({"query_params": {"a": "1&b=2"}}, {"query_params": {"a": "1", "b": "2"}}),
+        ({"query_params": {"a": ["1", "2"]}}, {"query_params": {"a": ["2", "1"]}}),
+    ],
+)
+def test_places_are_told_apart(client: Client, one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Host, scheme and query are part of the key."""
+    assert words(client, "/all/where/", 1, **one) + words(client, "/all/where/", 1, **other) == ["miss", "miss"]
+
+
+def test_the_order_of_parameters_means_nothing(client: Client) -> None:
+    """Two orders of a query's parameters are one key."""
+    client.get("/all/where/?filter=a&page=2&search=x")
+    assert client.get("/all/where/?search=x&page=2&filter=a")["X-Cache"] == "hit"
+
+
+def test_a_host_that_is_not_allowed_is_refused(client: Client) -> None:
+    """A hostile Host header is refused as Django does it, and nothing is kept."""
+    with override_settings(ALLOWED_HOSTS=["shop.example"]):
+        assert client.get("/all/plain/", headers={"Host": "evil.example"}).status_code == 400
+
+
+def test_languages_are_told_apart(client: Client) -> None:
+    """A response in one language is not given to who asked for another."""
+    seen = [body(client.get("/all/greeting/", headers={"Accept-Language": each})) for each in ("de", "en", "de")]
+    assert seen == ["Montag", "Monday", "Montag"]
+    assert RUNS["/all/greeting/"] == 2
+
+
+class TimeZone:
+    """A middleware that activates a time zone and a language as it likes."""
+
+    def __init__(self, get_response: Callable[..., Any]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with timezone.override(request.headers["X-Zone"]), translation.override(request.headers["X-Language"]):
+            return self.get_response(request)
+
+
+def test_time_zones_are_told_apart(client: Client) -> None:
+    """A response in one time zone is not given to who is in another."""
+    with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.TimeZone"]):
+        zones = ("Asia/Tokyo", "Europe/Berlin", "Asia/Tokyo")
+        seen = [body(client.get("/all/time/", headers={"X-Zone": each, "X-Language": "en"})) for each in zones]
+    assert seen == [*zones]
+    assert RUNS["/all/time/"] == 2
+
+
+def test_a_language_that_is_activated_after_locale_middleware_counts(client: Client) -> None:
+    """The language that is active counts, whoever has activated it."""
+    with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.TimeZone"]):
+        headers = [{"X-Zone": "UTC", "X-Language": each} for each in ("de", "en")]
+        assert [body(client.get("/all/greeting/", headers=each)) for each in headers] == ["Montag", "Monday"]
+
+
+def test_headers_that_are_named_are_told_apart(client: Client) -> None:
+    """A header in `vary` is part of the key, and the response says so."""
+    one = client.get("/accept/negotiated/", headers={"Accept": "a/b"})
+    other = client.get("/accept/negotiated/", headers={"Accept": "c/d"})
+    assert [one["X-Cache"], other["X-Cache"]] == ["miss", "miss"]
+    assert "accept" in one["Vary"]
+
+
+def test_vary_is_said_once_and_whole(client: Client) -> None:
+    """What the view says and what it is kept by stand in one header, on hits too."""
+    answers = [client.get("/accept/vary-cookie/") for _ in range(2)] + [client.get("/all/plain2/") for _ in range(2)]
+    assert answers[2]["Vary"] == answers[3]["Vary"]
+    assert [each["X-Cache"] for each in answers] == ["bypass", "bypass", "miss", "hit"]
+
+
+def test_a_key_of_the_view_s_own(client: Client) -> None:
+    """`key` stands for the place, and for nothing else."""
+    assert [client.get("/mine/plain/?a=1")["X-Cache"], client.get("/mine/plain/?a=2")["X-Cache"]] == ["miss", "hit"]
+
+
+def test_404_where_it_is_asked_for(client: Client) -> None:
+    """A 404 that is returned is kept where `statuses` has it."""
+    answers = [client.get("/gone/returned/") for _ in range(2)]
+    assert [(each.status_code, each["X-Cache"]) for each in answers] == [(404, "miss"), (404, "hit")]
+
+
+@pytest.mark.parametrize(("name", "status"), [("denied", 403), ("absent", 404)])
+def test_answers_that_are_raised_are_answered(client: Client, name: str, status: int) -> None:
+    """An exception that Django answers is answered, from each run."""
+    assert [client.get(f"/all/{name}/").status_code for _ in range(2)] == [status, status]
+
+
+def test_a_view_that_fails_fails(client: Client) -> None:
+    """What a view raises is raised, and the next request runs it again."""
+    for _ in range(2):
+        with pytest.raises(LookupError, match="crashed"):
+            client.get("/all/crash/")
+    assert RUNS["/all/crash/"] == 2
+
+
+def test_a_refused_answer_does_not_serve_what_was_before(site: Any) -> None:
+    """A page that is gone is gone at once, also where older ones may be served."""
+    answers = iter([HttpResponse("there"), Http404()])
+
+    @cached_view(ttl=0.05, stale_ttl=600)
+    def view(request: HttpRequest) -> HttpResponse:
+        answer = next(answers)
+        if isinstance(answer, Http404):
+            raise answer
+        return answer
+
+    request = RequestFactory().get("/x/")
+    assert view(request).content == b"there"
+    threading.Event().wait(0.1)
+    with pytest.raises(Http404):
+        view(request)
+
+
+def test_class_based_views(client: Client) -> None:
+    """`method_decorator` on a method, and on a class."""
+    assert words(client, "/pages/a/") + words(client, "/whole/a/") == ["miss", "hit", "miss", "hit"]
+
+
+def test_unsafe_methods_are_passed_on(client: Client) -> None:
+    """What is no read runs the view."""
+    client.get("/whole/a/")
+    assert [body(client.post("/whole/a/")) for _ in range(2)] == ["post 1", "post 2"]
+
+
+def test_tags_of_a_class_based_view(client: Client, site: Any) -> None:
+    """Tags are filled from the URL's arguments."""
+    client.get("/whole/a/")
+    site.invalidate("page:a")
+    assert client.get("/whole/a/")["X-Cache"] == "miss"
+
+
+def test_clear_makes_views_stale(client: Client, site: Any) -> None:
+    """`clear()` is everything."""
+    client.get("/all/plain/")
+    site.clear()
+    assert client.get("/all/plain/")["X-Cache"] == "miss"
+
+
+def test_an_invalidation_while_the_view_runs_wins(site: Any) -> None:
+    """A response that was made from what was before the invalidation is not given to whoever asks after it."""
+    GATES.update(read=threading.Event(), go=threading.Event())
+    seen: list[str] = []
+
+    def first() -> None:
+        seen.append(body(Client().get("/gated/")))
+        connection.close()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert GATES["read"].wait(20)
+    User.objects.create(username="new")
+    site.invalidate("count")
+    GATES["go"].set()
+    thread.join(20)
+    assert (seen, body(Client().get("/gated/"))) == (["0"], "1")
+
+
+def test_a_server_that_is_away_costs_a_run(own_server: Server, configure: Callable[..., Any]) -> None:
+    """Without the server, pages are made; nothing is lost but time."""
+    configure(params={"LOCATION": own_server.url})
+    with override_settings(ROOT_URLCONF=__name__, MIDDLEWARE=MIDDLEWARE):
+        assert words(Client(), "/all/away/", 0) == []
+        RUNS.clear()
+        assert words(Client(), "/all/plain/") == ["miss", "hit"]
+        own_server.kill()
+        assert words(Client(), "/all/plain/") == ["bypass", "bypass"]
+
+
+def test_another_backend_is_a_mistake(client: Client) -> None:
+    """A cache without tags cannot keep views, and says so."""
+    locmem = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    with override_settings(CACHES=locmem), pytest.raises(ConfigurationError, match="no UnstaleCache"):
+        client.get("/all/plain/")
+
+
+def test_memory_for_tests(site: Any) -> None:
+    """Without a server, in the process's memory."""
+    memory = {"default": {"BACKEND": "unstale.contrib.django.UnstaleCache", "LOCATION": "memory://"}}
+    with override_settings(CACHES=memory):
+        assert words(Client(), "/all/plain/") == ["miss", "hit"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tags": "product"}, "list of templates"),
+        ({"tags": ["{"]}, "cannot be read"),
+        ({"tags": ["user:{user.pk}"]}, "need per_user=True"),
+        ({"vary": "Accept"}, "list of header names"),
+        ({"vary": ["*"]}, "cannot be stored"),
+        ({"statuses": [500]}, "statuses must be"),
+        ({"max_bytes": 0}, "max_bytes"),
+        ({"unknown": 1}, "No such option: 'unknown'"),
+        ({"ignore": []}, "No such option: 'ignore'"),
+    ],
+)
+def test_mistakes_show_where_they_are_made(options: dict[str, Any], message: str) -> None:
+    """An option that makes no sense is an error of the decorator."""
+    with pytest.raises(ConfigurationError, match=message):
+        cached_view(**options)
+
+
+def test_invalidates_view_needs_tags() -> None:
+    """A write that names nothing is a mistake."""
+    with pytest.raises(ConfigurationError, match="needs tags"):
+        invalidates_view()
+
+
+def test_a_tag_of_no_argument_is_a_mistake(site: Any) -> None:
+    """A template that names what the URL does not have shows at the first request."""
+    view = kept(with_vary(), tags=["product:{nothing}"])
+    with pytest.raises(ConfigurationError, match="'nothing'"):
+        view(RequestFactory().get("/x/"))
+
+
+def test_a_method_is_not_decorated_as_a_view(site: Any) -> None:
+    """Decorating a method directly is a mistake that says what to do."""
+    with pytest.raises(ConfigurationError, match="method_decorator"):
+        kept(lambda self, request: None)(object(), RequestFactory().get("/x/"))
+
+
+def test_per_user_without_users_is_a_mistake(site: Any) -> None:
+    """Without AuthenticationMiddleware there is nobody to keep a response for."""
+    with pytest.raises(ConfigurationError, match="AuthenticationMiddleware"):
+        kept(with_vary(), per_user=True)(RequestFactory().get("/x/"))
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        {"path": "/products/" + "x" * 300 + "/"},
+        {"path": "/products/" + "x" * 60_000 + "/"},
+        {"path": "/all/plain/?" + "q" * 65_536},
+        {"path": "/all/plain/?" + "&".join(f"{number}=x" for number in range(9000))},
+        {"path": "/all/plain/", "headers": {"Accept": "\x00\x1f\r\n"}},
+        {"path": "/accept/plain/", "headers": {"Accept": "a\x00b\udcff"}},
+        {"path": "/all/plain/?%00%ff%fe"},
+        {"path": "/products/%00/"},
+        {"path": "/products/%F0%9F/"},
+    ],
+)
+def test_hostile_requests_get_their_own_response(client: Client, ask: dict[str, Any]) -> None:
+    """A hostile request is a miss, and the next client gets nothing of it."""
+    where, headers = ask["path"], ask.get("headers", {})
+    assert client.get(where, headers=headers).status_code == 200
+    name = where.partition("?")[0]
+    other = client.get(where + ("&" if "?" in where else "?") + "other=1", headers=headers)
+    assert other.status_code == 200
+    assert other["X-Cache"] != "hit"
+    assert RUNS.total() == 2, name
+
+
+def test_a_tag_that_cannot_be_made_keeps_nothing(client: Client) -> None:
+    """A value in the path that gives no tag runs the view each time."""
+    assert words(client, "/products/" + "x" * 300 + "/") == ["bypass", "bypass"]
+
+
+def test_a_hostile_vary_is_not_kept(client: Client) -> None:
+    """A response that varies by a thousand headers is not kept."""
+    view = kept(with_vary(*(f"X-{number}" for number in range(1000)), "Accept"))
+    assert [view(RequestFactory().get("/v/"))["X-Cache"] for _ in range(2)] == ["bypass", "bypass"]
+
+
+def test_options_that_are_left_out(client: Client, site: Any) -> None:
+    """Without a ttl the cache's TIMEOUT counts; without x_cache nothing is said."""
+    answers = [client.get("/dull/plain/") for _ in range(2)]
+    assert all("X-Cache" not in each for each in answers)
+    assert RUNS["/dull/plain/"] == 1
+
+
+def test_a_timeout_of_zero_keeps_nothing(configure: Callable[..., Any]) -> None:
+    """TIMEOUT = 0 means that nothing is kept."""
+    configure(params={"TIMEOUT": 0})
+    view = cached_view(x_cache=True)(with_vary())
+    assert [view(RequestFactory().get("/v/"))["X-Cache"] for _ in range(2)] == ["bypass", "bypass"]
+
+
+def test_two_aliases(configure: Callable[..., Any]) -> None:
+    """A view is kept where its alias says."""
+    configure()
+    other = configure("other", {"KEY_PREFIX": "other"})
+    view = kept(with_vary(), cache="other")
+    view(RequestFactory().get("/v/"))
+    caches["default"].clear()
+    assert view(RequestFactory().get("/v/"))["X-Cache"] == "hit"
+    other.clear()
+    assert view(RequestFactory().get("/v/"))["X-Cache"] == "miss"
+
+
+def test_two_prefixes_share_nothing(configure: Callable[..., Any]) -> None:
+    """Two projects on one server have their own responses."""
+    view = kept(with_vary())
+    configure(params={"KEY_PREFIX": "one"})
+    assert view(RequestFactory().get("/v/"))["X-Cache"] == "miss"
+    configure(params={"KEY_PREFIX": "two"})
+    assert view(RequestFactory().get("/v/"))["X-Cache"] == "miss"
+
+
+def test_two_versions_share_nothing(configure: Callable[..., Any]) -> None:
+    """VERSION is part of the key."""
+    view = kept(with_vary())
+    configure(params={"VERSION": 1})
+    view(RequestFactory().get("/v/"))
+    configure(params={"VERSION": 2})
+    assert view(RequestFactory().get("/v/"))["X-Cache"] == "miss"
+
+
+def test_two_views_of_one_url_share_nothing(site: Any) -> None:
+    """A view that calls another one with its own request has another key."""
+    inner = kept(with_vary())
+
+    @cached_view(ttl=60)
+    def outer(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(b"around " + inner(request).content)
+
+    request = RequestFactory().get("/v/")
+    assert {body(outer(request)) for _ in range(2)} == {"around /v/ 1"}
+    assert body(inner(request)) == "/v/ 1"
+
+
+def test_another_urlconf_is_another_place(site: Any) -> None:
+    """Where a middleware sets the URLconf, it is part of the key."""
+    view = kept(with_vary())
+    one, other = RequestFactory().get("/v/"), RequestFactory().get("/v/")
+    one.urlconf, other.urlconf = "shop.urls", "admin.urls"
+    assert [view(one)["X-Cache"], view(other)["X-Cache"], view(one)["X-Cache"]] == ["miss", "miss", "hit"]
+
+
+def test_what_a_response_computes_from_the_cache_is_inherited(site: Any) -> None:
+    """A response is stale when a cached value that its view read is."""
+
+    @cached_view(ttl=60)
+    def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(site.get_or_set("total", lambda: ran(request), tags=["total"]))
+
+    request = RequestFactory().get("/v/")
+    assert body(view(request)) == body(view(request)) == "/v/ 1"
+    site.invalidate("total")
+    assert body(view(request)) == "/v/ 2"
+
+
+def test_the_request_is_as_it_was(site: Any) -> None:
+    """After a watched run, the request has what it had: cookies, user, flags."""
+    request = RequestFactory().get("/v/", headers={"Cookie": "a=b"})
+    cookies, request.user = request.COOKIES, AnonymousUser()
+    user = request.user
+    kept(with_vary())(request)
+    assert request.COOKIES is cookies
+    assert request.user is user
+
+
+def test_a_dirty_tag_neither_hits_nor_fills(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside a transaction that has invalidated a tag, the view runs and nothing is kept."""
+    view, request = kept(with_vary(), tags=["count"]), RequestFactory().get("/v/")
+    view(request)
+    monkeypatch.setattr(transactions, "pending", lambda: True)
+    monkeypatch.setattr(transactions, "is_dirty", lambda *arguments: True)
+    monkeypatch.setattr(site.core.__class__, "shun", lambda *arguments, **named: None, raising=False)
+    assert [view(request)["X-Cache"] for _ in range(2)] == ["bypass", "bypass"]
+
+
+def test_an_old_snapshot_hits_and_does_not_fill(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside a transaction whose snapshot may be old, what is fresh is served, and nothing is kept."""
+    view = kept(with_vary())
+    view(RequestFactory().get("/kept/"))
+    monkeypatch.setattr(transactions, "forbids_fill", lambda: True)
+    assert view(RequestFactory().get("/kept/"))["X-Cache"] == "hit"
+    assert [view(RequestFactory().get("/new/"))["X-Cache"] for _ in range(2)] == ["bypass", "bypass"]
+
+
+def test_a_view_that_opens_an_old_snapshot_is_not_kept(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a response may be kept is asked again when it is made."""
+    state = {"forbidden": False}
+    monkeypatch.setattr(transactions, "forbids_fill", lambda: state["forbidden"])
+
+    def opening(request: HttpRequest) -> HttpResponse:
+        state["forbidden"] = True
+        return HttpResponse(ran(request))
+
+    view = kept(opening)
+    view(RequestFactory().get("/v/"))
+    state["forbidden"] = False
+    assert body(view(RequestFactory().get("/v/"))) == "/v/ 2"
+
+
+def test_atomic_requests_stay(site: Any) -> None:
+    """What other decorators have said of a view is said of the decorated one."""
+    view = kept(transaction.non_atomic_requests(with_vary()))
+    assert view._non_atomic_requests == {"default"}
+
+
+def test_a_file_of_settings_is_not_read(client: Client, tmp_path: Path) -> None:
+    """A download is passed through."""
+    (tmp_path / "f").write_bytes(b"x")
+    from django.http import FileResponse
+
+    view = kept(lambda request: FileResponse((tmp_path / "f").open("rb")))
+    answers = [view(RequestFactory().get("/f/")) for _ in range(2)]
+    assert [(b"".join(each), each["X-Cache"]) for each in answers] == [(b"x", "bypass")] * 2
+    for each in answers:
+        each.close()
