@@ -338,6 +338,11 @@ class _Noting:
         self.unstale_looks.append("auth")
         super(_Noting, type(self)).auth.fset(self, value)  # type: ignore[misc] # the same
 
+    @property
+    def successful_authenticator(self) -> Any:
+        self.unstale_looks.append("authenticator")
+        return super().successful_authenticator  # type: ignore[misc] # the same
+
 
 @lru_cache(maxsize=64)
 def _noting(kind: type[Request]) -> type[Request]:

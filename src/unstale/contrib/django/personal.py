@@ -15,7 +15,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, assert_never
 
 from django.http import HttpRequest
 from django.utils.functional import LazyObject, SimpleLazyObject, empty
@@ -24,6 +24,10 @@ from unstale.errors import ConfigurationError
 
 _CSRF: Final = "CSRF_COOKIE_NEEDS_UPDATE"
 """In a request's META: a CSRF token was made for it, so its response carries the cookie that goes with it."""
+_SESSION_USER: Final = "_auth_user_id"
+"""Where `django.contrib.auth` keeps the user in a session."""
+_NOBODY: Final = "django.contrib.auth.models.AnonymousUser"
+"""Django's own class for nobody, who is the same for all; guests of an application's own may differ."""
 _NEGOTIATED: Final = ("accepted_types", "accepted_types_by_precedence")
 """Properties that Django keeps in the request once it was asked which media types are accepted."""
 MESSAGES: Final = "messages"
@@ -45,7 +49,11 @@ class Keeping(Enum):
     FOR_USER = 3
     """For one user with one session or credential: the view may look at everything that is his."""
     BY_COOKIE = 4
-    """The key holds the request's whole Cookie header: the view may look at everything that hangs on it."""
+    """The key holds the request's whole Cookie header: the view may look at everything that hangs on it, and at the
+    user if he is the session's."""
+    BY_CREDENTIAL = 5
+    """The key holds the request's Authorization header: the view may look at whom it stands for, but neither at session
+    nor cookies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +83,12 @@ def who_of(request: HttpRequest, user: Any, *credential: str) -> Who | None:
         credential: more that the user came with.
 
     Returns:
-        None if he cannot be told from others: a user without a primary key, or nobody's with things in his session.
+        None if he cannot be told from others: a user without a primary key, a guest of the application's own, or nobody
+        with things in his session.
     """
     session = vars(request).get("session")
     if not getattr(user, "is_authenticated", False):
-        is_nobody = session is None or session.is_empty()
+        is_nobody = (user is None or _kind(user) == _NOBODY) and (session is None or session.is_empty())
         return Who(user, ("nobody", *credential), is_known=False) if is_nobody else None
     if (key := getattr(user, "pk", None)) is None:
         return None
@@ -113,17 +122,50 @@ async def aidentify(request: HttpRequest) -> Who | None:
     return None if who is not None and _is_seen(given) and not _is_same(given, who) else who
 
 
-def is_personal(request: HttpRequest) -> bool:
-    """Whether somebody has looked before the view who this request is of: the view may depend on what came of that."""
-    session, user = vars(request).get("session"), vars(request).get("user")
-    was_read = session is not None and bool(getattr(session, "accessed", True) or getattr(session, "modified", True))
-    return was_read or (_is_seen(user) and bool(getattr(user, "is_authenticated", False)))
+def is_personal(request: HttpRequest, keeping: Keeping) -> bool:
+    """Whether something around the view has found out whose this request is, by what its key does not hold.
+
+    The view may depend on what came of that.
+    """
+    user = vars(request).get("user")
+    match keeping:
+        case Keeping.FOR_ALL:
+            return _was_read(request) or (_is_seen(user) and bool(getattr(user, "is_authenticated", False)))
+        case Keeping.BY_CREDENTIAL:
+            return _was_read(request)
+        case Keeping.BY_COOKIE:
+            return _is_seen(user) and not _is_of_session(request, user)
+        case Keeping.FOR_USER | Keeping.FOR_NOBODY:
+            return False
+        case _:
+            assert_never(keeping)
+
+
+def _was_read(request: HttpRequest) -> bool:
+    session = vars(request).get("session")
+    return session is not None and bool(getattr(session, "accessed", True) or getattr(session, "modified", True))
+
+
+def _is_of_session(request: HttpRequest, user: Any) -> bool:
+    """Whether a user is the one whom the session names, or nobody where it names none."""
+    session = vars(request).get("session")
+    if session is None or not session.accessed:  # so he was found by other means
+        return False
+    key = getattr(user, "pk", None) if getattr(user, "is_authenticated", False) else ""
+    return str(session.get(_SESSION_USER, "")) == str(key)
 
 
 def has_messages(request: HttpRequest) -> bool:
     """Whether messages wait to be shown, which a kept page could not have."""
     messages = vars(request).get("_messages")
     return messages is not None and len(messages) > 0
+
+
+async def aload_messages(request: HttpRequest) -> None:
+    """In asynchronous code, load what `has_messages` reads without waiting: the session."""
+    session = vars(request).get("session")
+    if session is not None and "_messages" in vars(request):
+        await session.aget("_messages")
 
 
 def _kind(user: Any) -> str:
@@ -179,11 +221,12 @@ class Watch:
         self._watch_flag(messages, "added_new")
         if MESSAGES not in self._known:
             self._watch_flag(messages, "used")
-        if self._keeping is Keeping.FOR_ALL:
+        if self._keeping in (Keeping.FOR_ALL, Keeping.BY_CREDENTIAL):
             self._watch_flag(session, "accessed")
-            self._watch_asking()
-        if self._keeping in (Keeping.FOR_ALL, Keeping.FOR_NOBODY):
+        if "cookie" not in self._known and self._keeping is not Keeping.FOR_USER:
             self._watch_cookies()
+        if self._keeping is Keeping.FOR_ALL:
+            self._watch_asking()
         self._watch_user(given.get("user"))
         return self
 
@@ -241,22 +284,25 @@ class Watch:
         self._put_back.append(lambda: setattr(request, "auser", ask))
 
     def _watch_user(self, user: Any) -> None:
-        """Whether the user is looked at, where that is watched; and whether he is another afterwards."""
-        request, watched = self._request, user
-        if user is not None and self._keeping is Keeping.FOR_ALL:
+        """Whether the user is looked at, where that matters; and whether he is another afterwards."""
+        request, keeping, watched = self._request, self._keeping, user
+        if keeping is Keeping.BY_CREDENTIAL:
+            return
+        if user is not None and keeping in (Keeping.FOR_ALL, Keeping.BY_COOKIE):
             if _is_seen(user):
                 watched = request.user = SimpleLazyObject(lambda: user)
-            self._looks.append(lambda: _is_seen(watched))
+            by_cookie = keeping is Keeping.BY_COOKIE
+            self._looks.append(lambda: _is_seen(watched) and not (by_cookie and _is_of_session(request, watched)))
+        self._looks.append(lambda: self._is_another(watched))
+        if watched is not user:
+            self._put_back.append(lambda: self._put_user_back(watched, user))
 
-        def is_another() -> bool:
-            after, who = vars(request).get("user"), self._who
-            if after is watched:
-                return False
-            return who is None or not who.is_known or not _is_seen(after) or not _is_same(after, who)
+    def _is_another(self, watched: Any) -> bool:
+        after, who = vars(self._request).get("user"), self._who
+        if after is watched:
+            return False
+        return who is None or not who.is_known or not _is_seen(after) or not _is_same(after, who)
 
-        def put_back() -> None:
-            if vars(request).get("user") is watched and watched is not user:
-                request.user = user
-
-        self._looks.append(is_another)
-        self._put_back.append(put_back)
+    def _put_user_back(self, watched: Any, user: Any) -> None:
+        if vars(self._request).get("user") is watched:  # else the view has set another
+            self._request.user = user

@@ -27,8 +27,10 @@ from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 
 from unstale.contrib.django import transactions
+from unstale.contrib.django.backend import MISSING
 from unstale.contrib.django.keyed import as_key
-from unstale.contrib.django.personal import MESSAGES, Keeping, Watch, Who, has_messages, is_personal
+from unstale.contrib.django.personal import MESSAGES, Keeping, Watch, Who, aload_messages, has_messages, is_personal
+from unstale.contrib.django.snapshots import open_connections
 from unstale.contrib.django.unstale_cache import UnstaleCache
 from unstale.contrib.http import (
     UNSTORED_SECONDS,
@@ -45,6 +47,8 @@ from unstale.errors import ConfigurationError, InvalidTagError, StoreError
 
 ANSWERS: Final = (Http404, PermissionDenied, SuspiciousOperation, BadRequest, MultiPartParserError)
 """Exceptions that Django answers below 500 (`django.core.handlers.exception`)."""
+SESSIONLESS: Final = (Keeping.FOR_ALL, Keeping.BY_CREDENTIAL)
+"""Where the view may not look at the session, we do not either."""
 
 
 class Served(HttpResponse):
@@ -137,11 +141,14 @@ class Place:
 
     def is_dirty(self) -> bool:
         """Whether this thread's open transaction has invalidated what the response depends on."""
-        return transactions.pending() and self.backend._is_dirty(self.key, self.tags)  # noqa: SLF001 - the package's own
+        try:
+            return transactions.pending() and self.backend._is_dirty(self.key, self.tags)  # noqa: SLF001 - the package's own
+        except StoreError:
+            return True  # nobody knows, and the cache is away
 
     def may_not_fill(self) -> bool:
         """Whether what is made now may be uncommitted, or of an old snapshot."""
-        return self.backend._may_not_fill(self.key, self.tags)  # noqa: SLF001 - the package's own
+        return transactions.forbids_fill() or self.is_dirty()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,14 +191,19 @@ class Keeper:
         load = _Load(asked, place, making, self._rules)
         packed = self._read(place, load)
         answer = self._answer(asked, place, load, packed)
-        return answer or self._marked(load.response if load.ran else making.run(), "bypass")
+        if answer is not None:
+            return answer
+        return self._marked(load.response if load.ran else making.run(), "bypass")
 
     def _read(self, place: Place, load: _Load) -> object:
         """The stored response; None where there is none, because it could not be stored. A HEAD fills nothing."""
         core = place.backend.core.inline()  # a view runs while its request does
         try:
-            if load.is_head or transactions.forbids_fill():
-                return core.get(place.key, tags=place.tags)
+            if load.is_head or open_connections():
+                packed = core.get(place.key, MISSING, tags=place.tags)
+                # Only then: what the transaction's isolation is, the database is asked.
+                if packed is not MISSING or load.is_head or transactions.forbids_fill():
+                    return packed
             return core.get_or_set(place.key, load, **self._times(place))
         except UnkeptError:
             return None
@@ -202,13 +214,17 @@ class Keeper:
 
     async def arespond(self, asked: Asked, making: Making) -> Any:
         """The same for an asynchronous view, without a thread where it is in the cache."""
+        if asked.tags is not None and (asked.who is not None or "cookie" in self._rules.vary):
+            await aload_messages(asked.request)
         place = self._place(asked)
         if place is None:
             return self._marked(await making.run(), "bypass")
         load = _AsyncLoad(asked, place, making, self._rules)
         packed = await self._aread(place, load)
         answer = self._answer(asked, place, load, packed)
-        return answer or self._marked(load.response if load.ran else await making.run(), "bypass")
+        if answer is not None:
+            return answer
+        return self._marked(load.response if load.ran else await making.run(), "bypass")
 
     async def _aread(self, place: Place, load: _AsyncLoad) -> object:
         core = place.backend.async_core.inline()
@@ -232,13 +248,12 @@ class Keeper:
         request, headers = asked.request, list(asked.request.headers.items())
         backend = cache_of(self._options.cache)
         ttl = backend.default_timeout if self._options.ttl is DEFAULT else self._options.ttl
-        keeping = self._keeping(asked.who)
+        keeping = self._keeping(asked, headers)
         if (
             asked.tags is None
             or not self._rules.admit(request.method or "", headers)
             or (isinstance(ttl, int | float) and ttl <= 0)
-            or (keeping is Keeping.FOR_ALL and not asked.is_checked and is_personal(request))
-            or (keeping is not Keeping.FOR_ALL and not asked.is_checked and has_messages(request))
+            or (not asked.is_checked and (is_personal(request, keeping) or self._shows_messages(request, keeping)))
         ):
             return None
         try:
@@ -247,12 +262,18 @@ class Keeper:
             return None  # too long with prefix and version: no entry can be kept under it
         return Place(backend, as_key(backend.make_key(self._key(asked, headers))), tags, headers, keeping, ttl)
 
-    def _keeping(self, who: Who | None) -> Keeping:
+    def _keeping(self, asked: Asked, headers: Headers) -> Keeping:
+        if asked.who is not None:
+            return Keeping.FOR_USER if asked.who.is_known else Keeping.FOR_NOBODY
         if "cookie" in self._rules.vary:
             return Keeping.BY_COOKIE
-        if who is None:
-            return Keeping.FOR_ALL
-        return Keeping.FOR_USER if who.is_known else Keeping.FOR_NOBODY
+        if "authorization" in self._rules.vary and "authorization" in header_names(headers):
+            return Keeping.BY_CREDENTIAL
+        return Keeping.FOR_ALL
+
+    def _shows_messages(self, request: HttpRequest, keeping: Keeping) -> bool:
+        """Whether this client is to be shown messages. Where nobody's session is looked at, the view's look tells."""
+        return keeping not in SESSIONLESS and has_messages(request)
 
     def _key(self, asked: Asked, headers: Headers) -> str:
         """A key. Its parts are as many in each view, or counted."""
@@ -340,7 +361,7 @@ class _Load:
     def _watch(self) -> Watch:
         asked, keeping = self._asked, self._place.keeping
         known = {*self._rules.vary, *asked.covers}
-        if keeping is not Keeping.FOR_ALL and not asked.is_checked:
+        if keeping not in SESSIONLESS and not asked.is_checked:
             known.add(MESSAGES)  # that there are none
         return Watch(asked.request, keeping, asked.who, known)
 
