@@ -17,6 +17,7 @@ from servers import Server
 from unstale import remembering
 from unstale.contrib.django import listening, snapshots, transactions, waiting
 from unstale.contrib.django.transactions import Deferred
+from unstale.core.keys import ROOT_TAGS
 from unstale.errors import InvalidTagError, StoreError
 from unstale.events import Invalidated
 
@@ -607,7 +608,7 @@ class TestFailures:
             own_valkey.kill()
         make_due()
         transactions.settle()
-        assert waiting.dirty_tags(backend._engine) == waiting.ROOTS
+        assert waiting.dirty_tags(backend._engine) == set(ROOT_TAGS)
         own_valkey.start()
         make_due()
         transactions.settle()

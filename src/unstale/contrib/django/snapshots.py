@@ -56,9 +56,7 @@ def open_connections(using: str | None = None) -> list[BaseDatabaseWrapper]:
 def forbids_fill() -> bool:
     """Whether this thread is inside a transaction whose snapshot may be older than the stamps."""
     # Django turns autocommit off for a block; under set_autocommit(False) the transaction is the project's own.
-    return any(
-        not getattr(one, "autocommit", True) and _is_transaction(one) and _is_snapshot(one) for one in opened()
-    )
+    return any(not getattr(one, "autocommit", True) and _is_transaction(one) and _is_snapshot(one) for one in opened())
 
 
 def _is_transaction(connection: Any) -> bool:
