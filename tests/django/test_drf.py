@@ -153,6 +153,7 @@ class Owned(Catalogue):
 LOOKS: dict[str, Callable[[Any], Any]] = {
     "user": lambda request: request.user.username,
     "auth": lambda request: str(request.auth),
+    "authenticator": lambda request: type(request.successful_authenticator).__name__,
     "django-user": lambda request: request._request.user.username,
     "session": lambda request: request.session.get("x"),
     "cookie": lambda request: request.COOKIES.get("x"),
@@ -264,6 +265,7 @@ urlpatterns = [
     path("talking/", Talking.as_view()),
     path("unauthenticated/", Unauthenticated.as_view()),
     path("around/", cached_view(ttl=60, x_cache=True)(Mine.as_view(cache_actions=frozenset()))),
+    path("around-token/", cached_view(ttl=60, authorized=True, x_cache=True)(Mine.as_view(cache_actions=frozenset()))),
     path("around-user/", cached_view(ttl=60, per_user=True, x_cache=True)(Mine.as_view(cache_actions=frozenset()))),
     path("reports/<name>/", report),
     path("reports/<name>/publish/", publish),
@@ -727,6 +729,13 @@ def test_cached_view_around_the_framework_keeps_nothing_of_its_users(site: Any, 
         expected = headers.get("X-Key", "/").partition("/")[0]
         answer = APIClient().get(where, headers=headers)
         assert (answer.json()["user"], answer["X-Cache"]) == (expected, "bypass")
+
+
+def test_cached_view_around_the_framework_by_credential(site: Any) -> None:
+    """Around a view that authenticates by the Authorization header, each value has its own response."""
+    alice, bob = by_token("alice"), by_password("bob")
+    assert [words(each, "/around-token/") for each in (alice, bob)] == [["miss", "hit"]] * 2
+    assert [each.get("/around-token/").json()["user"] for each in (alice, bob)] == ["alice", "bob"]
 
 
 def test_cached_view_is_not_for_methods(site: Any) -> None:

@@ -160,6 +160,15 @@ def test_pages_seen_as_another_are_not_everybody_s(site: Any) -> None:
         assert words(root, "/all/plain/", headers={"X-As": "alice"}) == ["bypass", "bypass"]
 
 
+def test_pages_seen_as_another_are_not_the_cookie_s(site: Any) -> None:
+    """Where the key holds the Cookie header, whoever takes on an identity neither gets nor leaves a response."""
+    with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.Impersonation"]):
+        browser_of("alice")
+        root = browser_of("root")
+        sent: list[dict[str, str]] = [{}, {"X-As": "alice"}, {}]
+        assert [body(root.get("/cookie/name/", headers=each)) for each in sent] == ["root", "alice", "root"]
+
+
 class Token:
     """A middleware that authenticates by itself, at once or when it is asked."""
 
@@ -191,6 +200,13 @@ def test_a_user_of_a_middleware_is_noticed(site: Any, kind: str, first: str | No
             headers = {"X-Token": name} if name else {}
             expected = str(name is not None)
             assert body(Client().get("/all/user/", headers=headers)) == expected
+
+
+@pytest.mark.parametrize("kind", ["Token", "LazyToken"])
+def test_who_does_not_look_is_kept(site: Any, kind: str) -> None:
+    """A middleware that finds nobody keeps no view from being kept that does not look."""
+    with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.{kind}"]):
+        assert words(Client(), "/all/plain/") == ["miss", "hit"]
 
 
 @pytest.mark.parametrize("kind", ["Token", "LazyToken"])
