@@ -597,6 +597,12 @@ def test_everybody_who_is_permitted_gets_one(site: Any) -> None:
     assert RUNS["catalogue"] == 1
 
 
+def test_everybody_s_say_that_the_session_was_read(site: Any) -> None:
+    """What the framework has read of a session before is said in Vary, on a miss and on a hit."""
+    alice = by_session("alice")
+    assert [alice.get("/catalogue/")["Vary"] for _ in range(2)] == ["Accept-Language, Cookie"] * 2
+
+
 def test_who_is_not_permitted_gets_nothing_of_everybody_s(site: Any) -> None:
     """Permissions are asked before the cache."""
     by_token("alice").get("/catalogue/")
