@@ -167,7 +167,10 @@ def test_ambiguous_is_what_touches_no_fixed_text(parts: list[Part]) -> None:
 @example(([("wild", "?"), ("name", "x"), ("text", ":")], ["éa:"]))
 @example(([("wild", "*"), ("text", "a"), ("name", "x"), ("text", ":b")], ["aaa:a:b"]))
 @example(([("wild", "*"), ("text", ":"), ("name", "x"), ("text", ":"), ("name", "y")], ["a:b:a:b"]))
-@example((TWICE, [":a::b::a::b:"]))
+@example((TWICE, [":a::b::a::b:", ":a::b::c:"]))
+@example(([*TWICE[:5], ("text", ":a")], [":b:c:a"]))
+@example(([*TWICE[:5], ("text", "b"), ("wild", "?"), *TWICE[4:]], [":a:ba:c:ba*:d:"]))
+@example(([("name", "x"), ("text", "é")], ["èé"]))
 @example(([("name", "x"), ("text", ":"), ("name", "y"), ("text", ":"), ("name", "z")], ["a:b::é:"]))
 @example(([("name", "x"), ("text", ":"), ("wild", "?"), ("name", "y"), ("text", ":")], ["a:éb:"]))
 def test_bindings_are_all_that_are_possible(drawn: tuple[list[Part], list[str]]) -> None:
@@ -316,12 +319,15 @@ VALUES = st.text(st.sampled_from("ab-._:/%*~2F\x00\x85é\ud800"), min_size=1, ma
 )
 
 
-@pytest.mark.parametrize("template", ["{x}", "t:{x}-{y}", "{x}/{y}", "{x}a{y}", "{x}2{y}%", "{y}~{x}.", "é{x}é{y}"])
+@pytest.mark.parametrize(
+    "template", ["{x}", "t:{x}-{y}", "{x}/{y}", "{x}a{y}", "{x}2{y}%", "{y}~{x}.", "é{x}é{y}", "t" * 120 + "{x}:{y}"]
+)
 @given(first=st.tuples(VALUES, VALUES), second=st.tuples(VALUES, VALUES))
 @example(first=("a-b", "a"), second=("a", "b-a"))
 @example(first=("a%", "b"), second=("a", "%b"))
 @example(first=("a2", "F"), second=("a", "2F"))
 @example(first=("/", "a"), second=("%2F", "a"))
+@example(first=("a" * 50, "a" * 50), second=("a" * 51, "a" * 50))
 @example(first=("a" * 65, "a"), second=("a" * 66, "a"))
 def test_no_two_bindings_share_a_tag(template: str, first: tuple[str, str], second: tuple[str, str]) -> None:
     """Different values make different tags, each of which the core takes."""
@@ -445,6 +451,12 @@ def test_tags_of_all_patterns() -> None:
 def test_undeclared(glob: str) -> None:
     """A glob that is wider or narrower, or whose value holds a wildcard or the excluded character, has no tag."""
     assert Matcher(["user:{id}:*"]).tag_for_delete(glob) is None
+
+
+@pytest.mark.parametrize(("glob", "tag"), [("*:stats:7", ("stats:7",)), ("*:stats:a:7", None), ("*:stats:", None)])
+def test_last_placeholder_behind_an_asterisk(glob: str, tag: tuple[str, ...] | None) -> None:
+    """It does not hold the character before it: a glob whose value does is undeclared."""
+    assert Matcher(["*:stats:{user}"]).tag_for_delete(glob) == tag
 
 
 @pytest.mark.parametrize(

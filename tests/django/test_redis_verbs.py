@@ -75,7 +75,7 @@ def parameters_of(kind: type, name: str) -> list[tuple[str, Any]]:
     return [(one.name, one.default) for one in every]
 
 
-@pytest.mark.parametrize("name", STRUCTURE_VERBS + ["lock", "delete_pattern", "persist", "ttl", "pttl", "iter_keys"])
+@pytest.mark.parametrize("name", [*STRUCTURE_VERBS, "lock", "delete_pattern", "persist", "ttl", "pttl", "iter_keys"])
 def test_verbs_take_what_django_redis_takes(name: str) -> None:
     """The same names in the same order with the same defaults."""
     from django_redis.client import DefaultClient
@@ -388,9 +388,19 @@ def test_a_lock_excludes(backend: Any) -> None:
 MEMBERS = [1, -5, "text", "käse", "42", b"bytes", 1.5, True, None, (1, "a"), Colour.RED, frozenset({1})]
 
 SCRIPTS: dict[str, Callable[[Any], Any]] = {
-    "hset": lambda c: [c.hset("h", "a", 1), c.hset("h", "a", 2), c.hset("h", mapping={"b": "x", "c": None}), c.hlen("h")],
+    "hset": lambda c: [
+        c.hset("h", "a", 1),
+        c.hset("h", "a", 2),
+        c.hset("h", mapping={"b": "x", "c": None}),
+        c.hlen("h"),
+    ],
     "hdel": lambda c: [c.hset("h", "a", 1), c.hdel("h", "a"), c.hdel("h", "a"), c.hkeys("h")],
-    "hkeys": lambda c: [c.hset("h", mapping={"a": 1, "ä": 2}), sorted(c.hkeys("h")), c.hexists("h", "ä"), c.hexists("h", "b")],
+    "hkeys": lambda c: [
+        c.hset("h", mapping={"a": 1, "ä": 2}),
+        sorted(c.hkeys("h")),
+        c.hexists("h", "ä"),
+        c.hexists("h", "b"),
+    ],
     "sadd": lambda c: [c.sadd("s", *MEMBERS), c.sadd("s", *MEMBERS), c.scard("s"), c.smembers("s") == set(MEMBERS)],
     "srem": lambda c: [c.sadd("s", 1, "a"), c.srem("s", "a", "b"), c.smembers("s")],
     "sismember": lambda c: [c.sadd("s", *MEMBERS), [c.sismember("s", one) for one in MEMBERS], c.sismember("s", "no")],
@@ -402,35 +412,91 @@ SCRIPTS: dict[str, Callable[[Any], Any]] = {
         *(c.sunionstore("d", "a", "b"), c.smembers("d")),
     ],
     "versions": lambda c: [
-        *(c.sadd("a", 1, version=2), c.sadd("b", 1, 2, version=2), c.sdiffstore("d", "b", "a", version_dest=3, version_keys=2)),
+        *(
+            c.sadd("a", 1, version=2),
+            c.sadd("b", 1, 2, version=2),
+            c.sdiffstore("d", "b", "a", version_dest=3, version_keys=2),
+        ),
         *(c.smembers("d", version=3), c.smembers("d"), c.smembers("a")),
     ],
-    "smove": lambda c: [c.sadd("a", "m"), c.smove("a", "b", "m"), c.smove("a", "b", "m"), c.smembers("a"), c.smembers("b")],
+    "smove": lambda c: [
+        c.sadd("a", "m"),
+        c.smove("a", "b", "m"),
+        c.smove("a", "b", "m"),
+        c.smembers("a"),
+        c.smembers("b"),
+    ],
     "spop": lambda c: [c.sadd("s", "m"), c.spop("s"), c.spop("s"), c.sadd("s", 1, 2), c.spop("s", 5), c.spop("s", 5)],
     "srandmember": lambda c: [c.srandmember("s"), c.sadd("s", "m"), c.srandmember("s"), c.srandmember("s", 3)],
     "sscan": lambda c: [c.sadd("s", 1, "a"), c.sscan("s"), set(c.sscan_iter("s", count=1))],
     "zadd": lambda c: [
-        *(c.zadd("z", {"a": 1, "b": 2.5, (1, 2): 3}), c.zadd("z", {"a": 5}, nx=True), c.zadd("z", {"a": 4}, xx=True, ch=True)),
-        *(c.zcard("z"), c.zscore("z", "a"), c.zscore("z", "no"), c.zadd("z", {"a": 1}, incr=True), c.zadd("z", {"a": 1}, gt=True)),
+        *(
+            c.zadd("z", {"a": 1, "b": 2.5, (1, 2): 3}),
+            c.zadd("z", {"a": 5}, nx=True),
+            c.zadd("z", {"a": 4}, xx=True, ch=True),
+        ),
+        *(
+            c.zcard("z"),
+            c.zscore("z", "a"),
+            c.zscore("z", "no"),
+            c.zadd("z", {"a": 1}, incr=True),
+            c.zadd("z", {"a": 1}, gt=True),
+        ),
     ],
     "zrange": lambda c: [
         *(c.zadd("z", {"a": 1, "b": 2, "c": 3}), c.zrange("z", 0, -1), c.zrange("z", 0, 1, desc=True, withscores=True)),
-        *(c.zrange("z", 0, 0, withscores=True, score_cast_func=int), c.zrevrange("z", 0, -1), c.zrevrange("z", 0, 0, withscores=True)),
+        *(
+            c.zrange("z", 0, 0, withscores=True, score_cast_func=int),
+            c.zrevrange("z", 0, -1),
+            c.zrevrange("z", 0, 0, withscores=True),
+        ),
     ],
     "zrangebyscore": lambda c: [
         *(c.zadd("z", {"a": 1, "b": 2, "c": 3}), c.zcount("z", "-inf", 2), c.zrangebyscore("z", 2, "+inf")),
         *(c.zrangebyscore("z", 1, 3, start=1, num=1, withscores=True), c.zrevrangebyscore("z", 3, 2)),
-        *(c.zrevrangebyscore("z", 3, 1, start=0, num=1, withscores=True), c.zremrangebyscore("z", 1, 2), c.zrange("z", 0, -1)),
+        *(
+            c.zrevrangebyscore("z", 3, 1, start=0, num=1, withscores=True),
+            c.zremrangebyscore("z", 1, 2),
+            c.zrange("z", 0, -1),
+        ),
     ],
     "zpop": lambda c: [
-        *(c.zadd("z", {"a": 1, "b": 2, "c": 3}), c.zpopmax("z"), c.zpopmin("z", 1), c.zpopmin("z"), c.zpopmin("z"), c.zpopmax("z", 2)),
+        *(
+            c.zadd("z", {"a": 1, "b": 2, "c": 3}),
+            c.zpopmax("z"),
+            c.zpopmin("z", 1),
+            c.zpopmin("z"),
+            c.zpopmin("z"),
+            c.zpopmax("z", 2),
+        ),
     ],
-    "zrank": lambda c: [c.zadd("z", {"a": 1, "b": 2}), c.zrank("z", "b"), c.zrank("z", "no"), c.zincrby("z", 5, "a"), c.zrank("z", "a"), c.zrem("z", "a", "no")],
+    "zrank": lambda c: [
+        c.zadd("z", {"a": 1, "b": 2}),
+        c.zrank("z", "b"),
+        c.zrank("z", "no"),
+        c.zincrby("z", 5, "a"),
+        c.zrank("z", "a"),
+        c.zrem("z", "a", "no"),
+    ],
     "integers": lambda c: [c.zadd("z", {7: 1}), c.zscore("z", 7), c.zrange("z", 0, -1)],
     "delete": lambda c: [c.sadd("s", 1), c.delete("s") or True, c.scard("s")],
     "set over a structure": lambda c: [c.sadd("s", 1), c.set("s", "value"), c.get("s")],
-    "delete_many": lambda c: [c.sadd("a", 1), c.hset("b", "f", 1), c.delete_many(["a", "b"]), c.scard("a"), c.hlen("b")],
-    "clear": lambda c: [c.sadd("s", 1), c.zadd("z", {"a": 1}), c.hset("h", "a", 1), c.clear() or True, c.scard("s"), c.zcard("z"), c.hlen("h")],
+    "delete_many": lambda c: [
+        c.sadd("a", 1),
+        c.hset("b", "f", 1),
+        bool(c.delete_many(["a", "b"])) or True,
+        c.scard("a"),
+        c.hlen("b"),
+    ],
+    "clear": lambda c: [
+        c.sadd("s", 1),
+        c.zadd("z", {"a": 1}),
+        c.hset("h", "a", 1),
+        c.clear() or True,
+        c.scard("s"),
+        c.zcard("z"),
+        c.hlen("h"),
+    ],
     "time to live": lambda c: [c.sadd("s", 1), c.ttl("s"), c.expire("s", 100), c.ttl("s"), c.persist("s"), c.ttl("s")],
 }
 
@@ -528,9 +594,9 @@ def test_aclear_removes_structures(backend: Any) -> None:
 def test_clear_at_commit_removes_structures_at_commit(backend: Any) -> None:
     """A rollback keeps them."""
     backend.sadd("s", 1)
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with transaction.atomic():
         backend.clear()
-        _ = 1 / 0
+        transaction.set_rollback(True)
     assert backend.scard("s") == 1
     with transaction.atomic():
         backend.clear()
@@ -549,7 +615,7 @@ def test_a_declared_pattern_leaves_structures(backend: Any) -> None:
 
 
 def test_a_structure_is_no_entry(backend: Any) -> None:
-    """`get`, `in`, `keys` do not see it; `add` and `incr` find the key taken or absent, and never read it as a value."""
+    """`get`, `in` and `keys` do not see it, and a value takes its place."""
     backend.sadd("s", 1)
     assert backend.get("s") is None
     assert "s" not in backend

@@ -37,6 +37,7 @@ class ProductViewSet(CachedViewSetMixin, viewsets.ReadOnlyModelViewSet):  # type
     cache_per_user = False
     cache_tags = ("catalogue",)
     cache_ttl = 300
+    cache_x_cache = True
 
 
 class OrderViewSet(  # type: ignore[type-arg]
@@ -51,6 +52,7 @@ class OrderViewSet(  # type: ignore[type-arg]
     serializer_class = OrderSerializer
     permission_classes = (IsAuthenticated,)
     cache_ttl = 300
+    cache_x_cache = True
     cache_user_tag = "user:{user.pk}/orders"
 
     def get_queryset(self):  # noqa: ANN201 - DRF's

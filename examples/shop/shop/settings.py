@@ -17,6 +17,7 @@ SECRET_KEY = os.environ.get("SHOP_SECRET_KEY", "an-example-is-no-secret-make-one
 DEBUG = False
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "testserver"]
 USE_TZ = True
+TIME_ZONE = "UTC"
 ROOT_URLCONF = "shop.urls"
 WSGI_APPLICATION = "shop.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -30,7 +31,7 @@ INSTALLED_APPS = [
     "unstale.contrib.django.outbox",  # what was committed is invalidated, whatever dies in between
     "shop",
 ]
-MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]
+MIDDLEWARE = ["shop.middleware.say_which_process", "django.middleware.common.CommonMiddleware"]
 
 CACHES = {
     "default": {

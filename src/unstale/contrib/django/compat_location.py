@@ -52,7 +52,7 @@ def read_location(location: Any, poolwide: Iterable[str]) -> Location:
         raise ImproperlyConfigured("LOCATION names no server. Write one: redis://127.0.0.1:6379/0.")
     if len(urls) > 1:
         warn_once(
-            f"LOCATION names {len(urls)} servers. Only the first, the primary, is used: what is read from a replica may "
+            f"LOCATION names {len(urls)} servers. Only the first, the primary, is used: what a replica shows may "
             "be older than what was invalidated."
         )
     scheme, _, rest = urls[0].partition("://")

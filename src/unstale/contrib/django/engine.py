@@ -10,15 +10,16 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from django.conf import settings
 
 from unstale.aio import AsyncCache
 from unstale.cache import Cache
-from unstale.contrib.django import listening
+from unstale.contrib.django import listening, migrating
 from unstale.contrib.django.compat import settings_read
 from unstale.contrib.django.notices import UnstaleWarning
+from unstale.contrib.django.old_side import OldSide
 from unstale.contrib.django.options import BackendOptions, read_options
 from unstale.contrib.django.patterns import Matcher
 from unstale.contrib.django.redis_side import RedisSide
@@ -134,13 +135,19 @@ class Engine:
         async_store = Immediate(store) if isinstance(store, MemoryStore) else open_async_store(options.url, reaching)
         runner = options.cache.get("runner")
         kinds = (Cache, AsyncCache) if options.ignore_exceptions else (_Raising, _AsyncRaising)
+        old: OldSide | None = None
+        if options.migrating:
+            old = OldSide(*options.old, self.matcher, space.names.namespace)
+            kinds = migrating.kinds(options.migrating, old, kinds)
         self.cache: Cache = kinds[0](store, space, io=Cache._make_io(store, runner))  # noqa: SLF001 - its own maker
         self.async_cache: AsyncCache = kinds[1](async_store, space)
+        if options.migrating:
+            migrating.bind(self.async_cache, self.cache)
         self._plans: dict[tuple[Callable[..., str], str, int], Plans] = {}
         self._pages: dict[str, frozenset[str]] = {}
         self._warned: set[str] = set()
         self.has_server = not isinstance(store, MemoryStore)
-        self.redis = RedisSide(options.url, reaching, space)
+        self.redis = RedisSide(options.url, reaching, space, old if options.migrating == migrating.SHARING else None)
         self.followers: list[Follower] = [self.redis] if self.has_server else []
 
     def plans(self, key_func: Callable[..., str], key_prefix: str, version: int) -> Plans:

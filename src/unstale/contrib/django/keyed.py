@@ -10,24 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from hashlib import blake2b
 from typing import Any, Final
-from unicodedata import category
-from urllib.parse import quote, unquote
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 
 from unstale.contrib.django.engine import MAX_PLANS, Engine, Plan, Plans, Role, engine_of
+from unstale.contrib.django.made_keys import SHORT, as_key
 from unstale.contrib.django.patterns import TooManyBindings
-from unstale.core.keys import MAX_KEY_BYTES, quote_part
+from unstale.core.keys import quote_part
 from unstale.core.policy import MAX_SECONDS, MIN_SECONDS
 
-_ESCAPED: Final = "%~"
-"""Begins a made key that could not travel as it is: control characters are escaped."""
-_HASHED: Final = "%#"
-"""Begins one that is too long: it is hashed."""
-SHORT: Final = 250
-"""Characters of a key that needs no closer look; memcached takes no longer ones."""
 _HEADERS_KEY: Final = re.compile(
     r"views\.decorators\.cache\.cache_header\.(?P<prefix>.*?)\.(?P<url>[0-9a-f]{32})(?P<rest>(?:\..*)?)", re.DOTALL
 )
@@ -138,19 +130,3 @@ class KeyedCache(BaseCache):
 def _stand_in(page: re.Match[str]) -> str:
     """The key of no page, but with the parts that all pages of one URL share."""
     return f"views.decorators.cache.cache_page.{page['prefix']}.GET.{page['url']}.{_NO_HEADERS}{page['rest']}"
-
-
-def as_key(made: str) -> str:
-    """A made key as the core takes it, one to one: control characters are escaped, what is too long is hashed."""
-    if made.isprintable() and 0 < len(made) <= SHORT and made[0] != "%":
-        return made
-    raw = made.encode("utf-8", "surrogatepass")
-    if len(raw) > MAX_KEY_BYTES // 3:  # escaped, it has three times as many bytes at most
-        return _HASHED + blake2b(raw, digest_size=24).hexdigest()
-    strange = any(category(each) in ("Cc", "Cs") for each in made)
-    return _ESCAPED + quote(raw) if strange or not raw or made.startswith((_ESCAPED, _HASHED)) else made
-
-
-def from_key(key: str) -> str:
-    """The made key of a key of the core's; one that was hashed stays as it is."""
-    return unquote(key[len(_ESCAPED) :], errors="surrogatepass") if key.startswith(_ESCAPED) else key

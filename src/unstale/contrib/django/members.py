@@ -1,4 +1,4 @@
-"""Members of sets and values of hashes as bytes, and back: equal ones are encoded equally, none is opened unverified.
+r"""Members of sets and values of hashes as bytes, and back: equal ones are encoded equally, none is opened unverified.
 
     42                an integer, as digits: Redis's own commands can count it
     \\x00\\x02 …        text, bytes, a float, True, False or None, by MessagePack: nothing in it can run
@@ -41,8 +41,8 @@ class Members:
         self._signer = signer
         self._plain = codecs.codec_named("msgpack")
 
-    def encode(self, value: Any) -> bytes:
-        """Bytes of a member.
+    def encode(self, value: Any, *, ranked: bool = False) -> bytes:  # noqa: ARG002 - django-redis's side needs it
+        """Bytes of a member; `ranked` in a sorted set.
 
         Raises:
             pickle.PicklingError, TypeError: as the codec's library does.
@@ -54,7 +54,7 @@ class Members:
         try:
             number, body = codecs.encode(value, self._codec)
         except EncodeError as error:
-            raise error.__cause__ or error
+            raise error.__cause__ or error  # noqa: B904 - its own cause is what the library raised
         body = bytes([number]) + body
         return _SIGNED + (body if self._signer is None else self._signer.sign(_HEAD, body))
 

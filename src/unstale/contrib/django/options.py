@@ -17,6 +17,7 @@ from django.utils.encoding import force_bytes
 from django.utils.module_loading import import_string
 
 from unstale.contrib.django.compat import Mapped, both, mapped
+from unstale.contrib.django.migrating import stage_of
 from unstale.options import CacheOptions
 
 NAMESPACE: Final = "django"
@@ -62,7 +63,8 @@ class BackendOptions:
         strict_limit: seconds after which a closed tag opens by itself: longer than the longest transaction.
         outbox: invalidations are written to the outbox of this database alias's transaction ("" for none; "*" for the
             one whose transaction it is).
-        migrating: old keys of django-redis in the same database are deleted as well.
+        migrating: the stage of a migration from django-redis (`migrating.stage_of`); "" for none.
+        old: LOCATION and the other settings as django-redis takes them, for a migration.
         scan_count: how many keys one SCAN looks at.
         reverse_key: the user's key of a made one.
     """
@@ -75,7 +77,8 @@ class BackendOptions:
     strict: bool = False
     strict_limit: float = STRICT_LIMIT_SECONDS
     outbox: str = ""
-    migrating: bool = False
+    migrating: str = ""
+    old: tuple[object, Mapping[str, Any]] = ("", {})
     scan_count: int = 1000
     reverse_key: Callable[[str], str] = field(default=lambda key: key.split(":", 2)[2])
 
@@ -108,7 +111,8 @@ def read_options(location: object, params: Mapping[str, Any]) -> BackendOptions:
         strict=_flag(given, "STRICT"),
         strict_limit=float(given.get("STRICT_LIMIT", STRICT_LIMIT_SECONDS)),
         outbox=_outbox(given.get("OUTBOX", False)),
-        migrating=_flag(given, "MIGRATING"),
+        migrating=stage_of(given.get("MIGRATING", False)),
+        old=(location, _of_django_redis(params)),
         scan_count=compat.scan_count,
         **({"reverse_key": _imported(reverse)} if reverse else {}),
     )
@@ -127,6 +131,12 @@ def _cache_options(given: Mapping[str, Any], params: Mapping[str, Any], compat: 
     if "on_event" in compat.cache and given.get("ON_EVENT") is not None:
         options["on_event"] = both(compat.cache["on_event"], options["on_event"])
     return options  # type: ignore[return-value] # make_keyspace checks names and values
+
+
+def _of_django_redis(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings without what is ours: errors are not ignored there, since we decide that."""
+    options = {name: value for name, value in (params.get("OPTIONS") or {}).items() if name not in OWN}
+    return {**params, "OPTIONS": {**options, "IGNORE_EXCEPTIONS": False}}
 
 
 def _flag(given: Mapping[str, Any], name: str) -> bool:

@@ -227,7 +227,7 @@ def _members(symbols: Sequence[Symbol], at: int) -> tuple[frozenset[int], int, b
         if isinstance(first, int) and isinstance(last, int):
             found.update(range(min(first, last), max(first, last) + 1))
         at += 1
-    return (_ALL - found if is_negated else frozenset(found)), at + bool(left), bool(left)
+    return (_ALL - found if is_negated else frozenset(found)), at + 1, bool(left)
 
 
 def _merged(tokens: Iterable[Token]) -> list[Token]:

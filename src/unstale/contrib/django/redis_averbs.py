@@ -13,7 +13,7 @@ from typing import Any
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from unstale.contrib.django import transactions
-from unstale.contrib.django.keyed import from_key
+from unstale.contrib.django.made_keys import from_key
 from unstale.contrib.django.redis_verbs import RedisUsersCache, removed, whole
 
 
@@ -63,11 +63,11 @@ class AsyncRedisUsersCache(RedisUsersCache):
             return False
         return await self.atouch(key, None, version)
 
-    async def aexpire(self, key: Any, timeout: Any, version: int | None = None) -> bool:
+    async def aexpire(self, key: Any, timeout: Any, version: int | None = None) -> bool:  # noqa: ASYNC109 - a ttl
         """Give an entry a new limit in seconds (or a timedelta). See `expire`."""
         return await self.atouch(key, timeout, version)
 
-    async def apexpire(self, key: Any, timeout: Any, version: int | None = None) -> bool:
+    async def apexpire(self, key: Any, timeout: Any, version: int | None = None) -> bool:  # noqa: ASYNC109 - a ttl
         """The same in milliseconds."""
         is_whole = timeout is DEFAULT_TIMEOUT or isinstance(timeout, timedelta)
         return await self.atouch(key, timeout if is_whole else timeout / 1000, version)

@@ -25,6 +25,7 @@ from unstale.stores.proof import translated
 if TYPE_CHECKING:
     from redis import Redis
 
+    from unstale.contrib.django.old_side import OldSide
     from unstale.core.keyspace import Keyspace
     from unstale.stores.options import StoreOptions
 
@@ -45,8 +46,16 @@ return gone
 class RedisSide:
     """redis-py's side of one cache."""
 
-    def __init__(self, url: str, reaching: StoreOptions, space: Keyspace) -> None:
-        """Take what there is; nothing is connected."""
+    def __init__(self, url: str, reaching: StoreOptions, space: Keyspace, old: OldSide | None = None) -> None:
+        """Take what there is; nothing is connected.
+
+        Args:
+            url: the cache's.
+            reaching: how to reach its server.
+            space: its fixed parts.
+            old: django-redis's side, while structures and locks are there still (`migrating`).
+        """
+        self._old = old
         self._url = url
         self._reaching = reaching
         self._names = space.names
@@ -70,20 +79,27 @@ class RedisSide:
         return self._client
 
     @cached_property
-    def members(self) -> Members:
+    def members(self) -> Members | OldSide:
         """How members are encoded."""
-        return Members(self._payloads.codec, self._payloads.signer)
+        return self._old or Members(self._payloads.codec, self._payloads.signer)
 
     def name_of(self, key: str) -> bytes:
         """The name of a key's structure."""
-        return self._names.entry(key_bytes(key))
+        return self._names.entry(key_bytes(key)) if self._old is None else self._old.name_of(key).encode()
 
     def lock_name(self, key: str) -> str:
         """The name of a key's lock."""
-        return f"{self._names.namespace}:k:{key}"
+        return f"{self._names.namespace}:k:{key}" if self._old is None else self._old.name_of(key)
+
+    def note(self, client: Any, name: bytes) -> None:
+        """Keep the name of a structure that may begin."""
+        if self._old is None:
+            client.sadd(self.register, name)
 
     def write(self, client: Any, name: bytes, verb: str, *arguments: Any, **options: Any) -> Any:
         """A command that may make a structure; its name is kept, in the same trip."""
+        if self._old is not None:
+            return getattr(client, verb)(name, *arguments, **options)
         with client.pipeline(transaction=False) as pipe:
             pipe.sadd(self.register, name)
             getattr(pipe, verb)(name, *arguments, **options)
@@ -128,7 +144,7 @@ class RedisSide:
             self._client.close()
 
 
-def _batches(names: Iterable[bytes]) -> Iterator[tuple[bytes, ...]]:
+def _batches(names: Iterable[Any]) -> Iterator[tuple[bytes, ...]]:
     left = iter(names)
     while batch := tuple(islice(left, BATCH)):
         yield batch

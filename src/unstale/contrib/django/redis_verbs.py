@@ -17,7 +17,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from unstale.contrib.django import transactions
 from unstale.contrib.django.engine import Plan
-from unstale.contrib.django.keyed import from_key
+from unstale.contrib.django.made_keys import from_key
 from unstale.contrib.django.patterns import suggestion
 from unstale.contrib.django.sorted_sets import SortedSetsCache
 from unstale.core.globs import escape
@@ -44,7 +44,7 @@ class RedisUsersCache(SortedSetsCache):
         """What django-redis has under this name: here the same verbs, and `get_client()`."""
         return BackendClient(self)
 
-    def get_client(self, write: bool = True, tried: Any = None) -> Redis:  # noqa: ARG002, FBT001, FBT002 - its arguments
+    def get_client(self, write: bool = True, tried: Any = None) -> Redis:  # noqa: ARG002, FBT001, FBT002 - its
         """redis-py's client for this cache's server: what it reads and writes is none of the cache's business.
 
         Raises:
@@ -54,7 +54,7 @@ class RedisUsersCache(SortedSetsCache):
 
     # Patterns
 
-    def delete_pattern(  # noqa: PLR0913 - django-redis's
+    def delete_pattern(
         self,
         pattern: str,
         version: int | None = None,
@@ -75,8 +75,8 @@ class RedisUsersCache(SortedSetsCache):
             itersize: keys that each SCAN looks at.
 
         Returns:
-            Declared: 1 if something carried the tag, or if it waits for COMMIT or in the outbox; else 0. Undeclared: how
-            many entries were removed.
+            Declared: 1 if something carried the tag, or if it waits for COMMIT or in the outbox; else 0. Undeclared:
+            how many entries were removed.
 
         Raises:
             UndeclaredPatternError: it is undeclared, and STRICT_PATTERNS is on.
@@ -203,7 +203,7 @@ class RedisUsersCache(SortedSetsCache):
 
     # Locks
 
-    def lock(  # noqa: PLR0913 - django-redis's
+    def lock(  # noqa: PLR0913, PLR0917 - django-redis's
         self,
         key: Any,
         version: int | None = None,

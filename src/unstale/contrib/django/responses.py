@@ -28,7 +28,7 @@ from django.utils.translation import get_language
 
 from unstale.contrib.django import transactions
 from unstale.contrib.django.backend import MISSING
-from unstale.contrib.django.keyed import as_key
+from unstale.contrib.django.made_keys import as_key
 from unstale.contrib.django.personal import MESSAGES, Keeping, Watch, Who, aload_messages, has_messages, is_personal
 from unstale.contrib.django.snapshots import open_connections
 from unstale.contrib.django.unstale_cache import UnstaleCache

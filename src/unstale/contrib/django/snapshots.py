@@ -28,7 +28,7 @@ def opened() -> Iterable[Any]:
     """
     local = getattr(connections._connections, "_storage", None)  # noqa: SLF001 - see above; else as documented
     if isinstance(local, threading.local):
-        return tuple(local.__dict__.values())
+        return tuple(local.__dict__.values())  # a copy: asking a connection may open another
     initialized: Iterable[Any] = connections.all(initialized_only=True)
     return initialized
 
@@ -55,13 +55,14 @@ def open_connections(using: str | None = None) -> list[BaseDatabaseWrapper]:
 
 def forbids_fill() -> bool:
     """Whether this thread is inside a transaction whose snapshot may be older than the stamps."""
-    for one in opened():
-        if getattr(one, "in_atomic_block", False):
-            if has_open_block(one) and _is_snapshot(one):
-                return True
-        elif getattr(one, "connection", None) is not None and not one.autocommit and _is_snapshot(one):
-            return True  # set_autocommit(False): the transaction is the project's own
-    return False
+    # Django turns autocommit off for a block; under set_autocommit(False) the transaction is the project's own.
+    return any(not getattr(one, "autocommit", True) and _is_transaction(one) and _is_snapshot(one) for one in opened())
+
+
+def _is_transaction(connection: Any) -> bool:
+    if connection.in_atomic_block:
+        return has_open_block(connection)
+    return connection.connection is not None
 
 
 def _is_snapshot(connection: Any) -> bool:

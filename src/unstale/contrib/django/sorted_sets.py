@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class SortedSetsCache(StructuresCache):
     """The verbs of sorted sets, with django-redis's arguments and answers."""
 
-    def zadd(  # noqa: PLR0913 - django-redis's
+    def zadd(  # noqa: PLR0913, PLR0917 - django-redis's
         self,
         key: Any,
         mapping: Mapping[Any, float],
@@ -29,7 +29,7 @@ class SortedSetsCache(StructuresCache):
         client: Redis | None = None,
     ) -> Any:
         """Add members with scores; how many are new (`ch`: or changed; `incr`: the new score)."""
-        encoded = dict(zip(self._encoded(mapping), mapping.values(), strict=True))
+        encoded = dict(zip(self._encoded(mapping, ranked=True), mapping.values(), strict=True))
         how = {"nx": nx, "xx": xx, "ch": ch, "incr": incr, "gt": gt, "lt": lt}
         return self._write(self._name(key, version), "zadd", encoded, client=client, **how)
 
@@ -52,7 +52,9 @@ class SortedSetsCache(StructuresCache):
         self, key: Any, amount: float, value: Any, version: int | None = None, client: Redis | None = None
     ) -> Any:
         """Add to a member's score; the new score."""
-        return self._write(self._name(key, version), "zincrby", amount, *self._encoded([value]), client=client)
+        return self._write(
+            self._name(key, version), "zincrby", amount, *self._encoded([value], ranked=True), client=client
+        )
 
     def zpopmax(
         self, key: Any, count: int | None = None, version: int | None = None, client: Redis | None = None
@@ -77,7 +79,7 @@ class SortedSetsCache(StructuresCache):
         decode = self._engine.redis.members.decode
         return [(member, score) for each, score in found if (member := decode(each)) is not UNREADABLE]
 
-    def zrange(  # noqa: PLR0913 - django-redis's
+    def zrange(  # noqa: PLR0913, PLR0917 - django-redis's
         self,
         key: Any,
         start: int,
@@ -93,7 +95,7 @@ class SortedSetsCache(StructuresCache):
         found = self._redis(client).zrange(self._name(key, version), start, end, desc=desc, **how)
         return self._ranked(found, withscores=withscores)
 
-    def zrangebyscore(  # noqa: PLR0913 - django-redis's
+    def zrangebyscore(  # noqa: PLR0913, PLR0917 - django-redis's
         self,
         key: Any,
         min: float | str,  # noqa: A002 - django-redis's
@@ -110,7 +112,7 @@ class SortedSetsCache(StructuresCache):
         found = self._redis(client).zrangebyscore(self._name(key, version), min, max, **how)
         return self._ranked(found, withscores=withscores)
 
-    def zrevrange(  # noqa: PLR0913 - django-redis's
+    def zrevrange(  # noqa: PLR0913, PLR0917 - django-redis's
         self,
         key: Any,
         start: int,
@@ -125,7 +127,7 @@ class SortedSetsCache(StructuresCache):
         found = self._redis(client).zrevrange(self._name(key, version), start, end, **how)
         return self._ranked(found, withscores=withscores)
 
-    def zrevrangebyscore(  # noqa: PLR0913 - django-redis's
+    def zrevrangebyscore(  # noqa: PLR0913, PLR0917 - django-redis's
         self,
         key: Any,
         max: float | str,  # noqa: A002 - django-redis's
@@ -151,11 +153,13 @@ class SortedSetsCache(StructuresCache):
         client: Redis | None = None,
     ) -> Any:
         """A member's rank, from the lowest score; None where it is no member."""
-        return self._redis(client).zrank(self._name(key, version), *self._encoded([value]), withscore=withscore)
+        return self._redis(client).zrank(
+            self._name(key, version), *self._encoded([value], ranked=True), withscore=withscore
+        )
 
     def zrem(self, key: Any, *values: Any, version: int | None = None, client: Redis | None = None) -> int:
         """Remove members; how many were there."""
-        return int(self._redis(client).zrem(self._name(key, version), *self._encoded(values)))
+        return int(self._redis(client).zrem(self._name(key, version), *self._encoded(values, ranked=True)))
 
     def zremrangebyscore(
         self,
@@ -170,5 +174,5 @@ class SortedSetsCache(StructuresCache):
 
     def zscore(self, key: Any, value: Any, version: int | None = None, client: Redis | None = None) -> float | None:
         """A member's score; None where it is no member."""
-        found: float | None = self._redis(client).zscore(self._name(key, version), *self._encoded([value]))
+        found: float | None = self._redis(client).zscore(self._name(key, version), *self._encoded([value], ranked=True))
         return found

@@ -39,8 +39,8 @@ class StructuresCache(BothCache):
     def _names(self, keys: Iterable[Any], version: int | None) -> list[bytes]:
         return [self._name(key, version) for key in keys]
 
-    def _encoded(self, values: Iterable[Any]) -> list[bytes]:
-        return [self._engine.redis.members.encode(value) for value in values]
+    def _encoded(self, values: Iterable[Any], *, ranked: bool = False) -> list[Any]:
+        return [self._engine.redis.members.encode(value, ranked=ranked) for value in values]
 
     def _read(self, found: Iterable[Any]) -> list[Any]:
         """Members that can be read."""
@@ -56,7 +56,7 @@ class StructuresCache(BothCache):
 
     # Hashes
 
-    def hset(  # noqa: PLR0913 - django-redis's
+    def hset(
         self,
         key: Any,
         field: Any = None,
@@ -149,7 +149,7 @@ class StructuresCache(BothCache):
     ) -> bool:
         """Move a member; whether it was there. `version` is the source's, as in django-redis."""
         target, [encoded] = self._name(destination, None), self._encoded([member])
-        self._redis(client).sadd(self._engine.redis.register, target)
+        self._engine.redis.note(self._redis(client), target)
         return bool(self._redis(client).smove(self._name(source, version), target, encoded))
 
     def spop(self, key: Any, count: int | None = None, version: int | None = None, client: Redis | None = None) -> Any:
@@ -168,7 +168,7 @@ class StructuresCache(BothCache):
         """Remove members; how many were there."""
         return int(self._redis(client).srem(self._name(key, version), *self._encoded(members)))
 
-    def sscan(  # noqa: PLR0913 - django-redis's
+    def sscan(
         self,
         key: Any,
         match: str | None = None,
@@ -180,7 +180,7 @@ class StructuresCache(BothCache):
         _, found = self._redis(client).sscan(self._name(key, version), count=count)
         return set(self._matching(found, match))
 
-    def sscan_iter(  # noqa: PLR0913 - django-redis's
+    def sscan_iter(
         self,
         key: Any,
         match: str | None = None,

@@ -18,21 +18,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS, transaction
 
-from unstale.contrib.django.engine import ROOT_TAGS
+from unstale.contrib.django.engine import ROOT_TAGS, Engine
+from unstale.contrib.django.outbox_port import outbox_of
+from unstale.contrib.django.owed import Owed
 from unstale.contrib.django.snapshots import forbids_fill, open_connections
-from unstale.contrib.django.waiting import Owed, dirty_tags, join, pending, settle
+from unstale.contrib.django.waiting import dirty_tags, join, pending, settle
+from unstale.core import capture
 from unstale.core.keys import ROOT_TAGS as ROOTS
 from unstale.core.keys import ancestry, check_tag
 from unstale.errors import InvalidTagError, StoreError
 from unstale.events import Invalidated
-
-if TYPE_CHECKING:
-    from unstale.contrib.django.engine import Engine
 
 __all__ = [
     "Deferred",
@@ -148,25 +148,29 @@ def _at_once(engine: Engine, names: tuple[str, ...], using: str | None, *, soft:
 
 def _keep(engine: Engine, names: tuple[str, ...], using: str | None, *, soft: bool) -> bool:
     """Write to the outbox what could not be done at once; whether it has it."""
-    if not engine.options.outbox:
-        return False
-    from unstale.contrib.django.outbox import rows  # noqa: PLC0415 - needs its app
-
-    kept: bool = rows.keep(engine, names, using or DEFAULT_DB_ALIAS, soft=soft)
-    return kept
+    outbox = outbox_of(engine)
+    return outbox is not None and outbox.keep(engine, names, using or DEFAULT_DB_ALIAS, soft=soft)
 
 
 def _defer(engine: Engine, connection: Any, names: tuple[str, ...], *, soft: bool, is_strict: bool) -> None:
+    _break_loaders()
     closing = engine.cache.begin_strict(*names, limit=engine.options.strict_limit) if is_strict else None
     owed = join(connection).owed.setdefault(engine, Owed())
     if closing is not None:
         owed.closings.append(closing)
     else:
         (owed.soft if soft else owed.hard).update(names)
-    if engine.options.outbox:
-        from unstale.contrib.django.outbox import rows  # noqa: PLC0415 - needs its app
+    outbox = outbox_of(engine)
+    if outbox is not None:
+        outbox.write_with(connection, engine, owed, names, soft=soft, closing=closing)
 
-        rows.write_with(connection, engine, owed, names, soft=soft, closing=closing)
+
+def _break_loaders() -> None:
+    """A loader that invalidates in an open transaction computes from what nobody may see yet: it is not stored."""
+    running = capture.running()
+    while running is not None:
+        running.broken = True
+        running = running.outer
 
 
 async def ainvalidate(

@@ -19,11 +19,10 @@ from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from typing import Any, Final
 
-from unstale.contrib.django import listening
 from unstale.contrib.django.engine import ROOT_TAGS, Engine
+from unstale.contrib.django.outbox_port import outbox_of
+from unstale.contrib.django.owed import Owed, complete
 from unstale.contrib.django.snapshots import has_open_block
-from unstale.core.closing import Closing
-from unstale.core.keys import ROOT_TAGS as ROOTS
 from unstale.errors import StoreError
 
 RETRY_SECONDS: Final = 1.0
@@ -51,58 +50,6 @@ _busy: set[int] = set()
 def pending() -> bool:
     """Whether anything in this thread waits for a COMMIT."""
     return bool(_busy) and bool(_local.waiting)
-
-
-class Owed:
-    """What is to be done for one cache.
-
-    Attributes:
-        hard: tags to invalidate.
-        soft: tags to invalidate softly.
-        closings: strict writes to complete, which invalidates as well.
-        rows: where the outbox holds it: a database's alias and a primary key.
-        queued: those of the tags that it holds.
-    """
-
-    __slots__ = ("closings", "hard", "queued", "rows", "soft")
-
-    def __init__(self) -> None:
-        """Owe nothing."""
-        self.hard: set[str] = set()
-        self.soft: set[str] = set()
-        self.closings: list[Closing] = []
-        self.rows: list[tuple[str, int]] = []
-        self.queued: set[tuple[str, bool]] = set()
-
-    def tags(self) -> set[str]:
-        """All tags that are dirty for its sake."""
-        return self.hard.union(self.soft, *(closing.tags for closing in self.closings))
-
-    def add(self, other: Owed) -> None:
-        """Owe what another owes as well."""
-        self.hard |= other.hard
-        self.soft |= other.soft
-        self.closings += other.closings
-        self.rows += other.rows
-        self.queued |= other.queued
-
-    def carry_out(self, engine: Engine) -> None:
-        """Do it: at most one trip for what is hard, one for what is soft, and one a closing. Raises StoreError."""
-        hard, soft = self.hard, self.soft - self.hard
-        if not ROOTS.isdisjoint(hard | soft):
-            hard, soft = set(ROOT_TAGS), set()
-        if hard:
-            engine.bump(ROOT_TAGS if hard >= ROOTS else tuple(sorted(hard)))
-        if soft:
-            engine.bump(tuple(sorted(soft)), soft=True)
-        for closing in self.closings:
-            complete(engine, closing)
-
-
-def complete(engine: Engine, closing: Closing) -> None:
-    """End a strict write. Raises StoreError."""
-    engine.cache.complete(closing)
-    listening.tell(closing.tags)
 
 
 class Standing(Enum):
@@ -314,7 +261,7 @@ def carry_out(waiting: Iterable[Waiting]) -> None:
         except StoreError as error:
             failed[engine] = error
         else:
-            _forget_rows(parts)
+            _forget_rows(engine, parts)
     for one in due:
         left = {engine: owed for engine, owed in one.owed.items() if engine in failed}
         one.owed, one.is_over = left, not left
@@ -331,11 +278,10 @@ def _together(parts: Sequence[Owed]) -> Owed:
     return whole
 
 
-def _forget_rows(parts: Iterable[Owed]) -> None:
+def _forget_rows(engine: Engine, parts: Iterable[Owed]) -> None:
     rows = [row for part in parts for row in part.rows]
-    if rows:
-        from unstale.contrib.django.outbox import rows as outbox  # noqa: PLC0415 - needs its app
-
+    outbox = outbox_of(engine) if rows else None
+    if outbox is not None:
         outbox.forget(rows)
 
 
@@ -347,15 +293,13 @@ def _drop_over(*gone: Waiting) -> None:
 
 def hand_over(waiting: Iterable[Waiting]) -> None:
     """Leave to the relay what the outbox holds; what it could hold, but does not, is written now."""
-    from unstale.contrib.django.outbox import rows as outbox  # noqa: PLC0415 - needs its app
-
     for one in waiting:
-        one.owed = {
-            engine: owed
-            for engine, owed in one.owed.items()
-            if not outbox.takes_over(engine, owed, one.connection.alias)
-        }
-        one.is_over = not one.owed
+        left: dict[Engine, Owed] = {}
+        for engine, owed in one.owed.items():
+            outbox = outbox_of(engine)
+            if outbox is None or not outbox.takes_over(engine, owed, one.connection.alias):
+                left[engine] = owed
+        one.owed, one.is_over = left, not left
     _drop_over()
 
 

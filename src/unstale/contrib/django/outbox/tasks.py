@@ -18,7 +18,7 @@ from unstale.contrib.django.outbox import relay as relaying
 logger = logging.getLogger("unstale")
 
 
-@shared_task(ignore_result=True)  # type: ignore[untyped-decorator] # Celery ships no types
+@shared_task(ignore_result=True)
 def relay(database: str | None = None, batch: int = relaying.BATCH, grace: float = relaying.GRACE_SECONDS) -> int:
     """Go once through the outbox of a database, or of all that have one; how many rows were done.
 

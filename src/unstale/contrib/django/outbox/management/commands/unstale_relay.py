@@ -69,7 +69,7 @@ class Command(BaseCommand):
             except Error as error:
                 kept = {type(error).__name__: 0}
             if kept:
-                self.stderr.write(f"waiting {wait:.0f} s, rows stay in the outbox: {kept}")
+                self.stderr.write(f"waiting {wait:g} s, rows stay in the outbox: {kept}")
             close_old_connections()
             self._sleep(wait)
             wait = min(wait * 2, max(MAX_WAIT_SECONDS, options["interval"])) if kept else options["interval"]

@@ -11,7 +11,7 @@ from django.core import serializers
 from django.db.models import BigIntegerField, Case, Count, F, Q, Value, When
 from registry_app import recording
 from registry_app.models import Gift, Person, Purchase, PurchaseProxy, Unregistered
-from registry_fixtures import World, db, recorded, statements, world  # noqa: F401 - fixtures
+from registry_app.world import World
 
 from unstale.contrib.django.registry import invalidates
 
@@ -204,7 +204,7 @@ def clear() -> None:
 
 
 @pytest.mark.parametrize("name", ONE)
-def test_each_write_bumps_the_rows_that_it_touches(world: World, recorded: Any, name: str) -> None:  # noqa: F811
+def test_each_write_bumps_the_rows_that_it_touches(world: World, recorded: Any, name: str) -> None:
     """The tags of the rows as they were and as they are, and no others; each call names the database."""
     write, people = ONE[name]
     expected = world.tags(people)

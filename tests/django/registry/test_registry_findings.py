@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from django.test import override_settings
 from registry_app.models import Purchase
-from registry_fixtures import RECORDING
+from registry_app.world import RECORDING
 
 from unstale.contrib.django import writes
 from unstale.contrib.django.registry import findings, invalidates

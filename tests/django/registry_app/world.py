@@ -1,20 +1,15 @@
-"""What the tests of the registry share: a world of two people and their purchases, on SQLite and on PostgreSQL."""
+"""What the tests of the registry share: a world of two people and their purchases, and what a write asks for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
-from django.conf import settings
 from django.db import connections
-from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
-from registry_app import recording
-from registry_app.models import Club, Gift, Label, Line, Person, Purchase, Team, Unregistered
 
-from unstale.contrib.django.registrations import all_registrations
+from registry_app.models import Gift, Label, Person, Purchase
 
 DATABASES = ("default", "postgres")
 RECORDING = {"BACKEND": "registry_app.recording.RecordingCache", "LOCATION": "memory://"}
@@ -47,25 +42,8 @@ class World:
         return sorted(f"person:{getattr(self, name).pk}" for name in names)
 
 
-@pytest.fixture(params=DATABASES)
-def db(request: pytest.FixtureRequest, databases: None) -> Iterator[str]:
-    """A database's alias; what the test leaves there goes."""
-    if request.param == "postgres":
-        request.getfixturevalue("postgres_database")
-    yield request.param
-    assert all_registrations() == ()
-    for model in (Line, Gift, Purchase, Unregistered, Label, Club, Person, Team):
-        model._base_manager.using(request.param).all().delete()
-
-
-@pytest.fixture
-def world(db: str) -> World:
-    """Two people with their purchases."""
-    return make_world(db)
-
-
 def make_world(db: str) -> World:
-    """See `world`."""
+    """Two people with their purchases."""
     a, b = (Person.objects.using(db).create(name=name) for name in "ab")
     label = Label.objects.using(db).create(name="red")
     made = World(
@@ -80,15 +58,6 @@ def make_world(db: str) -> World:
     made.purchase.labels.add(label)
     made.gift.labels.add(label)
     return made
-
-
-@pytest.fixture
-def recorded() -> Iterator[Callable[[], list[str]]]:
-    """What is invalidated in the default cache, beginning with nothing."""
-    recording.calls.clear()
-    recording.clears.clear()
-    with override_settings(CACHES={**settings.CACHES, "default": RECORDING}):
-        yield recording.tags
 
 
 def statements(db: str, write: Callable[[], Any]) -> list[str]:

@@ -1,0 +1,33 @@
+"""Made keys as the core takes them, one to one, and back. Pure."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Final
+from unicodedata import category
+from urllib.parse import quote, unquote
+
+from unstale.core.keys import MAX_KEY_BYTES
+
+_ESCAPED: Final = "%~"
+"""Begins a made key that could not travel as it is: control characters are escaped."""
+_HASHED: Final = "%#"
+"""Begins one that is too long: it is hashed."""
+SHORT: Final = 250
+"""Characters of a key that needs no closer look; memcached takes no longer ones."""
+
+
+def as_key(made: str) -> str:
+    """A made key as the core takes it, one to one: control characters are escaped, what is too long is hashed."""
+    if made.isprintable() and 0 < len(made) <= SHORT and made[0] != "%":
+        return made
+    raw = made.encode("utf-8", "surrogatepass")
+    if len(raw) > MAX_KEY_BYTES // 3:  # escaped, it has three times as many bytes at most
+        return _HASHED + blake2b(raw, digest_size=24).hexdigest()
+    strange = any(category(each) in ("Cc", "Cs") for each in made)
+    return _ESCAPED + quote(raw) if strange or not raw or made.startswith((_ESCAPED, _HASHED)) else made
+
+
+def from_key(key: str) -> str:
+    """The made key of a key of the core's; one that was hashed stays as it is."""
+    return unquote(key[len(_ESCAPED) :], errors="surrogatepass") if key.startswith(_ESCAPED) else key
