@@ -224,6 +224,11 @@ class Gone(Mine):
         raise NotFound
 
 
+class Readable(Mine):
+    http_method_names = ("get", "head")
+    renderer_classes = (JSONRenderer, BrowsableAPIRenderer)
+
+
 class Talking(Mine):
     def get(self, request: Any) -> Response:
         return Response([str(each) for each in messages.get_messages(request)])
@@ -262,6 +267,7 @@ urlpatterns = [
     path("versioned/", Versioned.as_view()),
     path("enveloped/", Enveloped.as_view()),
     path("gone/", Gone.as_view()),
+    path("readable/", Readable.as_view()),
     path("talking/", Talking.as_view()),
     path("unauthenticated/", Unauthenticated.as_view()),
     path("around/", cached_view(ttl=60, x_cache=True)(Mine.as_view(cache_actions=frozenset()))),
@@ -549,13 +555,15 @@ def test_versions_are_told_apart(site: Any) -> None:
     assert [alice.get(f"/versioned/?version={each}").json()["version"] for each in ("1", "2", "1")] == ["1", "2", "1"]
 
 
-def test_the_browsable_api_is_never_kept(site: Any) -> None:
+@pytest.mark.parametrize("client_of", [by_session, by_token])
+@pytest.mark.parametrize("where", ["/groups/", "/readable/"])
+def test_the_browsable_api_is_never_kept(site: Any, client_of: Callable[[str], APIClient], where: str) -> None:
     """Pages with forms, names and tokens are made each time."""
-    alice = by_session("alice")
+    alice = client_of("alice")
     with override_settings(
         TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
     ):
-        answers = [alice.get("/groups/", headers={"Accept": "text/html"}) for _ in range(2)]
+        answers = [alice.get(where, headers={"Accept": "text/html"}) for _ in range(2)]
     assert [each.get("X-Cache") for each in answers] == ["bypass", "bypass"]
     assert all(each["Content-Type"].startswith("text/html") for each in answers)
 
