@@ -149,6 +149,7 @@ TWICE: list[Part] = [
 """The second value's last place leaves room for more first ones than its first place does."""
 
 
+@settings(deadline=None)
 @given(some_parts())
 def test_ambiguous_is_what_touches_no_fixed_text(parts: list[Part]) -> None:
     """A pattern is refused as ambiguous if and only if a placeholder of it touches what has no fixed text."""
@@ -160,7 +161,7 @@ def test_ambiguous_is_what_touches_no_fixed_text(parts: list[Part]) -> None:
     assert refused == is_ambiguous(parts)
 
 
-@settings(deadline=None)  # the reference tries everything
+@settings(deadline=None)
 @given(parts_and_keys())
 @example(([("wild", "*"), ("text", ":"), ("name", "x"), ("text", ":"), ("wild", "*")], ["a:b:b:a:"]))
 @example(([("wild", "*"), ("text", ":"), ("name", "x"), ("text", ":"), ("wild", "*"), ("text", "a")], [":b:a:a:b"]))
@@ -200,7 +201,7 @@ def tags_or_none(matcher: Matcher, key: str) -> tuple[str, ...]:
         return ()
 
 
-@settings(deadline=None)  # the reference tries everything
+@settings(deadline=None)
 @given(parts_and_keys(), st.text(ALPHABET, max_size=2))
 def test_bound_glob_is_one_tag(drawn: tuple[list[Part], list[str]], value: str) -> None:
     """A glob with values filled in has the tag of exactly the keys that match it, if it is a possible binding's."""
@@ -216,7 +217,7 @@ def test_bound_glob_is_one_tag(drawn: tuple[list[Part], list[str]], value: str) 
     assert carrying == [key for key in stored if tag and matches(glob, key)]
 
 
-@settings(deadline=None)  # the reference tries everything
+@settings(deadline=None)
 @given(parts_and_keys(), st.text("ab:*?é\\", max_size=7))
 def test_any_glob_with_a_tag_matches_the_keys_that_carry_it(drawn: tuple[list[Part], list[str]], glob: str) -> None:
     """Whatever glob is given: if it has a tag, that tag's keys are those that match it."""
@@ -322,6 +323,7 @@ VALUES = st.text(st.sampled_from("ab-._:/%*~2F\x00\x85é\ud800"), min_size=1, ma
 @pytest.mark.parametrize(
     "template", ["{x}", "t:{x}-{y}", "{x}/{y}", "{x}a{y}", "{x}2{y}%", "{y}~{x}.", "é{x}é{y}", "t" * 120 + "{x}:{y}"]
 )
+@settings(deadline=None)
 @given(first=st.tuples(VALUES, VALUES), second=st.tuples(VALUES, VALUES))
 @example(first=("a-b", "a"), second=("a", "b-a"))
 @example(first=("a%", "b"), second=("a", "%b"))
