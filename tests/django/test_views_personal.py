@@ -186,6 +186,40 @@ class Token:
         return User.objects.get(username=name) if name else AnonymousUser()
 
 
+class Labels(Token):
+    """A middleware that derives something from the user whom it finds."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.user = self.find(request.headers.get("X-Token"))
+        request.label = request.user.username
+        return self.get_response(request)
+
+
+class Tenants(Token):
+    """A middleware that derives something from the session."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.label = str(request.session.get("cart"))
+        return self.get_response(request)
+
+
+def test_what_a_middleware_makes_of_a_user_is_not_everybody_s(site: Any) -> None:
+    """A view for everybody may show what a middleware has made of the user: it is not served to a known one."""
+    User.objects.create(username="alice")
+    with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.Labels"]):
+        sent: list[dict[str, str]] = [{}, {"X-Token": "alice"}, {}]
+        assert [body(Client().get("/all/label/", headers=each)) for each in sent] == ["", "alice", ""]
+
+
+def test_what_a_middleware_makes_of_a_session_is_not_everybody_s(site: Any) -> None:
+    """The same of the session."""
+    with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.Tenants"]):
+        visitor = Client()
+        visitor.get("/all/session-set/")
+        assert [body(each.get("/all/label/")) for each in (visitor, Client())] == ["[1]", "None"]
+        assert RUNS["/all/label/"] == 2
+
+
 class LazyToken(Token):
     eager = False
 
