@@ -21,11 +21,14 @@ from unstale.contrib.django.engine import MAX_PLANS, Engine, Plan, Plans, Role, 
 from unstale.contrib.django.patterns import TooManyBindings
 from unstale.core.keys import MAX_KEY_BYTES, quote_part
 from unstale.core.policy import MAX_SECONDS, MIN_SECONDS
+from unstale.errors import InvalidTagError
 
 _ESCAPED: Final = "%~"
 """Begins a made key that could not travel as it is: control characters are escaped."""
 _HASHED: Final = "%#"
 """Begins one that is too long: it is hashed."""
+MAX_PREFIX: Final = 40
+"""Characters of a prefix in tags: the core takes 256 bytes in all."""
 SHORT: Final = 250
 """Characters of a key that needs no closer look; memcached takes no longer ones."""
 _HEADERS_KEY: Final = re.compile(
@@ -39,6 +42,10 @@ _PAGE_KEY: Final = re.compile(
 """The keys of `django.utils.cache`: of the headers that a page varies on, and of the page."""
 _WARNS: Final = re.compile(r"[\x00-\x20\x7f]")
 """Characters of which Django warns."""
+_KEPT: Final = (str, int)
+"""Types of keys whose plans are kept: others may equal a key that is written otherwise, as 1.0 and True do."""
+_KEPT_VERSIONS: Final = (type(None), int, str)
+"""The same of versions."""
 _NO_HEADERS: Final = "0" * 32
 _SESSION: Final = re.compile(r"django\.contrib\.sessions\.cache(?!d_db)")
 
@@ -71,6 +78,7 @@ class KeyedCache(BaseCache):
     @key_prefix.setter
     def key_prefix(self, prefix: str) -> None:
         self._key_prefix = prefix
+        self._tag_prefix = in_tags(prefix)
         self._plans, self._is_shared = {}, False
 
     @property
@@ -85,24 +93,32 @@ class KeyedCache(BaseCache):
 
     def tag(self, name: str, version: int | None = None) -> str:
         """The whole name of a tag: with prefix and version, as the core and its events have it."""
-        return f"{quote_part(self._key_prefix)}:{self._version if version is None else version}:{name}"
+        if not name:
+            raise InvalidTagError("A tag must have a name.")
+        return f"{self._tag_prefix}:{self._version if version is None else version}:{name}"
 
     def _plan(self, key: Any, version: int | None) -> Plan:
         """What a key comes to. Warns of keys that memcached would refuse, each time, as Django's own backends do."""
         if not self._is_shared:
             self._plans = self._engine.plans(self._key_func, self._key_prefix, self._version)
             self._is_shared = True
+        given = (int, key, version) if type(key) is int else (key, version)
+        plan = self._plans.get(given)  # where the plans were only now shared, or of an int
+        if plan is not None and type(key) in _KEPT and type(version) in _KEPT_VERSIONS:
+            return plan
         made = self.make_key(key, version)
         self.validate_key(made)
         plan = self._planned(str(key), made, version)
-        if len(made) <= SHORT and not _WARNS.search(made):
+        if type(key) in _KEPT and type(version) in _KEPT_VERSIONS and len(made) <= SHORT and not _WARNS.search(made):
             if len(self._plans) >= MAX_PLANS:
                 self._plans.clear()
-            self._plans[key, version] = plan
+            self._plans[given] = plan
         return plan
 
     def _planned(self, key: str, made: str, version: int | None) -> Plan:
         travels, tags = as_key(made), self._tags_of(key, version)
+        if tags is not None:
+            tags = self._engine.cache.planned(travels, tags)
         if page := _HEADERS_KEY.fullmatch(key):
             stand_in = _stand_in(page)
             under = as_key(self.make_key(stand_in, version))
@@ -121,6 +137,8 @@ class KeyedCache(BaseCache):
 
     def _tags(self, plan: Plan, tags: Iterable[str], version: int | None) -> tuple[str, ...] | None:
         """A key's tags with those that the caller names."""
+        if isinstance(tags, str):
+            raise InvalidTagError(f"tags must be a list or tuple of tags, not a str: write tags=[{tags[:60]!r}].")
         if not tags or plan.tags is None:
             return plan.tags
         return (*plan.tags, *(self.tag(name, version) for name in tags))
@@ -138,6 +156,19 @@ class KeyedCache(BaseCache):
 def _stand_in(page: re.Match[str]) -> str:
     """The key of no page, but with the parts that all pages of one URL share."""
     return f"views.decorators.cache.cache_page.{page['prefix']}.GET.{page['url']}.{_NO_HEADERS}{page['rest']}"
+
+
+def in_tags(prefix: str) -> str:
+    """KEY_PREFIX as tags have it: one that is long, or does not print, is hashed."""
+    quoted = quote_part(prefix)
+    if (
+        len(quoted) <= MAX_PREFIX
+        and quoted.isascii()
+        and quoted.isprintable()
+        and not quoted.startswith(("*", _HASHED))
+    ):
+        return quoted
+    return _HASHED + blake2b(prefix.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
 def as_key(made: str) -> str:
