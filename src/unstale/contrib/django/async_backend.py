@@ -167,7 +167,12 @@ class BothCache(SyncCache):
             return await self._engine.async_cache.delete(plan.key, tags=plan.tags or ())
         if plan.tags is None:
             return False
-        return await self._engine.async_cache.touch(plan.key, ttl, tags=plan.tags)
+        try:
+            return await self._engine.async_cache.touch(plan.key, ttl, tags=plan.tags)
+        except StoreError:
+            if not self._engine.options.ignore_exceptions:
+                raise
+            return False
 
     async def aincr(
         self, key: Any, delta: int = 1, version: int | None = None, *, ignore_key_check: bool = False

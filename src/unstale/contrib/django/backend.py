@@ -215,7 +215,9 @@ class SyncCache(KeyedCache):
         return {
             plan.key: plan.tags
             for plan in plans.values()
-            if plan.tags is not None and not plan.role.looked_under and not self._may_not_fill(plan.key, plan.tags)
+            if plan.tags is not None
+            and not plan.role.looked_under
+            and not (plan.role.computed and self._may_not_fill(plan.key, plan.tags))
         }
 
     def touch(self, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
@@ -226,7 +228,12 @@ class SyncCache(KeyedCache):
             return self._engine.cache.delete(plan.key, tags=plan.tags or ())
         if plan.tags is None or (transactions.pending() and self._is_dirty(plan.key, plan.tags)):
             return False
-        return self._engine.cache.touch(plan.key, ttl, tags=plan.tags)
+        try:
+            return self._engine.cache.touch(plan.key, ttl, tags=plan.tags)
+        except StoreError:
+            if not self._engine.options.ignore_exceptions:
+                raise
+            return False
 
     def incr(
         self,

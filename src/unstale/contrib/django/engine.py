@@ -34,7 +34,7 @@ from unstale.stores.memory import MemoryStore
 from unstale.stores.urls import open_async_store, open_store
 
 MAX_PLANS: Final = 16384
-"""A few hundred bytes each."""
+"""About a kilobyte each."""
 ROOT_TAGS: Final = tuple(f"{ROOT_MARK}{number}" for number in range(ROOTS))
 """In place of tags: every entry of the cache."""
 MAX_WARNINGS: Final = 1000
@@ -73,8 +73,8 @@ class Plan(NamedTuple):
     role: Role
 
 
-Plans: TypeAlias = "dict[tuple[str, int | None], Plan]"
-"""By the key and the version that were given."""
+Plans: TypeAlias = "dict[tuple[Any, ...], Plan]"
+"""By the key and the version that were given; for an int by its type as well, since it equals what is another key."""
 
 
 class _Raising(Cache):

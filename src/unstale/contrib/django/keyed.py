@@ -15,10 +15,10 @@ from typing import Any, Final
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 
 from unstale.contrib.django.engine import MAX_PLANS, Engine, Plan, Plans, Role, engine_of
-from unstale.contrib.django.made_keys import SHORT, as_key
+from unstale.contrib.django.made_keys import SHORT, as_key, in_tags
 from unstale.contrib.django.patterns import TooManyBindings
-from unstale.core.keys import quote_part
 from unstale.core.policy import MAX_SECONDS, MIN_SECONDS
+from unstale.errors import InvalidTagError
 
 _HEADERS_KEY: Final = re.compile(
     r"views\.decorators\.cache\.cache_header\.(?P<prefix>.*?)\.(?P<url>[0-9a-f]{32})(?P<rest>(?:\..*)?)", re.DOTALL
@@ -31,6 +31,10 @@ _PAGE_KEY: Final = re.compile(
 """The keys of `django.utils.cache`: of the headers that a page varies on, and of the page."""
 _WARNS: Final = re.compile(r"[\x00-\x20\x7f]")
 """Characters of which Django warns."""
+_KEPT: Final = (str, int)
+"""Types of keys whose plans are kept: others may equal a key that is written otherwise, as 1.0 and True do."""
+_KEPT_VERSIONS: Final = (type(None), int, str)
+"""The same of versions."""
 _NO_HEADERS: Final = "0" * 32
 _SESSION: Final = re.compile(r"django\.contrib\.sessions\.cache(?!d_db)")
 
@@ -63,6 +67,7 @@ class KeyedCache(BaseCache):
     @key_prefix.setter
     def key_prefix(self, prefix: str) -> None:
         self._key_prefix = prefix
+        self._tag_prefix = in_tags(prefix)
         self._plans, self._is_shared = {}, False
 
     @property
@@ -77,24 +82,32 @@ class KeyedCache(BaseCache):
 
     def tag(self, name: str, version: int | None = None) -> str:
         """The whole name of a tag: with prefix and version, as the core and its events have it."""
-        return f"{quote_part(self._key_prefix)}:{self._version if version is None else version}:{name}"
+        if not name:
+            raise InvalidTagError("A tag must have a name.")
+        return f"{self._tag_prefix}:{self._version if version is None else version}:{name}"
 
     def _plan(self, key: Any, version: int | None) -> Plan:
         """What a key comes to. Warns of keys that memcached would refuse, each time, as Django's own backends do."""
         if not self._is_shared:
             self._plans = self._engine.plans(self._key_func, self._key_prefix, self._version)
             self._is_shared = True
+        given = (int, key, version) if type(key) is int else (key, version)
+        plan = self._plans.get(given)  # where the plans were only now shared, or of an int
+        if plan is not None and type(key) in _KEPT and type(version) in _KEPT_VERSIONS:
+            return plan
         made = self.make_key(key, version)
         self.validate_key(made)
         plan = self._planned(str(key), made, version)
-        if len(made) <= SHORT and not _WARNS.search(made):
+        if type(key) in _KEPT and type(version) in _KEPT_VERSIONS and len(made) <= SHORT and not _WARNS.search(made):
             if len(self._plans) >= MAX_PLANS:
                 self._plans.clear()
-            self._plans[key, version] = plan
+            self._plans[given] = plan
         return plan
 
     def _planned(self, key: str, made: str, version: int | None) -> Plan:
         travels, tags = as_key(made), self._tags_of(key, version)
+        if tags is not None:
+            tags = self._engine.cache.planned(travels, tags)
         if page := _HEADERS_KEY.fullmatch(key):
             stand_in = _stand_in(page)
             under = as_key(self.make_key(stand_in, version))
@@ -113,6 +126,8 @@ class KeyedCache(BaseCache):
 
     def _tags(self, plan: Plan, tags: Iterable[str], version: int | None) -> tuple[str, ...] | None:
         """A key's tags with those that the caller names."""
+        if isinstance(tags, str):
+            raise InvalidTagError(f"tags must be a list or tuple of tags, not a str: write tags=[{tags[:60]!r}].")
         if not tags or plan.tags is None:
             return plan.tags
         return (*plan.tags, *(self.tag(name, version) for name in tags))
