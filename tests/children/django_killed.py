@@ -33,7 +33,8 @@ from django.core.cache import cache  # noqa: E402 - settings come first
 from django.db import connections, transaction  # noqa: E402
 from ledger_app.models import Order  # noqa: E402
 
-from unstale.contrib.django import invalidates, waiting  # noqa: E402
+from unstale.contrib.django import invalidates  # noqa: E402
+from unstale.contrib.django.transactions import waiting  # noqa: E402
 
 
 def die(*_: object) -> NoReturn:

@@ -16,7 +16,7 @@ from django.test import override_settings
 from servers import Server, free_port
 
 from unstale.contrib.django import UnstaleCache
-from unstale.contrib.django.options import read_options
+from unstale.contrib.django.backend.options import read_options
 from unstale.errors import StoreError, StoreUnavailableError
 
 HERE = Path(__file__).parent

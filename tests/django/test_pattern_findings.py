@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unstale.contrib.django.pattern_findings import REPRESENTATIVE_KEYS
 from unstale.contrib.django.patterns import Matcher, TooManyBindings, findings, parse_pattern, suggestion
+from unstale.contrib.django.patterns.checking import REPRESENTATIVE_KEYS
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,6 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from servers import Server
 
-from unstale.contrib.django.pattern_matching import MAX_BINDINGS, Layout, Segment
-from unstale.contrib.django.pattern_tags import MAX_TAG_BYTES
-from unstale.contrib.django.pattern_tokens import escaped, tokens_of_glob
 from unstale.contrib.django.patterns import (
     MAX_KEY_TAGS,
     Matcher,
@@ -22,6 +19,9 @@ from unstale.contrib.django.patterns import (
     parse_pattern,
     parse_patterns,
 )
+from unstale.contrib.django.patterns.matching import MAX_BINDINGS, Layout, Segment
+from unstale.contrib.django.patterns.tags import MAX_TAG_BYTES
+from unstale.contrib.django.patterns.tokens import escaped, tokens_of_glob
 from unstale.core.keys import check_tag
 from unstale.errors import ConfigurationError
 

@@ -15,8 +15,8 @@ from ledger_app.models import Order
 from servers import Server
 
 from unstale import remembering
-from unstale.contrib.django import listening, snapshots, transactions, waiting
-from unstale.contrib.django.transactions import Deferred
+from unstale.contrib.django import listening, transactions
+from unstale.contrib.django.transactions import Deferred, snapshots, waiting
 from unstale.core.keys import ROOT_TAGS
 from unstale.errors import InvalidTagError, StoreError
 from unstale.events import Invalidated

@@ -22,7 +22,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from unstale.contrib.django import patterns
-from unstale.contrib.django.options import BackendOptions, read_options
+from unstale.contrib.django.backend.options import BackendOptions, read_options
 from unstale.core.policy import seconds
 from unstale.errors import UnstaleError
 
@@ -103,9 +103,9 @@ def _of_options(alias: str, params: Mapping[str, Any], options: BackendOptions) 
 def check_registrations(app_configs: object, **_: Any) -> Sequence[CheckMessage]:
     """Check the models that were registered with `invalidates`."""
     del app_configs
-    from unstale.contrib.django import registry_findings  # noqa: PLC0415 - models must be loaded
+    from unstale.contrib.django import registry  # noqa: PLC0415 - models must be loaded
 
     return [
         _KINDS[one.level](one.message, hint=one.hint, id=f"unstale.{one.level}{one.number}")
-        for one in registry_findings.findings()
+        for one in registry.findings()
     ]

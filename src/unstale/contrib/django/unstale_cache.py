@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unstale.contrib.django.redis_averbs import AsyncRedisUsersCache
+from unstale.contrib.django.backend.redis_averbs import AsyncRedisUsersCache
 
 
 class UnstaleCache(AsyncRedisUsersCache):

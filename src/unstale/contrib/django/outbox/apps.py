@@ -16,6 +16,6 @@ class OutboxConfig(AppConfig):
     def ready(self) -> None:
         """Be there for the caches whose OPTIONS say OUTBOX."""
         from unstale.contrib.django.outbox import rows  # noqa: PLC0415 - models are there now
-        from unstale.contrib.django.outbox_port import install  # noqa: PLC0415
+        from unstale.contrib.django.transactions.outbox_port import install  # noqa: PLC0415
 
         install(rows)

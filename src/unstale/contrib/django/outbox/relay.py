@@ -22,10 +22,10 @@ from django.db import DEFAULT_DB_ALIAS, connections, router, transaction
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Min
 from django.db.models.functions import Now
 
-from unstale.contrib.django.engine import Engine
+from unstale.contrib.django.backend.engine import Engine
 from unstale.contrib.django.outbox.models import Invalidation
 from unstale.contrib.django.outbox.rows import SAME, engines
-from unstale.contrib.django.owed import Owed
+from unstale.contrib.django.transactions.owed import Owed
 from unstale.core.closing import Closing
 from unstale.errors import StoreError, UnstaleError
 

@@ -15,11 +15,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, Error, connections, router
 from django.utils.module_loading import import_string
 
-from unstale.contrib.django.engine import Engine, engine_of
-from unstale.contrib.django.keyed import KeyedCache
+from unstale.contrib.django.backend.engine import Engine, engine_of
+from unstale.contrib.django.backend.keyed import KeyedCache
 from unstale.contrib.django.outbox.models import Invalidation
-from unstale.contrib.django.owed import Owed
-from unstale.contrib.django.snapshots import is_lasting
+from unstale.contrib.django.transactions.owed import Owed
+from unstale.contrib.django.transactions.snapshots import is_lasting
 from unstale.core.closing import Closing
 
 SAME: Final = "*"
