@@ -29,6 +29,7 @@ class SyncCache(KeyedCache):
     @property
     def core(self) -> Cache:
         """The core's cache: for what Django's API has no word for. Its keys and tags are whole names."""
+        transactions.settle()
         return self._engine.cache
 
     def get(self, key: Any, default: Any = None, version: int | None = None, *, tags: Sequence[str] = ()) -> Any:
