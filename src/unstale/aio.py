@@ -27,6 +27,7 @@ from unstale.core.ports import (
     Committed,
     Flight,
     Heads,
+    Load,
     Mode,
     Modify,
     Opening,
@@ -168,9 +169,9 @@ class _AsyncIO:
             )
         return await waiting
 
-    def spawn(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def spawn(self, load: Load) -> None:
         assert self._runner is not None  # noqa: S101 - asked first
-        coroutine = job()
+        coroutine = load()
         try:
             self._runner(coroutine)
         except BaseException:

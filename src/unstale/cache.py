@@ -17,7 +17,7 @@ from unstale.core import refresh, verbs
 from unstale.core.closing import Closing
 from unstale.core.keyspace import NOTHING, Look, assess, look
 from unstale.core.policy import DEFAULT, Duration, Ttl
-from unstale.core.ports import Flight, Store
+from unstale.core.ports import Flight, Handover, Load, Store
 from unstale.core.refresh import Fill, load_only
 from unstale.draw import chance, token
 from unstale.errors import LoaderError, StoreError
@@ -37,8 +37,30 @@ P = ParamSpec("P")
 T = TypeVar("T")
 D = TypeVar("D")
 
-Runner = Callable[[Callable[[], None]], object]
+Runner = Callable[["Job"], object]
 """Does a job elsewhere and soon: `executor.submit`, for one."""
+
+
+class Job:
+    """A load for a runner: called without arguments it is done. A runner of another process's work sends `leave()`."""
+
+    __slots__ = ("_load",)
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+
+    def __call__(self) -> None:
+        """Load and store; a failure is told to the events hook, or the log."""
+        _run(self._load())
+
+    @property
+    def loader(self) -> Callable[[], Any]:
+        """The function that was given to `get_or_set`."""
+        return self._load.loader
+
+    def leave(self) -> Handover:
+        """Leave it to another process, which does it by `take_over`. If none does, the lease runs out."""
+        return self._load.leave()
 
 
 class _StoppedError(Exception):
@@ -75,9 +97,9 @@ class _SyncIO(Immediate):
             raise LoaderError
         return value
 
-    def spawn(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def spawn(self, load: Load) -> None:
         assert self._runner is not None  # noqa: S101 - asked first
-        self._runner(lambda: _run(job()))
+        self._runner(Job(load))
 
     def lead(self, flight: Flight) -> bool:
         return self._flights.lead(flight)
@@ -705,3 +727,28 @@ class Cache(Facade):
         """Close the connections. On a scope this does nothing: they belong to the cache it was made from."""
         if not self._prefix:
             self._store.close()
+
+
+def take_over(cache: Cache, key: str, left: Handover, loader: Callable[[], Any], **options: Any) -> bool:
+    """Do a load that a runner of another process has left: see `Job.leave`.
+
+    The stamps are observed here, right before the loader is called: what is invalidated meanwhile is not stored.
+
+    Args:
+        cache: over the same server and namespace.
+        key: the key.
+        left: what `leave` gave.
+        loader: computes the value.
+        options: those of `get_or_set`.
+
+    Returns:
+        Whether the loader was called: not if somebody else has filled the key since, or is about to.
+
+    Raises:
+        Whatever the loader raises, and as `get_or_set`.
+        StoreError: the key could not be looked at.
+    """
+    target = cache._target(key, options.get("tags", ()))  # noqa: SLF001 - this module's own class
+    times = (options.get("ttl", DEFAULT), options.get("stale_ttl", DEFAULT), options.get("negative_ttl"))
+    fill = Fill(loader, cache._life(*times))  # noqa: SLF001 - the same
+    return _run(refresh.take_over(cache._io, cache._space, target, left, fill))  # noqa: SLF001 - the same

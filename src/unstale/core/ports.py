@@ -368,6 +368,32 @@ Flight: TypeAlias = "tuple[bytes, tuple[Observed, ...]]"
 """One load in this process: the key and the stamps that its caller saw. Who saw other stamps does not join it."""
 
 
+class Handover(NamedTuple):
+    """What another process needs to do a load in this one's place, beside its key and its loader.
+
+    Attributes:
+        token: with which the lease is held.
+        probe: how the entry begins that is to be replaced; None where there is none.
+    """
+
+    token: bytes
+    probe: bytes | None
+
+
+class Load(Protocol):
+    """A load that a lease was taken for, as a runner is given it. To be awaited once, or left to another process."""
+
+    @property
+    def loader(self) -> Callable[[], Any]:
+        """What computes the value."""
+
+    def __call__(self) -> Coroutine[Any, Any, None]:
+        """Load and store; a failure is told to the events hook, or the log."""
+
+    def leave(self) -> Handover:
+        """Leave it to another process: here nobody waits for it any more. If none does it the lease runs out."""
+
+
 class IO(Trips, Protocol):
     """The world as the cold path sees it: a store's round trips, clocks, waiting, and the loader's caller.
 
@@ -383,8 +409,8 @@ class IO(Trips, Protocol):
     async def call(self, loader: Callable[..., Any], *arguments: Any) -> Any:
         """Call the loader; what it raises passes unchanged."""
 
-    def spawn(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Have the runner do a job, elsewhere and soon. Raises what the runner raises when it will not."""
+    def spawn(self, load: Load) -> None:
+        """Have the runner do a load, elsewhere and soon. Raises what the runner raises when it will not."""
 
     def lead(self, flight: Flight) -> bool:
         """Begin a flight; False where another in this process has begun the same."""

@@ -18,7 +18,6 @@ Everything here awaits only the injected `IO`; it never imports asyncio. A synch
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 from unstale.core import capture
@@ -26,9 +25,9 @@ from unstale.core.capture import Inheritance
 from unstale.core.entry import Draft
 from unstale.core.freshness import Fresh
 from unstale.core.keys import TagSet, root_tag
-from unstale.core.keyspace import NOTHING, Keyspace, Look, is_due, look, serve, serve_spare, spare
+from unstale.core.keyspace import NOTHING, Keyspace, Look, Target, is_due, look, serve, serve_spare, spare
 from unstale.core.policy import waits
-from unstale.core.ports import IO, Claim, Claimed, Commit, Committed, Flight, Mode, Opening, Outcome
+from unstale.core.ports import IO, Claim, Claimed, Commit, Committed, Flight, Handover, Mode, Opening, Outcome
 from unstale.core.stamps import STAMP_SIZE, Observed
 from unstale.errors import EncodeError, InvalidTagError, StoreError
 from unstale.events import Failed, LoadFailed, Refused, Stored, Why
@@ -212,22 +211,11 @@ async def _try_lease(io: IO, space: Keyspace, seen: Look) -> _Leased | None:
 def _handed_over(io: IO, space: Keyspace, way: _Leased, fill: Fill, flight: Flight) -> bool:
     """Whether the runner took the load."""
     try:
-        io.spawn(partial(_load_elsewhere, io, space, way, fill, flight))
+        io.spawn(_Elsewhere(io, space, way, fill, flight))
     except Exception as error:  # noqa: BLE001 - whatever a runner of the user's raises when it is shut down or full
         space.fail(LoadFailed(way.seen.target.key, error))
         return False
     return True
-
-
-async def _load_elsewhere(io: IO, space: Keyspace, way: _Leased, fill: Fill, flight: Flight) -> None:
-    """Load and store on nobody's behalf; a failure is told to the events hook, or the log."""
-    try:
-        with capture.detached():
-            await _load_and_store(io, space, way, fill)
-    except Exception as error:  # noqa: BLE001 - told to the hook: there is no caller
-        space.fail(LoadFailed(way.seen.target.key, error))
-    finally:
-        io.land(flight)
 
 
 async def _still_spare(io: IO, space: Keyspace, seen: Look, fill: Fill) -> Any:
@@ -263,6 +251,70 @@ class _Leased(NamedTuple):
     observation: Observation
     lease: bytes
     token: bytes
+
+
+class _Elsewhere(NamedTuple):
+    """A load on nobody's behalf, for a runner: see `ports.Load`."""
+
+    io: IO
+    space: Keyspace
+    way: _Leased
+    fill: Fill
+    flight: Flight
+
+    @property
+    def loader(self) -> Loader:
+        """What computes the value."""
+        return self.fill.loader
+
+    async def __call__(self) -> None:
+        """Load and store; a failure is told to the events hook, or the log."""
+        try:
+            with capture.detached():
+                await _load_and_store(self.io, self.space, self.way, self.fill)
+        except Exception as error:  # noqa: BLE001 - told to the hook: there is no caller
+            self.space.fail(LoadFailed(self.way.seen.target.key, error))
+        finally:
+            self.io.land(self.flight)
+
+    def leave(self) -> Handover:
+        """Leave it to another process."""
+        self.io.land(self.flight)
+        return Handover(self.way.token, self.way.seen.probe)
+
+
+async def take_over(io: IO, space: Keyspace, target: Target, left: Handover, fill: Fill) -> bool:
+    """Do a load that another process has left, as if it were begun here.
+
+    The lease is given back and taken anew, and the stamps are observed here, right before the load: a queue may have
+    kept the load for longer than the lease lasts, and a tag may have been invalidated since.
+
+    Args:
+        io: the world.
+        space: the cache's.
+        target: the key.
+        left: what the other process said.
+        fill: the loader, and how long its value is served.
+
+    Returns:
+        Whether the loader was called: not if somebody else has filled the key since, or is about to.
+
+    Raises:
+        Whatever the loader raises.
+        EncodeError: the codec cannot carry its value.
+        StoreError: the key could not be looked at.
+    """
+    entry = space.names.entry(target.raw, target.declared.home)
+    with capture.detached():
+        await io.release([(space.names.lease(entry), left.token)])
+        seen = await look(io, space, target)
+        if isinstance(seen.verdict, Fresh) and seen.probe != left.probe:
+            return False
+        way = await _try_lease(io, space, seen)
+        if way is None:
+            return False
+        await _load_and_store(io, space, way, fill)
+    return True
 
 
 class _Attempt(NamedTuple):

@@ -109,7 +109,9 @@ def _pool(url: str, options: StoreOptions, socket_timeout: float | None, library
     connection = options.connection
     match checked_scheme(url, options):
         case "memory":
-            raise ConfigurationError("memory:// has no server, and so no client.")
+            raise ConfigurationError(
+                "memory:// has no server, so no client, no locks, hashes or sets. In tests, embedded:// has."
+            )
         case "redis+sentinel" | "rediss+sentinel":
             return _service_pool(url, options, socket_timeout, library)
         case "embedded":

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from unstale.contrib.django.backend.redis_verbs import get_redis_connection
+    from unstale.contrib.django.functions import cached
     from unstale.contrib.django.registry import invalidate_for, invalidates
     from unstale.contrib.django.unstale_cache import UnstaleCache
     from unstale.contrib.django.views import cached_view, invalidates_view
 
 __all__ = [
     "UnstaleCache",
+    "cached",
     "cached_view",
     "get_redis_connection",
     "invalidate_for",
@@ -28,6 +30,7 @@ __all__ = [
 
 _WHERE: Final = {
     "UnstaleCache": "unstale_cache",
+    "cached": "functions",
     "cached_view": "views",
     "get_redis_connection": "redis_verbs",
     "invalidate_for": "registry",

@@ -1,24 +1,46 @@
-"""What `manage.py unstale` says, as plain data: one cache, one key, the tags of a key. Only the command prints."""
+"""What `manage.py unstale` says, as plain data: one cache, one key, the tags of a key. Only the command prints.
+
+No values: of an entry only its head is read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from typing import Any, Final
 
 from django.apps import apps
+from django.conf import settings
 from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
+from django.db import Error as DatabaseError
+from redis.exceptions import RedisError
 
-from unstale.contrib.django.checks import OUTBOX_APP
+from unstale.contrib.django.backend.engine import ROOT_TAGS
+from unstale.contrib.django.transactions.outbox_port import OUTBOX_APP
 from unstale.contrib.django.unstale_cache import UnstaleCache
+from unstale.core.inspection import Found
 from unstale.errors import StoreError
+from unstale.stores.proof import translated
+
+_INFO: Final = (
+    "redis_version",
+    "valkey_version",
+    "used_memory",
+    "maxmemory",
+    "maxmemory_policy",
+    "evicted_keys",
+)
+_NO_LIMIT: Final = "no limit"
 
 
 def backend_of(alias: str) -> UnstaleCache:
-    """The backend of an alias. Raises ImproperlyConfigured where it is not ours."""
+    """The backend of an alias. Raises ImproperlyConfigured where there is none, or it is not ours."""
     backend: object = caches[alias]
     if not isinstance(backend, UnstaleCache):
-        raise ImproperlyConfigured(f"CACHES[{alias!r}] is a {type(backend).__name__}, not UnstaleCache.")
+        known = ", ".join(settings.CACHES)
+        raise ImproperlyConfigured(
+            f"CACHES[{alias!r}] is a {type(backend).__name__}, not UnstaleCache. There are: {known}. Name one: --cache."
+        )
     return backend
 
 
@@ -39,43 +61,82 @@ def cache_report(alias: str) -> dict[str, Any]:
         backend.core.ping()
         report["server"] = server_report(backend)
     except StoreError as error:
-        report |= {"reached": False, "problem": str(error)}
+        report |= {"reached": False, "problem": f"{type(error).__name__}: {error}"}
     return report
 
 
 def server_report(backend: UnstaleCache) -> dict[str, Any]:
-    """What of the server matters to a cache: version, memory, and what it evicts."""
-    client = getattr(backend, "get_client", None)
-    if client is None or backend._engine.options.url == "memory://":  # noqa: SLF001
+    """What of the server matters to a cache: version, memory, and what it evicts. Raises StoreError."""
+    if not backend._engine.has_server:  # noqa: SLF001 - our own
         return {}
-    info: Mapping[str, Any] = client().info()
-    names = ("redis_version", "valkey_version", "used_memory", "maxmemory", "maxmemory_policy", "evicted_keys")
-    return {name: info[name] for name in names if name in info}
+    try:
+        info: Any = backend.get_client().info()
+    except RedisError as error:
+        raise translated(error)  # noqa: B904 - it sets its cause itself
+    return {name: info[name] for name in _INFO if name in info}
 
 
 def outbox_report(outbox: str) -> dict[str, Any]:
-    """How many invalidations wait, and the age of the oldest in seconds."""
+    """How many invalidations wait, and the age of the oldest in seconds, by database."""
     if not outbox or not apps.is_installed(OUTBOX_APP):
         return {}
-    from unstale.contrib.django.outbox.relay import depth_and_age  # noqa: PLC0415 - needs its app
+    from unstale.contrib.django.outbox import relay  # noqa: PLC0415 - needs its app
 
-    depth, age = depth_and_age("default" if outbox == "*" else outbox)
-    return {"waiting": depth, "oldest_seconds": age}
+    report: dict[str, Any] = {}
+    try:
+        for using in relay.outboxes():
+            depth, age = relay.depth_and_age(using)
+            report[using] = {"waiting": depth, "oldest_seconds": round(age, 1)}
+    except DatabaseError as error:
+        report["problem"] = type(error).__name__
+    return report
 
 
 def patterns_of(backend: UnstaleCache) -> list[dict[str, str]]:
     """The declared patterns and the tags that they give."""
-    return [{"pattern": one.text, "tag": one.tag} for one in backend._engine.matcher.patterns]  # noqa: SLF001
+    return [{"pattern": one.text, "tag": one.tag} for one in backend._engine.matcher.patterns]  # noqa: SLF001 - our own
 
 
-def tags_of(backend: UnstaleCache, key: str, version: int | None = None) -> list[str] | None:
-    """The tags of a key, as a project names them; None where it matches in too many ways to be kept."""
-    tags = backend._plan(key, version).tags  # noqa: SLF001
-    return None if tags is None else [tag.split(":", 2)[2] for tag in tags]
+def named(tag: str) -> str:
+    """A tag as a project names it, without prefix and version; "*" for a root, which `clear()` changes."""
+    return "*" if tag in ROOT_TAGS else tag.split(":", 2)[-1]
+
+
+def tags_report(backend: UnstaleCache, key: str, version: int | None = None) -> dict[str, Any]:
+    """The tags of a key, as TAG_PATTERNS give them; None where it matches in too many ways to be kept."""
+    plan = backend._plan(key, version)  # noqa: SLF001 - our own
+    return {"key": key, "tags": None if plan.tags is None else [named(tag) for tag in plan.tags]}
 
 
 def key_report(backend: UnstaleCache, key: str, version: int | None = None) -> dict[str, Any]:
-    """What is kept under a key, without its value."""
-    plan = backend._plan(key, version)  # noqa: SLF001
+    """What is kept under a key, without its value. Raises StoreError."""
+    plan = backend._plan(key, version)  # noqa: SLF001 - our own
     found = backend.core.inspect(plan.key, tags=plan.tags or ())
-    return {"key": key, "made_key": plan.key, "declared_tags": plan.tags, **found._asdict()}
+    return {
+        "key": key,
+        "made_key": plan.key,
+        "tags": tags_report(backend, key, version)["tags"],
+        "verdict": found.verdict,
+        "why": found.why.value if found.why else "",
+        "changed_tag": named(found.tag) if found.tag else "",
+        "ttl": _seconds(found.ttl),
+        "entry": _entry_report(found.entry) if found.entry else {},
+    }
+
+
+def _entry_report(entry: Found) -> dict[str, Any]:
+    tags = [{"tag": named(one.tag), "stands": one.stands} for one in entry.tags]
+    seconds = {name: _seconds(getattr(entry, name)) for name in ("ttl", "stale_ttl", "load_seconds")}
+    return {**entry._asdict(), **seconds, "tags": tags}
+
+
+def _seconds(seconds: float | None) -> float | str | None:
+    """JSON knows no infinity."""
+    return _NO_LIMIT if seconds == math.inf else seconds if seconds is None else round(seconds, 3)
+
+
+def invalidation_report(tags: list[str], done: object) -> dict[str, Any]:
+    """What became of an invalidation."""
+    bumped = getattr(done, "bumped", None)
+    state = "queued: the outbox's relay carries it out" if bumped is None else "done"
+    return {"tags": tags, "state": state, "had_a_stamp": bumped}

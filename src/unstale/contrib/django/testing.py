@@ -1,15 +1,13 @@
-"""For a project's tests: what was invalidated. With pytest, or with Django's own test cases.
+"""For a project's tests: what was invalidated.
 
-    pytest_plugins = ["unstale.contrib.django.testing"]          # in conftest.py
+    with capture_invalidations() as invalidated:
+        self.client.post("/orders/", …)
+    self.assertEqual(invalidated.tags, {"user:42/orders"})
 
-    def test_an_order_makes_its_user_s_history_stale(client, invalidated):
-        client.post("/orders/", …)
-        assert invalidated.tags == {"user:42/orders"}
+With pytest: the fixture `invalidated`, in `fixtures`. What takes effect at COMMIT counts when it has taken effect; in a
+`TestCase`, where no hook runs, that is when the outermost block of your own has ended.
 
-    with capture_invalidations() as invalidated: …               # elsewhere
-
-What takes effect at COMMIT counts when it has taken effect; in a `TestCase` that is when its last block of your code
-has ended. `LOCATION = "memory://"` makes a cache in the process's memory: the same backend, without a server.
+`LOCATION = "memory://"` makes a cache in the process's memory: the same backend, without a server.
 """
 
 from __future__ import annotations
@@ -17,10 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
-
 from unstale.contrib.django import listening, transactions
-from unstale.core.keys import ROOT_TAGS
+from unstale.contrib.django.describe import named
 
 
 class Invalidations:
@@ -43,7 +39,7 @@ class Invalidations:
     @property
     def tags(self) -> set[str]:
         """The tags as a project names them; "*" stands for `clear()`."""
-        return {"*" if tag in ROOT_TAGS else tag.split(":", 2)[2] for tag in self.whole}
+        return {named(tag) for tag in self.whole}
 
     def __contains__(self, tag: object) -> bool:
         """Whether a tag, or an ancestor of it, or everything was invalidated."""
@@ -58,14 +54,9 @@ class Invalidations:
 
 @contextmanager
 def capture_invalidations() -> Iterator[Invalidations]:
-    """What is invalidated inside, by any cache of this process."""
+    """What is invalidated inside, by any cache of this process; softly, too."""
     seen = Invalidations()
+    transactions.settle()  # what was due before is not of this block
     with listening.invalidations(seen.hear):
         yield seen
-
-
-@pytest.fixture
-def invalidated() -> Iterator[Invalidations]:
-    """What the test has invalidated so far."""
-    with capture_invalidations() as seen:
-        yield seen
+        transactions.settle()

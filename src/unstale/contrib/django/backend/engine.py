@@ -114,6 +114,7 @@ class Engine:
     Attributes:
         options: its options.
         cache: the core's cache.
+        closures: the same for loaders that have no name: without a runner of other processes, which they cannot reach.
         async_cache: the same for asyncio, over the same keyspace: what one remembers the other is held to.
         matcher: TAG_PATTERNS.
         has_server: whether there is one: memory:// has none.
@@ -141,6 +142,7 @@ class Engine:
             old = OldSide(*options.old, self.matcher, space.names.namespace)
             kinds = migrating.kinds(options.migrating, old, kinds)
         self.cache: Cache = kinds[0](store, space, io=Cache._make_io(store, runner))  # noqa: SLF001 - its own maker
+        self.closures = self.cache.inline() if getattr(runner, "is_remote", False) else self.cache
         self.async_cache: AsyncCache = kinds[1](async_store, space)
         if options.migrating:
             migrating.bind(self.async_cache, self.cache)
@@ -168,6 +170,17 @@ class Engine:
             follower.follow(names)
         listening.tell(names)
         return done
+
+    def clear_over(self, spread: float) -> None:
+        """Invalidate everything over some seconds, a sixteenth at a time; it returns when all is stale.
+
+        Raises:
+            StoreError: a part may be stale already.
+        """
+        self.cache.clear(over=spread)
+        for follower in self.followers:
+            follower.follow(ROOT_TAGS)
+        listening.tell(ROOT_TAGS)
 
     async def abump(self, names: tuple[str, ...], *, soft: bool = False) -> Invalidated:
         """The same for asyncio."""

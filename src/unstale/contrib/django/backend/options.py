@@ -18,6 +18,7 @@ from django.utils.module_loading import import_string
 
 from unstale.contrib.django.compat import Mapped, both, mapped
 from unstale.contrib.django.migration.migrating import stage_of
+from unstale.contrib.django.runners import runner_named
 from unstale.options import CacheOptions
 
 NAMESPACE: Final = "django"
@@ -38,10 +39,10 @@ _CACHE: Final[dict[str, str]] = {
     "REPLICA_LAG": "replica_lag",
 }
 """Options that go to the core as they are."""
-_IMPORTED: Final = {"RUNNER": "runner", "ON_EVENT": "on_event"}
+_IMPORTED: Final = {"ON_EVENT": "on_event"}
 """Options that are an object or the dotted path to one."""
 OWN: Final = frozenset(
-    {*_CACHE, *_IMPORTED}
+    {*_CACHE, *_IMPORTED, "RUNNER"}
     | {"NAMESPACE", "SIGNING_KEYS", "TAG_PATTERNS", "STRICT_PATTERNS", "IGNORE_EXCEPTIONS"}
     | {"STRICT", "STRICT_LIMIT", "OUTBOX", "MIGRATING"}
 )
@@ -128,6 +129,8 @@ def _cache_options(given: Mapping[str, Any], params: Mapping[str, Any], compat: 
     }
     options |= {ours: given[name] for name, ours in _CACHE.items() if name in given}
     options |= {ours: _imported(given[name]) for name, ours in _IMPORTED.items() if given.get(name) is not None}
+    if given.get("RUNNER") is not None:
+        options["runner"] = runner_named(given["RUNNER"])
     if "on_event" in compat.cache and given.get("ON_EVENT") is not None:
         options["on_event"] = both(compat.cache["on_event"], options["on_event"])
     return options  # type: ignore[return-value] # make_keyspace checks names and values

@@ -104,7 +104,7 @@ class SyncCache(KeyedCache):
             value = self.get(key, MISSING, version, tags=tags)
             return loader() if value is MISSING else value
         try:
-            return self._engine.cache.get_or_set(plan.key, loader, tags=names, ttl=ttl)
+            return self._engine.closures.get_or_set(plan.key, loader, tags=names, ttl=ttl)
         except EncodeError as error:
             reraise(error)
 
