@@ -20,6 +20,7 @@ from unstale.contrib.django.transactions.outbox_port import OUTBOX_APP
 from unstale.contrib.django.unstale_cache import UnstaleCache
 from unstale.core.inspection import Found
 from unstale.errors import StoreError
+from unstale.events import Event, Failed, Hit, Invalidated, LoadFailed, Miss, Refused, Stale, StaleHit, Stored
 from unstale.stores.proof import translated
 
 _INFO: Final = (
@@ -140,3 +141,31 @@ def invalidation_report(tags: list[str], done: object) -> dict[str, Any]:
     bumped = getattr(done, "bumped", None)
     state = "queued: the outbox's relay carries it out" if bumped is None else "done"
     return {"tags": tags, "state": state, "had_a_stamp": bumped}
+
+
+def event_row(event: Event) -> dict[str, str]:
+    """An event for people: what happened, to which key or tags, and why. No values."""
+    return dict(zip(("what", "key", "why"), _row(event), strict=True))
+
+
+def _row(event: Event) -> tuple[str, str, str]:  # noqa: PLR0911 - a table
+    match event:
+        case Hit(key):
+            return "hit", key, ""
+        case StaleHit(key, tag):
+            return "stale, served", key, f"{tag} was softly invalidated" if tag else "its ttl is over"
+        case Miss(key, why):
+            return "miss", key, why.value
+        case Stale(key, tag):
+            return "stale", key, f"{tag} was invalidated, or its stamp is gone"
+        case Stored(key, tags, size, load_seconds, _):
+            loaded = f", loaded in {load_seconds:.3f} s" if load_seconds else ""
+            return "stored", key, f"{size} bytes under {', '.join(tags) or 'no tag'}{loaded}"
+        case Refused(key, why):
+            return "not stored", key, why.value
+        case Invalidated(tags, bumped):
+            return "invalidated", ", ".join(tags), f"{bumped} of {len(tags)} had a stamp"
+        case Failed(operation, key, error):
+            return "failed", key, f"{operation}: {error}"
+        case LoadFailed(key, error):
+            return "load failed", key, type(error).__name__

@@ -6,14 +6,18 @@ DEBUG_TOOLBAR_PANELS = [..., "unstale.contrib.django.panels.UnstalePanel"]
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, Final
 
 from debug_toolbar.panels import Panel
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
 from unstale.contrib.django import listening
-from unstale.events import Event, Failed, Hit, Invalidated, LoadFailed, Miss, Refused, Stale, StaleHit, Stored
+from unstale.contrib.django.describe import event_row
+from unstale.events import Event
+
+MAX_ROWS: Final = 500
+"""The toolbar keeps what it shows of its last requests."""
 
 
 class UnstalePanel(Panel):
@@ -50,29 +54,7 @@ class UnstalePanel(Panel):
 
     def generate_stats(self, request: HttpRequest, response: HttpResponse) -> None:  # noqa: ARG002 - the toolbar's
         """Plain data, which the toolbar may store."""
-        rows = [dict(zip(("what", "key", "why"), row, strict=True)) for row in map(row_of, self._events)]
+        rows = [event_row(event) for event in self._events]
         counts = dict(Counter(row["what"] for row in rows))
-        self.record_stats({"counts": counts, "rows": rows})  # type: ignore[no-untyped-call]
-
-
-def row_of(event: Event) -> tuple[str, str, str]:  # noqa: PLR0911 - a table
-    """What happened, to which key, and why. No values."""
-    match event:
-        case Hit(key):
-            return "hit", key, ""
-        case StaleHit(key, tag):
-            return "stale, served", key, f"{tag} was softly invalidated" if tag else "its ttl is over"
-        case Miss(key, why):
-            return "miss", key, why.value
-        case Stale(key, tag):
-            return "stale", key, f"{tag} was invalidated, or its stamp is gone"
-        case Stored(key, tags, size, load_seconds, _):
-            return "stored", key, f"{size} bytes under {', '.join(tags) or 'no tag'}, loaded in {load_seconds:.3f} s"
-        case Refused(key, why):
-            return "not stored", key, why.value
-        case Invalidated(tags, bumped):
-            return "invalidated", ", ".join(tags), f"{bumped} of {len(tags)} had a stamp"
-        case Failed(operation, key, error):
-            return "failed", key, f"{operation}: {error}"
-        case LoadFailed(key, error):
-            return "load failed", key, type(error).__name__
+        more = max(len(rows) - MAX_ROWS, 0)
+        self.record_stats({"counts": counts, "rows": rows[:MAX_ROWS], "more": more})  # type: ignore[no-untyped-call]
