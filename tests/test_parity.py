@@ -13,7 +13,7 @@ from unstale.cached import AsyncCachedFunction, CachedFunction
 
 RENAMED = {"__enter__": "__aenter__", "__exit__": "__aexit__"}
 """Names that Python itself gives another form for asyncio."""
-NOT_AWAITED = {"__init__", "__repr__", "cached", "from_parts", "from_url", "inline", "iter_keys"} | {
+NOT_AWAITED = {"__init__", "__repr__", "cached", "from_parts", "from_url", "inline", "iter_keys", "planned"} | {
     "key_for",
     "scope",
     "shun",

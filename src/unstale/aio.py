@@ -40,7 +40,7 @@ from unstale.core.refresh import Fill, load_only
 from unstale.draw import chance, token
 from unstale.errors import LoaderError, StoreError
 from unstale.events import Invalidated
-from unstale.facade import Cold, Facade, Tags, TagsOfKey
+from unstale.facade import Cold, Facade, PlannedTags, Tags, TagsOfKey
 from unstale.flights import Flights
 from unstale.options import CacheOptions, make_keyspace, store_options
 from unstale.stores.urls import open_async_store
@@ -258,7 +258,11 @@ class AsyncCache(Facade):
     async def get(self, key: str, default: D | None = None, *, tags: Tags = (), into: Any = None) -> Any | D | None:
         """Read a fresh value, in one trip. See `Cache.get`."""
         try:
-            plan = self._plan(key, tags)
+            plan = (
+                tags.plan
+                if type(tags) is PlannedTags and tags.key is key and not self._hints
+                else self._plan(key, tags)
+            )
             values, identity = await self._store.read(plan[3])
             value = self._judge(key, plan, values, identity, into)
             if type(value) is Cold:

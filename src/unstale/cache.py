@@ -22,7 +22,7 @@ from unstale.core.refresh import Fill, load_only
 from unstale.draw import chance, token
 from unstale.errors import LoaderError, StoreError
 from unstale.events import Invalidated
-from unstale.facade import Cold, Facade, Tags, TagsOfKey
+from unstale.facade import Cold, Facade, PlannedTags, Tags, TagsOfKey
 from unstale.flights import Flights
 from unstale.options import CacheOptions, make_keyspace, store_options
 from unstale.stores.immediate import Immediate
@@ -219,7 +219,11 @@ class Cache(Facade):
             InvalidKeyError, InvalidTagError: the key or a tag is bad.
         """
         try:
-            plan = self._plan(key, tags)
+            plan = (
+                tags.plan
+                if type(tags) is PlannedTags and tags.key is key and not self._hints
+                else self._plan(key, tags)
+            )
             values, identity = self._store.read(plan[3])
             value = self._judge(key, plan, values, identity, into)
             if type(value) is Cold:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
 
 from unstale.core import capture, codecs
 from unstale.core.closing import Closing
-from unstale.core.freshness import fresh_payload
+from unstale.core.freshness import fresh_body, fresh_payload
 from unstale.core.keys import MAX_KEY_BYTES, Plan, TagSet, check_tag, key_bytes, quote_part, root_tag
 from unstale.core.keyspace import NOTHING, Keyspace, Snapshot, Target
-from unstale.core.layout import FENCED, FLAGS_AT, PLAIN_FORMS, TIMED, TIMES_AT
+from unstale.core.layout import FENCED, FLAGS_AT, PLAIN_FORMS, TIMED, TIMES_AT, signed_forms
+from unstale.core.payloads import OF_BYTES
 from unstale.core.policy import DEFAULT, Duration, Ttl, earliest, seconds
 from unstale.core.refresh import Life
 from unstale.core.stamps import CLOSED
@@ -34,6 +35,7 @@ from unstale.events import Failed, Hit
 
 if TYPE_CHECKING:
     from unstale.core.browse import Walk
+    from unstale.core.signing import Begun
 
 Tags: TypeAlias = Sequence[str]
 TagsOfKey: TypeAlias = "Tags | Callable[[str], Tags]"
@@ -74,7 +76,9 @@ class Facade:
     """A cache's fixed parts, and what needs no waiting."""
 
     __slots__ = (
+        "_begun",
         "_beta",
+        "_decode",
         "_emit",
         "_hints",
         "_inline",
@@ -84,7 +88,7 @@ class Facade:
         "_planned",
         "_prefix",
         "_raw_prefix",
-        "_signed",
+        "_signed_forms",
         "_space",
         "_store",
         "_tagset",
@@ -106,7 +110,10 @@ class Facade:
         self._hints = space.hints
         self._emit = space.emit
         self._payloads = space.payloads
-        self._signed = space.payloads.signer is not None
+        signer, codec = space.payloads.signer, space.payloads.codec
+        self._begun: Begun = {} if signer is None else signer.begun
+        self._decode: Callable[[Any], Any] = codec.decode  # of bytes, which is faster than of a memoryview
+        self._signed_forms = signed_forms(codec.number) if signer is not None and codec.number in OF_BYTES else ()
         self._beta = space.policy.beta
 
     @classmethod
@@ -164,11 +171,10 @@ class Facade:
         return planned
 
     def _plan(self, key: str, tags: Tags) -> Plan:
+        if type(tags) is PlannedTags and tags.key is key and not self._hints:
+            return tags.plan
         try:
-            if type(tags) is PlannedTags and tags.key is key:
-                plan = tags.plan
-            else:
-                plan = self._planned(self._prefix, key, tags if type(tags) is str else tuple(tags))
+            plan = self._planned(self._prefix, key, tags if type(tags) is str else tuple(tags))
         except TypeError:  # no iterable, or what cannot be hashed: the checks say so
             raw, declared = self._raw_prefix + key_bytes(key), self._tagset_of(tags)
             plan = self._names.plan_for(raw, declared, declared)
@@ -183,17 +189,27 @@ class Facade:
         raw, declared, expected, _, names = plan
         data = values.pop(0)
         if type(data) is bytes:
-            payload = fresh_payload(data, expected, names, values, identity)
-            if payload is not None:
-                if self._signed or into is not None or data[FLAGS_AT:TIMES_AT] not in PLAIN_FORMS:
-                    payload = self._value(data, payload, into)
-                if payload is not NOTHING:
-                    if capture.running() is not None:
-                        fenced = data[FLAGS_AT] & FENCED
-                        self._bequeath(raw, expected, cast("list[bytes]", values), identity if fenced else None)
-                    if self._emit is not None:
-                        self._emit(Hit(key))
-                    return payload
+            value: Any = NOTHING
+            form = data[FLAGS_AT:TIMES_AT]
+            if form in self._signed_forms and into is None:
+                body = fresh_body(data, expected, names, values, identity, self._begun)
+                if body is not None:
+                    try:
+                        value = self._decode(body)
+                    except DecodeError:
+                        value = NOTHING
+            else:
+                payload = fresh_payload(data, expected, names, values, identity)
+                if payload is not None:
+                    is_plain = form in PLAIN_FORMS and into is None and not self._begun
+                    value = payload if is_plain else self._value(data, payload, into)
+            if value is not NOTHING:
+                if capture.running() is not None:
+                    fenced = data[FLAGS_AT] & FENCED
+                    self._bequeath(raw, expected, cast("list[bytes]", values), identity if fenced else None)
+                if self._emit is not None:
+                    self._emit(Hit(key))
+                return value
         return Cold(Target(key, raw, declared, into), expected, Snapshot(data, values, identity))
 
     def _value(self, data: bytes, payload: bytes, into: Any) -> Any:

@@ -16,15 +16,33 @@ the payload is undamaged. Everything else, and every reason, is `judge`'s.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from hmac import compare_digest
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from zlib import crc32
 
 from unstale.core.codecs import COUNTER
 from unstale.core.entry import Head, UnreadableError, parse
 from unstale.core.keys import END, TagSet, root_tag
-from unstale.core.layout import CHECK, CODEC_AT, FENCED, FLAGS, FLAGS_AT, IDENTITY_AT, UNFENCED_IDENTITY
+from unstale.core.layout import (
+    CHECK,
+    CHECK_AT,
+    CODEC_AT,
+    FENCED,
+    FLAGS,
+    FLAGS_AT,
+    IDENTITY_AT,
+    KEY_ID_SIZE,
+    SIGNATURE_SIZE,
+    STALE_TTL_AT,
+    STAMPS_AT,
+    TIMES_AT,
+    UNFENCED_IDENTITY,
+)
 from unstale.core.stamps import STAMP_SIZE, Observed, equal, equal_but_softly
 from unstale.events import Why
+
+if TYPE_CHECKING:  # rarely wanted, and slow to import
+    from unstale.core.signing import Begun
 
 
 class Fresh(NamedTuple):
@@ -94,6 +112,42 @@ def fresh_payload(
         if len(stamp) != STAMP_SIZE:  # type: ignore[arg-type]
             return None
     return payload if flags <= FLAGS else None
+
+
+def fresh_body(
+    data: bytes, expected: TagSet, names: bytes, stamps: Sequence[Observed], identity: bytes, begun: Begun
+) -> bytes | None:
+    """`fresh_payload` of a signed entry, verified: `Signer.opened_at` in the same steps. None where it cannot say so.
+
+    Args:
+        data: the bytes of an entry with the flag SIGNED, which is no counter.
+        expected: see `fresh_payload`.
+        names: see `fresh_payload`.
+        stamps: see `fresh_payload`.
+        identity: see `fresh_payload`.
+        begun: the signer's.
+    """
+    at = expected.names_at + len(names)
+    if len(data) < at or not data.startswith(expected.shape):
+        return None
+    payload = data[at:]
+    check = crc32(payload, data[CODEC_AT]).to_bytes(CHECK.size)
+    try:
+        known = b"".join((identity if data[FLAGS_AT] & FENCED else UNFENCED_IDENTITY, check, *stamps, names))  # type: ignore[arg-type]
+    except TypeError:
+        return None
+    if not data.startswith(known, IDENTITY_AT):
+        return None
+    for stamp in stamps:
+        if len(stamp) != STAMP_SIZE:  # type: ignore[arg-type]
+            return None
+    signing = begun.get(payload[:KEY_ID_SIZE])
+    if signing is None:
+        return None
+    body, mac = payload[SIGNATURE_SIZE:], signing.copy()
+    mac.update(data[:TIMES_AT] + data[STALE_TTL_AT:CHECK_AT] + data[STAMPS_AT:at])
+    mac.update(body)
+    return body if compare_digest(mac.digest(), payload[KEY_ID_SIZE:SIGNATURE_SIZE]) else None
 
 
 def judge(

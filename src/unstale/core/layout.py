@@ -34,7 +34,15 @@ SIGNED: Final = 4
 FLAGS: Final = FENCED | TIMED | SIGNED
 PLAIN_FORMS: Final = (b"\1\0\0", b"\0\0\0")
 """Flags, codec and compression of entries whose payload is their value: raw bytes, fenced or not, nothing to undo."""
+KEY_ID_SIZE: Final = 4
+SIGNATURE_SIZE: Final = KEY_ID_SIZE + 16
+"""What a signed payload begins with: which key, and the signature."""
 UNFENCED_IDENTITY: Final = bytes(IDENTITY_SIZE)
+
+
+def signed_forms(codec: int) -> tuple[bytes, ...]:
+    """The same three bytes of entries that are signed, by this codec, and have nothing else to undo."""
+    return bytes((FENCED | SIGNED, codec, 0)), bytes((SIGNED, codec, 0))
 
 
 def shape(tag_count: int, blob_size: int) -> bytes:

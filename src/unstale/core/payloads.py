@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # rarely wanted, and slow to import
     from unstale.core.compression import Compressor
     from unstale.core.signing import Signer
 
+OF_BYTES: Final = (MSGPACK, JSON, PICKLE)
+"""Codecs of ours that decode bytes as well as a memoryview of them, and sooner."""
 LARGE: Final = 1024
 """Bytes from which on a payload is compressed, where compression is on."""
 
@@ -70,7 +72,7 @@ class Payloads:
         self.codec = codec
         self.signer = signer
         self.trusting = signer is None
-        self._of_bytes = codec.number if codec.number in (MSGPACK, JSON, PICKLE) else None
+        self._of_bytes = codec.number if codec.number in OF_BYTES else None
         self._compressor = compressor
         self._compress_above = compress_above
 
@@ -119,5 +121,5 @@ class Payloads:
             if codec == RAW:
                 return payload
             if codec == self._of_bytes:
-                return self.codec.decode(payload)  # type: ignore[arg-type] # faster than through a memoryview
+                return self.codec.decode(payload)  # type: ignore[arg-type]
         return codecs.decode(codec, memoryview(payload), self.codec, into)

@@ -15,23 +15,27 @@ from hashlib import blake2b
 from hmac import compare_digest
 from typing import Final, TypeAlias
 
-from unstale.core.layout import CHECK_AT, STALE_TTL_AT, STAMPS_AT, TIMES_AT
+from unstale.core.layout import CHECK_AT, KEY_ID_SIZE, SIGNATURE_SIZE, STALE_TTL_AT, STAMPS_AT, TIMES_AT
 from unstale.errors import ConfigurationError, DecodeError
 
-KEY_ID_SIZE: Final = 4
-MAC_SIZE: Final = 16
-SIGNATURE_SIZE: Final = KEY_ID_SIZE + MAC_SIZE
+MAC_SIZE: Final = SIGNATURE_SIZE - KEY_ID_SIZE
 MIN_KEY_BYTES: Final = 32
 MIN_DISTINCT_BYTES: Final = 10
 """What no word and no repeated letter has; 32 random bytes in any common alphabet have more."""
 
+Begun: TypeAlias = "dict[bytes, blake2b]"
+"""For each key's id a signature that is begun with the key: to be copied, never added to."""
 Keys: TypeAlias = "str | bytes | Sequence[str | bytes]"
 
 
 class Signer:
-    """Signs payloads, and verifies them."""
+    """Signs payloads, and verifies them.
 
-    __slots__ = ("_by_id", "_key_id")
+    Attributes:
+        begun: see Begun.
+    """
+
+    __slots__ = ("_key_id", "begun")
 
     def __init__(self, keys: Keys, namespace: str) -> None:
         """Derive the keys.
@@ -49,13 +53,13 @@ class Signer:
         if not given:
             raise ConfigurationError("signing_keys must hold at least one key.")
         derived = [_derived(_checked(key), namespace) for key in given]
-        self._by_id = {_key_id(key): blake2b(digest_size=MAC_SIZE, key=key) for key in reversed(derived)}
+        self.begun: Begun = {_key_id(key): blake2b(digest_size=MAC_SIZE, key=key) for key in reversed(derived)}
         self._key_id = _key_id(derived[0])
 
     def sign(self, head: bytes, body: bytes) -> bytes:
         """The payload of a signed entry: key id, signature, body. A head shorter than any entry's is filled up."""
         head = head.ljust(STAMPS_AT, b"\0")
-        mac = self._by_id[self._key_id].copy()
+        mac = self.begun[self._key_id].copy()
         mac.update(head[:TIMES_AT] + head[STALE_TTL_AT:CHECK_AT] + head[STAMPS_AT:])
         mac.update(body)
         return b"".join((self._key_id, mac.digest(), body))
@@ -74,12 +78,12 @@ class Signer:
         return self.opened_at(head + payload, len(head))
 
     def opened_at(self, data: bytes, at: int) -> bytes:
-        """The same for a whole entry whose payload begins at `at`: the hit path, in few steps."""
-        begun = self._by_id.get(data[at : at + KEY_ID_SIZE])
-        if begun is None:
+        """The same for a whole entry whose payload begins at `at`; on the hit path `fresh_body` does it."""
+        signing = self.begun.get(data[at : at + KEY_ID_SIZE])
+        if signing is None:
             raise DecodeError("The entry was signed with a key that this cache does not know.")
         body = data[at + SIGNATURE_SIZE :]
-        mac = begun.copy()  # a sixth of the time that beginning one with the key takes
+        mac = signing.copy()  # a sixth of the time that beginning one with the key takes
         mac.update(data[:TIMES_AT] + data[STALE_TTL_AT:CHECK_AT] + data[STAMPS_AT:at])
         mac.update(body)
         if not compare_digest(mac.digest(), data[at + KEY_ID_SIZE : at + SIGNATURE_SIZE]):

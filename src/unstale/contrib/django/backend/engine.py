@@ -49,7 +49,7 @@ class Role(NamedTuple):
     Attributes:
         computed: the value depends on what was read before it was set. A session does not.
         page_key: for the headers' key of a cached page: a stand-in for the key of the page itself, which is known only
-            after the view ran.
+            after the view ran. (It is the page's own if that does not vary.)
         page_tags: the stand-in's tags.
         looked_under: for a cached page: the stand-in under which its tags were looked at before the view ran.
     """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from hashlib import md5
 from typing import Any, Final
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
@@ -35,7 +36,8 @@ _KEPT: Final = (str, int)
 """Types of keys whose plans are kept: others may equal a key that is written otherwise, as 1.0 and True do."""
 _KEPT_VERSIONS: Final = (type(None), int, str)
 """The same of versions."""
-_NO_HEADERS: Final = "0" * 32
+_NO_HEADERS: Final = md5(usedforsecurity=False).hexdigest()
+"""What Django makes of the headers of a page that does not vary."""
 _SESSION: Final = re.compile(r"django\.contrib\.sessions\.cache(?!d_db)")
 
 
@@ -143,5 +145,5 @@ class KeyedCache(BaseCache):
 
 
 def _stand_in(page: re.Match[str]) -> str:
-    """The key of no page, but with the parts that all pages of one URL share."""
+    """The key that a page of this URL has if it does not vary: of one that does, it shares all other parts."""
     return f"views.decorators.cache.cache_page.{page['prefix']}.GET.{page['url']}.{_NO_HEADERS}{page['rest']}"

@@ -1,0 +1,107 @@
+"""The quick look at a signed entry says what the two slower steps say, whatever stands in Redis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unstale.core.codecs import PICKLE
+from unstale.core.entry import Draft
+from unstale.core.freshness import fresh_body, fresh_payload, names_blob
+from unstale.core.keys import Names
+from unstale.core.signing import Signer
+from unstale.errors import DecodeError
+
+NAMES = Names("test")
+TAGS = NAMES.make_tagset("", ("user:42/orders", "product:9"))
+KEY = b"orders:42"
+STAMPS = (b"a" * 16, b"b" * 16, b"c" * 16, b"r" * 16)
+IDENTITY = b"i" * 16
+SIGNER = Signer(
+    ["a key of fifty characters 0123456789-abcdefghijklmnop", "an older key 0123456789-abcdefghijklmnop"], "test"
+)
+OLDER = Signer(OLD_KEY, "test")
+FOREIGN = Signer("a stranger's key 0123456789-abcdefghijklmnop", "test")
+
+
+def sealed(signer: Signer = SIGNER, *, fenced: bool = True, body: bytes = b"the body") -> bytes:
+    """A signed entry."""
+    return Draft(KEY, TAGS, PICKLE, body, 1e9, 300.0, 0.1, fenced, signer=signer).seal(IDENTITY, STAMPS)
+
+
+def quick(data: bytes, stamps: Any = STAMPS, identity: bytes = IDENTITY) -> bytes | None:
+    """The quick look."""
+    return fresh_body(data, TAGS, names_blob(TAGS, KEY), stamps, identity, SIGNER.begun)
+
+
+def slow(data: bytes, stamps: Any = STAMPS, identity: bytes = IDENTITY) -> bytes | None:
+    """Freshness first, then the signature."""
+    payload = fresh_payload(data, TAGS, names_blob(TAGS, KEY), stamps, identity)
+    if payload is None:
+        return None
+    try:
+        return SIGNER.opened(data[: len(data) - len(payload)], payload)
+    except DecodeError:
+        return None
+
+
+@pytest.mark.parametrize("signer", [SIGNER, OLDER], ids=["first key", "older key"])
+@pytest.mark.parametrize("fenced", [True, False])
+@pytest.mark.parametrize("body", [b"", b"x", b"x" * 5000])
+def test_a_fresh_entry(signer: Signer, fenced: bool, body: bytes) -> None:
+    """Its body, signed with whichever key of ours."""
+    data = sealed(signer, fenced=fenced, body=body)
+    assert [quick(data), slow(data)] == [body, body]
+
+
+def test_a_strangers_entry() -> None:
+    """Nothing."""
+    assert [quick(sealed(FOREIGN)), slow(sealed(FOREIGN))] == [None, None]
+
+
+@pytest.mark.parametrize("bit", [1, 0x80])
+def test_every_byte_counts(bit: int) -> None:
+    """But for the times, which `touch` writes, no byte can be changed; and none that changes what is said."""
+    data, served = sealed(), []
+    for at in range(len(data)):
+        changed = bytearray(data)
+        changed[at] ^= bit
+        assert quick(bytes(changed)) == slow(bytes(changed))
+        served += [at] if quick(bytes(changed)) else []
+    assert served == list(range(8, 20))
+
+
+@pytest.mark.parametrize("end", range(1, 60))
+def test_cut_short(end: int) -> None:
+    """Nothing, and no error."""
+    assert [quick(sealed()[:-end]), slow(sealed()[:-end])] == [None, None]
+
+
+@pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize("stamp", [None, b"", b"x" * 16, b"a" * 15, b"a" * 17, 7])
+def test_every_stamp_counts(at: int, stamp: Any) -> None:
+    """Another stamp, none, a closed one, or what is no stamp."""
+    stamps = [*STAMPS[:at], stamp, *STAMPS[at + 1 :]]
+    assert [quick(sealed(), stamps), slow(sealed(), stamps)] == [None, None]
+
+
+def test_stamps_of_other_lengths() -> None:
+    """Stamps that come to the same bytes together are none."""
+    stamps = [b"a" * 16 + b"b", b"b" * 15, *STAMPS[2:]]
+    assert [quick(sealed(), stamps), slow(sealed(), stamps)] == [None, None]
+
+
+def test_the_server_counts() -> None:
+    """Where the entry is fenced."""
+    assert [quick(sealed(), identity=b"j" * 16), quick(sealed(fenced=False), identity=b"j" * 16)] == [None, b"the body"]
+
+
+@given(st.binary(max_size=300), st.integers(0, 200))
+def test_other_bytes(noise: bytes, at: int) -> None:
+    """Whatever the bytes, both say the same."""
+    data = sealed()
+    data = data[:at] + noise + data[at + len(noise) :]
+    assert quick(data) == slow(data)
