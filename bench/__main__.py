@@ -8,14 +8,13 @@ import os
 import platform
 import signal
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import hiredis
 import redis
 
-from bench import async_hit, early, fill_race, footprint, herd, hit, invalidate, peers, race
+from bench import async_hit, django_part, early, fill_race, footprint, herd, hit, invalidate, peers, race
 from bench.servers import KINDS, best_kind, cores
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ PARTS: dict[str, Callable[..., Part]] = {
     "header": footprint.bench_header,
     "hit": hit.bench,
     "asyncio": async_hit.bench,
+    "django": django_part.bench,
     "early": early.bench,
     "fill-race": fill_race.bench,
     "herd": herd.bench,
@@ -36,8 +36,10 @@ PARTS: dict[str, Callable[..., Part]] = {
     "race": race.bench,
 }
 """The quick ones first."""
-SMALLER = ("invalidate", "peers")
+SMALLER = ("django", "invalidate", "peers")
 """Those that `--small` makes smaller."""
+SCALED = ("django",)
+"""Those that `--scale` makes longer or shorter."""
 
 
 def main() -> int:
@@ -48,8 +50,9 @@ def main() -> int:
     print(machine(kind))
     parts = []
     for name in [name for name in PARTS if name in options.only]:
-        bench = partial(PARTS[name], small=options.small) if name in SMALLER else PARTS[name]
-        parts.append(bench(kind, say))
+        given = {"small": options.small} if name in SMALLER else {}
+        given |= {"scale": options.scale} if name in SCALED else {}
+        parts.append(PARTS[name](kind, say, **given))
         print(f"\n== {name} ==\n\n{parts[-1].text()}", flush=True)
     targets = [target for part in parts for target in part.targets]
     missed = [target for target in targets if not target.met]
@@ -68,6 +71,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="these parts")
     parser.add_argument("--server", choices=KINDS, help="by default redis-server where installed, else embedded")
     parser.add_argument("--small", action="store_true", help="fewer entries under a tag: 100,000, and 1,000 of a peer")
+    parser.add_argument("--scale", type=float, default=1.0, help="times the usual rounds and seconds; of django only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the figures of every round as well")
     return parser.parse_args()
 

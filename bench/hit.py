@@ -69,32 +69,32 @@ def measure(server: Server) -> dict[str, Cost]:
     reads = readers(server)
     samples: dict[str, list[tuple[float, float]]] = {name: [] for name in reads}
     order = list(reads)
-    asking = _asking_seconds(server)
+    asking = asking_seconds(server)
     for _ in range(ROUNDS):
         random.shuffle(order)
         for name in order:
-            samples[name].append(_sample(server, reads[name], asking))
+            samples[name].append(sample(server, reads[name], asking))
     return {
         name: Cost(tuple(client for client, _ in pairs), tuple(engine for _, engine in pairs))
         for name, pairs in samples.items()
     }
 
 
-def _asking_seconds(server: Server) -> float:
+def asking_seconds(server: Server, times: int = CALLS) -> float:
     """What one question for its CPU costs the engine: it would stand in every sample."""
     before = server.engine_seconds()
-    for _ in range(CALLS):
+    for _ in range(times):
         last = server.engine_seconds()
-    return (last - before) / CALLS
+    return (last - before) / times
 
 
-def _sample(server: Server, read: Callable[[], object], asking: float) -> tuple[float, float]:
+def sample(server: Server, read: Callable[[], object], asking: float, calls: int = CALLS) -> tuple[float, float]:
     """Microseconds of the client's and of the engine's CPU for one call."""
     engine_before, client_before = server.engine_seconds(), process_time()
-    for _ in repeat(None, CALLS):
+    for _ in repeat(None, calls):
         read()
     client, engine = process_time() - client_before, server.engine_seconds() - engine_before - asking
-    return client / CALLS * 1e6, engine / CALLS * 1e6
+    return client / calls * 1e6, engine / calls * 1e6
 
 
 def ratio(ours: tuple[float, ...], theirs: tuple[float, ...]) -> Spread:

@@ -10,7 +10,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from bench import fill
-from bench.readers import django_cache
+from bench.django_site import cache_at
 from bench.report import Part, Spread, Table, Target
 from bench.servers import Counted, Server, cores, pinned, running
 from unstale import Cache
@@ -179,7 +179,7 @@ def _pages(user: int) -> list[str]:
 
 def _ways(server: Server) -> list[Way]:
     """The ways; their keyspaces are databases of one server (KEYS and SCAN walk only one of them)."""
-    django = django_cache("django_redis.cache.RedisCache", server.url(0))
+    django = cache_at("django_redis.cache.RedisCache", server.url(0))
     client = server.client
     tagged = client.from_url(server.url(1))
     cache = _cache(server, 2)

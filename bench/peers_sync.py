@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import glide_sync
 from dogpile.cache import make_region
 
+from bench.django_site import cache_at
 from bench.peers_base import TTL, Page, Peer, encoded, tag_set
-from bench.readers import django_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +32,7 @@ class DjangoRedis(Peer):
 
     def open(self) -> None:
         """See Peer."""
-        self._cache = django_cache("django_redis.cache.RedisCache", self.server.url(self.database))
+        self._cache = cache_at("django_redis.cache.RedisCache", self.server.url(self.database))
 
     def close(self) -> None:
         """See Peer."""

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import hiredis
 import redis
-from django.conf import settings
-from django.core.cache import CacheHandler
-from django.utils.connection import ConnectionProxy
 from dogpile.cache import make_region
 
+from bench.django_site import cache_at
 from unstale import Cache
 from unstale.core.keys import Names
 
@@ -99,15 +97,8 @@ def _redis_py(server: Server) -> Callable[[], object]:
     return lambda: client.get("raw")
 
 
-def django_cache(backend: str, url: str) -> Any:
-    """A Django cache with default options, reached as `django.core.cache.cache` is, without a project around it."""
-    if not settings.configured:
-        settings.configure()
-    return ConnectionProxy(CacheHandler({"default": {"BACKEND": backend, "LOCATION": url}}), "default")
-
-
 def _django(server: Server, backend: str) -> Callable[[], object]:
-    cache = django_cache(backend, server.url())
+    cache = cache_at(backend, server.url())
     cache.set("django", VALUE, None)
     return lambda: cache.get("django")
 

@@ -27,8 +27,17 @@ def imports_of(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found.update(name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.update([node.module, *(f"{node.module}.{name.name}" for name in node.names)])
+            names = {f"{node.module}.{name.name}" for name in node.names}
+            found |= names if names <= NAMES else {node.module, *names}  # of a package's modules, not of what it names
     return found
+
+
+def name_of(path: Path) -> str:
+    """A module's name."""
+    return f"unstale.{'.'.join(path.relative_to(SOURCE).with_suffix('').parts)}".removesuffix(".__init__")
+
+
+NAMES = {name_of(path) for path in MODULES}
 
 
 def layer_of(part: str) -> int:
@@ -57,9 +66,7 @@ def test_core_is_pure(path: Path) -> None:
 
 def test_core_has_no_import_cycle() -> None:
     """Within the package, imports form no cycle."""
-    names = {path: f"unstale.{'.'.join(path.relative_to(SOURCE).with_suffix('').parts)}" for path in MODULES}
-    names = {path: name.removesuffix(".__init__") for path, name in names.items()}
-    graph = {name: imports_of(path) & set(names.values()) - {name} for path, name in names.items()}
+    graph = {name_of(path): imports_of(path) & NAMES - {name_of(path)} for path in MODULES}
     while free := [name for name, needs in graph.items() if not needs & set(graph)]:
         for name in free:
             del graph[name]

@@ -58,6 +58,18 @@ class Cold:
         self.snapshot = snapshot
 
 
+class PlannedTags(tuple[str, ...]):  # noqa: SLOT001 - a tuple subclass can have none
+    """The tags of one key, with what a read of it takes: for a caller who keeps something for each key anyhow.
+
+    Attributes:
+        key: the key; with another one these are tags like any others.
+        plan: what a read takes.
+    """
+
+    key: str
+    plan: Plan
+
+
 class Facade:
     """A cache's fixed parts, and what needs no waiting."""
 
@@ -141,9 +153,22 @@ class Facade:
         check_tag(name)
         return type(self)(self._store, self._space, prefix=f"{name}/", io=self._io)
 
+    def planned(self, key: str, tags: Tags) -> PlannedTags:
+        """Tags to give to this cache's verbs for this very key, a `str` that is kept with them; reads are then cheaper.
+
+        Raises:
+            InvalidKeyError, InvalidTagError: the key or a tag is bad.
+        """
+        planned = PlannedTags(tags)
+        planned.key, planned.plan = key, self._names.make_plan(self._prefix, key, tuple(planned))
+        return planned
+
     def _plan(self, key: str, tags: Tags) -> Plan:
         try:
-            plan = self._planned(self._prefix, key, tags if type(tags) is str else tuple(tags))
+            if type(tags) is PlannedTags and tags.key is key:
+                plan = tags.plan
+            else:
+                plan = self._planned(self._prefix, key, tags if type(tags) is str else tuple(tags))
         except TypeError:  # no iterable, or what cannot be hashed: the checks say so
             raw, declared = self._raw_prefix + key_bytes(key), self._tagset_of(tags)
             plan = self._names.plan_for(raw, declared, declared)
@@ -160,7 +185,7 @@ class Facade:
         if type(data) is bytes:
             payload = fresh_payload(data, expected, names, values, identity)
             if payload is not None:
-                if into is not None or data[FLAGS_AT:TIMES_AT] not in PLAIN_FORMS or self._signed:
+                if self._signed or into is not None or data[FLAGS_AT:TIMES_AT] not in PLAIN_FORMS:
                     payload = self._value(data, payload, into)
                 if payload is not NOTHING:
                     if capture.running() is not None:

@@ -78,7 +78,7 @@ def main() -> None:
     outcomes = Outcomes()
     unittest.defaultTestLoader.loadTestsFromTestCase(UnstaleCacheTests).run(outcomes)
     runner.teardown_databases(databases)
-    print(json.dumps(outcomes.by_name))
+    sys.stdout.write(json.dumps(outcomes.by_name))
 
 
 if __name__ == "__main__":

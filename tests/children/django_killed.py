@@ -3,8 +3,8 @@
 Argument: JSON with DATABASES, CACHES, `using`, `mode` and `users`. Each process writes an order of its user and dies by
 SIGKILL at the very first step after COMMIT, before anything was sent to the cache's server. Prints how many died so.
 
-Modes: "atomic", a block of the project's with a savepoint in it; "autocommit", a single write in a block of its own, as
-a registered model opens it; "strict", a block whose tags are closed.
+Modes: "atomic", a block of the project's with a savepoint in it; "autocommit", a registered model's write without a
+block; "strict", a block whose tags are closed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from django.core.cache import cache  # noqa: E402 - settings come first
 from django.db import connections, transaction  # noqa: E402
 from ledger_app.models import Order  # noqa: E402
 
-from unstale.contrib.django import waiting  # noqa: E402
+from unstale.contrib.django import invalidates  # noqa: E402
+from unstale.contrib.django.transactions import waiting  # noqa: E402
 
 
 def die(*_: object) -> NoReturn:
@@ -45,14 +46,14 @@ def die(*_: object) -> NoReturn:
 def write(user: int, using: str, mode: str) -> None:
     """Write an order of a user's, and invalidate what depends on it."""
     order = Order(user_id=user, total=1)
+    if mode == "autocommit":
+        order.save(using=using)
+        return
     with transaction.atomic(using=using):
         order.save(using=using)
-        if mode == "atomic":
-            with transaction.atomic(using=using):
-                cache.invalidate(f"user:{user}", using=using)
-            order.save(using=using)
-        else:
+        with transaction.atomic(using=using):
             cache.invalidate(f"user:{user}", using=using, strict=mode == "strict")
+        order.save(using=using)
 
 
 def run(user: int) -> int:
@@ -66,6 +67,8 @@ def run(user: int) -> int:
     return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
 
 
+if given["mode"] == "autocommit":
+    invalidates(Order, "user:{user_id}")
 with transaction.atomic(using=given["using"]):  # what is imported at the first use is imported once, not in each child
     write(0, given["using"], given["mode"])
     transaction.set_rollback(True, using=given["using"])

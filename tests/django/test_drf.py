@@ -48,7 +48,9 @@ class Key(BaseAuthentication):
     """Authentication by a header of its own, and by what it carries."""
 
     def authenticate(self, request: Any) -> Any:
-        name, _, scope = request.headers.get("X-Key", "").partition("/")
+        sent = request.headers.get("Authorization", "")
+        key = sent.removeprefix("Key ") if sent.startswith("Key ") else request.headers.get("X-Key", "")
+        name, _, scope = key.partition("/")
         return (User.objects.get(username=name), {"scope": scope}) if name else None
 
 
@@ -153,6 +155,7 @@ class Owned(Catalogue):
 LOOKS: dict[str, Callable[[Any], Any]] = {
     "user": lambda request: request.user.username,
     "auth": lambda request: str(request.auth),
+    "authenticator": lambda request: type(request.successful_authenticator).__name__,
     "django-user": lambda request: request._request.user.username,
     "session": lambda request: request.session.get("x"),
     "cookie": lambda request: request.COOKIES.get("x"),
@@ -223,6 +226,11 @@ class Gone(Mine):
         raise NotFound
 
 
+class Readable(Mine):
+    http_method_names = ("get", "head")
+    renderer_classes = (JSONRenderer, BrowsableAPIRenderer)
+
+
 class Talking(Mine):
     def get(self, request: Any) -> Response:
         return Response([str(each) for each in messages.get_messages(request)])
@@ -261,9 +269,11 @@ urlpatterns = [
     path("versioned/", Versioned.as_view()),
     path("enveloped/", Enveloped.as_view()),
     path("gone/", Gone.as_view()),
+    path("readable/", Readable.as_view()),
     path("talking/", Talking.as_view()),
     path("unauthenticated/", Unauthenticated.as_view()),
     path("around/", cached_view(ttl=60, x_cache=True)(Mine.as_view(cache_actions=frozenset()))),
+    path("around-token/", cached_view(ttl=60, authorized=True, x_cache=True)(Mine.as_view(cache_actions=frozenset()))),
     path("around-user/", cached_view(ttl=60, per_user=True, x_cache=True)(Mine.as_view(cache_actions=frozenset()))),
     path("reports/<name>/", report),
     path("reports/<name>/publish/", publish),
@@ -547,13 +557,15 @@ def test_versions_are_told_apart(site: Any) -> None:
     assert [alice.get(f"/versioned/?version={each}").json()["version"] for each in ("1", "2", "1")] == ["1", "2", "1"]
 
 
-def test_the_browsable_api_is_never_kept(site: Any) -> None:
+@pytest.mark.parametrize("client_of", [by_session, by_token])
+@pytest.mark.parametrize("where", ["/groups/", "/readable/"])
+def test_the_browsable_api_is_never_kept(site: Any, client_of: Callable[[str], APIClient], where: str) -> None:
     """Pages with forms, names and tokens are made each time."""
-    alice = by_session("alice")
+    alice = client_of("alice")
     with override_settings(
         TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
     ):
-        answers = [alice.get("/groups/", headers={"Accept": "text/html"}) for _ in range(2)]
+        answers = [alice.get(where, headers={"Accept": "text/html"}) for _ in range(2)]
     assert [each.get("X-Cache") for each in answers] == ["bypass", "bypass"]
     assert all(each["Content-Type"].startswith("text/html") for each in answers)
 
@@ -593,6 +605,12 @@ def test_everybody_who_is_permitted_gets_one(site: Any) -> None:
     clients = [by_token("alice"), by_session("bob"), by_password("alice"), by_token("bob")]
     assert [words(each, "/catalogue/", 1) for each in clients] == [["miss"], ["hit"], ["hit"], ["hit"]]
     assert RUNS["catalogue"] == 1
+
+
+def test_everybody_s_say_that_the_session_was_read(site: Any) -> None:
+    """What the framework has read of a session before is said in Vary, on a miss and on a hit."""
+    alice = by_session("alice")
+    assert [alice.get("/catalogue/")["Vary"] for _ in range(2)] == ["Accept-Language, Cookie"] * 2
 
 
 def test_who_is_not_permitted_gets_nothing_of_everybody_s(site: Any) -> None:
@@ -644,6 +662,14 @@ def test_rights_of_an_unknown_kind_are_not_kept(site: Any) -> None:
     """Where nobody can say what `request.auth` is, and no Authorization header says it, nothing is kept."""
     answers = [APIClient().get("/mine/", headers={"X-Key": f"alice/{each}"}).json()["auth"] for each in ("a", "b")]
     assert answers == ["{'scope': 'a'}", "{'scope': 'b'}"]
+
+
+def test_rights_of_an_unknown_kind_are_told_apart_by_the_header(site: Any) -> None:
+    """Where nobody can say what `request.auth` is, the Authorization header that it came of does."""
+    sent = [{"Authorization": f"Key alice/{each}"} for each in ("a", "b", "a")]
+    answers = [APIClient().get("/mine/", headers=each) for each in sent]
+    assert [each.json()["auth"] for each in answers] == ["{'scope': 'a'}", "{'scope': 'b'}", "{'scope': 'a'}"]
+    assert [each["X-Cache"] for each in answers] == ["miss", "miss", "hit"]
 
 
 def test_forced_tokens_are_told_apart(site: Any) -> None:
@@ -727,6 +753,13 @@ def test_cached_view_around_the_framework_keeps_nothing_of_its_users(site: Any, 
         expected = headers.get("X-Key", "/").partition("/")[0]
         answer = APIClient().get(where, headers=headers)
         assert (answer.json()["user"], answer["X-Cache"]) == (expected, "bypass")
+
+
+def test_cached_view_around_the_framework_by_credential(site: Any) -> None:
+    """Around a view that authenticates by the Authorization header, each value has its own response."""
+    alice, bob = by_token("alice"), by_password("bob")
+    assert [words(each, "/around-token/") for each in (alice, bob)] == [["miss", "hit"]] * 2
+    assert [each.get("/around-token/").json()["user"] for each in (alice, bob)] == ["alice", "bob"]
 
 
 def test_cached_view_is_not_for_methods(site: Any) -> None:

@@ -17,7 +17,7 @@ from django.test import override_settings
 from servers import Server
 
 from unstale.contrib.django import moving, notices
-from unstale.contrib.django.old_side import globs_of
+from unstale.contrib.django.migration.old_side import globs_of
 from unstale.contrib.django.patterns import parse_pattern
 
 OURS = "unstale.contrib.django.UnstaleCache"

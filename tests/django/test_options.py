@@ -18,10 +18,10 @@ from django_redis.serializers.json import JSONSerializer
 from servers import Server
 
 from unstale.contrib.django import compat, notices
+from unstale.contrib.django.backend.engine import engine_of
+from unstale.contrib.django.backend.options import OWN, read_options
 from unstale.contrib.django.compat import mapped
-from unstale.contrib.django.engine import engine_of
 from unstale.contrib.django.notices import UnstaleWarning
-from unstale.contrib.django.options import OWN, read_options
 from unstale.errors import StoreUnavailableError
 
 URL = "redis://127.0.0.1:6379/1"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unstale.contrib.django.pattern_findings import REPRESENTATIVE_KEYS
 from unstale.contrib.django.patterns import Matcher, TooManyBindings, findings, parse_pattern, suggestion
+from unstale.contrib.django.patterns.checking import REPRESENTATIVE_KEYS
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,7 @@ def test_suggestion(glob: str, line: str) -> None:
     assert suggestion(glob) == line
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("ab1:._*?@-{}é"), min_size=1, max_size=12))
 def test_suggestion_makes_it_one_write(glob: str) -> None:
     """With the line that is suggested, the glob is declared, or the one that is named beside it."""

@@ -22,10 +22,10 @@ from redis import Redis
 from servers import Server
 
 from unstale.contrib.django import UnstaleCache, notices
-from unstale.contrib.django.members import UNREADABLE, Members
+from unstale.contrib.django.backend.members import UNREADABLE, Members
+from unstale.contrib.django.backend.redis_side import TIDY_EVERY
+from unstale.contrib.django.backend.redis_verbs import UndeclaredPatternError, get_redis_connection
 from unstale.contrib.django.notices import UnstaleWarning
-from unstale.contrib.django.redis_side import TIDY_EVERY
-from unstale.contrib.django.redis_verbs import UndeclaredPatternError, get_redis_connection
 from unstale.core.codecs import Pickle
 from unstale.core.signing import Signer
 from unstale.errors import ConfigurationError

@@ -27,8 +27,8 @@ from worker_project import work
 from unstale import remembering
 from unstale.cache import Job
 from unstale.contrib.django import cached, jobs, listening, runners
+from unstale.contrib.django.backend.redis_verbs import UndeclaredPatternError
 from unstale.contrib.django.later import When
-from unstale.contrib.django.redis_verbs import UndeclaredPatternError
 from unstale.contrib.django.travelling import CannotTravelError
 from unstale.errors import ConfigurationError, InvalidTagError, StoreError
 from unstale.events import Event, LoadFailed
@@ -412,7 +412,7 @@ def elsewhere(
 
 @pytest.fixture
 def no_broker(elsewhere: Any, celery_app: Celery) -> Iterator[None]:
-    """The broker cannot be reached. (redis-py takes six seconds to say so.)"""
+    """The broker cannot be reached. (redis-py takes six seconds to say so.)."""
     dead = Celery("dead", broker=f"redis://127.0.0.1:{free_port()}/0", set_as_current=False)
     dead.set_current()
     yield

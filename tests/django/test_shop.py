@@ -54,6 +54,7 @@ class Shop:
 
 
 def wait_until_it_serves(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait; fail with the log where it never does."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()

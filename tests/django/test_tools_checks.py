@@ -160,8 +160,8 @@ def test_other_backends_are_none_of_ours() -> None:
 
 def test_registrations_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is found of them is said by its id."""
-    from unstale.contrib.django import registry_findings
-    from unstale.contrib.django.pattern_findings import Finding
+    from unstale.contrib.django.patterns.checking import Finding
+    from unstale.contrib.django.registry import checking as registry_findings
 
     monkeypatch.setattr(registry_findings, "findings", lambda: [Finding("W034", "a message", "a hint")])
     [message] = checks.check_registrations(None)

@@ -15,8 +15,9 @@ from ledger_app.models import Order
 from servers import Server
 
 from unstale import remembering
-from unstale.contrib.django import listening, snapshots, transactions, waiting
-from unstale.contrib.django.transactions import Deferred
+from unstale.contrib.django import listening, transactions
+from unstale.contrib.django.transactions import Deferred, snapshots, waiting
+from unstale.core.keys import ROOT_TAGS
 from unstale.errors import InvalidTagError, StoreError
 from unstale.events import Invalidated
 
@@ -383,6 +384,19 @@ class TestDirty:
             assert backend.get_or_set("front", load) == "uncommitted"
         assert stored(backend, "front") is None
 
+    def test_a_loader_that_invalidates(self, backend: Any, using: str) -> None:
+        """What it computes from its own uncommitted rows is not stored: they may yet be rolled back."""
+
+        def load() -> str:
+            backend.invalidate("user:42")
+            return "uncommitted"
+
+        with suppress(RolledBackError), transaction.atomic(using=using):
+            assert backend.get_or_set("front", lambda: backend.get_or_set("user:42:page", load)) == "uncommitted"
+            raise RolledBackError
+        backend.close()
+        assert [stored(backend, key) for key in ("front", "user:42:page")] == [None, None]
+
     def test_inherited_tags(self, backend: Any, using: str) -> None:
         """An entry that was computed from a dirty one is dirty, though its key declares no tag."""
         backend.get_or_set("front", lambda: backend.get_or_set("user:42:page", lambda: "old"))
@@ -594,7 +608,7 @@ class TestFailures:
             own_valkey.kill()
         make_due()
         transactions.settle()
-        assert waiting.dirty_tags(backend._engine) == waiting.ROOTS
+        assert waiting.dirty_tags(backend._engine) == set(ROOT_TAGS)
         own_valkey.start()
         make_due()
         transactions.settle()

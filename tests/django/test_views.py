@@ -213,6 +213,12 @@ def test_vary_is_said_once_and_whole(client: Client) -> None:
     assert [each["X-Cache"] for each in answers] == ["bypass", "bypass", "miss", "hit"]
 
 
+def test_vary_says_what_the_view_does_not(site: Any) -> None:
+    """To what the view says it varies by, what it is kept by is added."""
+    view = kept(with_vary("X-One"), vary=["X-One", "X-Two"])
+    assert [view(RequestFactory().get("/v/"))["Vary"] for _ in range(2)] == ["X-One, x-two"] * 2
+
+
 def test_a_key_of_the_view_s_own(client: Client) -> None:
     """`key` stands for the place, and for nothing else."""
     assert [client.get("/mine/plain/?a=1")["X-Cache"], client.get("/mine/plain/?a=2")["X-Cache"]] == ["miss", "hit"]
@@ -320,6 +326,7 @@ def test_memory_for_tests(site: Any) -> None:
     """Without a server, in the process's memory."""
     memory = {"default": {"BACKEND": "unstale.contrib.django.UnstaleCache", "LOCATION": "memory://"}}
     with override_settings(CACHES=memory):
+        caches["default"].clear()  # it lives as long as the process
         assert words(Client(), "/all/plain/") == ["miss", "hit"]
 
 
@@ -395,7 +402,8 @@ def test_hostile_requests_get_their_own_response(client: Client, ask: dict[str, 
 
 def test_a_tag_that_cannot_be_made_keeps_nothing(client: Client) -> None:
     """A value in the path that gives no tag runs the view each time."""
-    assert words(client, "/products/" + "x" * 300 + "/") == ["bypass", "bypass"]
+    for length in (300, 247):  # too long by itself; with prefix and version
+        assert words(client, "/products/" + "x" * length + "/") == ["bypass", "bypass"]
 
 
 def test_a_hostile_vary_is_not_kept(client: Client) -> None:

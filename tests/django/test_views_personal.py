@@ -160,6 +160,15 @@ def test_pages_seen_as_another_are_not_everybody_s(site: Any) -> None:
         assert words(root, "/all/plain/", headers={"X-As": "alice"}) == ["bypass", "bypass"]
 
 
+def test_pages_seen_as_another_are_not_the_cookie_s(site: Any) -> None:
+    """Where the key holds the Cookie header, whoever takes on an identity neither gets nor leaves a response."""
+    with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.Impersonation"]):
+        browser_of("alice")
+        root = browser_of("root")
+        sent: list[dict[str, str]] = [{}, {"X-As": "alice"}, {}]
+        assert [body(root.get("/cookie/name/", headers=each)) for each in sent] == ["root", "alice", "root"]
+
+
 class Token:
     """A middleware that authenticates by itself, at once or when it is asked."""
 
@@ -177,6 +186,40 @@ class Token:
         return User.objects.get(username=name) if name else AnonymousUser()
 
 
+class Labels(Token):
+    """A middleware that derives something from the user whom it finds."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.user = self.find(request.headers.get("X-Token"))
+        request.label = request.user.username
+        return self.get_response(request)
+
+
+class Tenants(Token):
+    """A middleware that derives something from the session."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.label = str(request.session.get("cart"))
+        return self.get_response(request)
+
+
+def test_what_a_middleware_makes_of_a_user_is_not_everybody_s(site: Any) -> None:
+    """A view for everybody may show what a middleware has made of the user: it is not served to a known one."""
+    User.objects.create(username="alice")
+    with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.Labels"]):
+        sent: list[dict[str, str]] = [{}, {"X-Token": "alice"}, {}]
+        assert [body(Client().get("/all/label/", headers=each)) for each in sent] == ["", "alice", ""]
+
+
+def test_what_a_middleware_makes_of_a_session_is_not_everybody_s(site: Any) -> None:
+    """The same of the session."""
+    with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.Tenants"]):
+        visitor = Client()
+        visitor.get("/all/session-set/")
+        assert [body(each.get("/all/label/")) for each in (visitor, Client())] == ["[1]", "None"]
+        assert RUNS["/all/label/"] == 2
+
+
 class LazyToken(Token):
     eager = False
 
@@ -191,6 +234,13 @@ def test_a_user_of_a_middleware_is_noticed(site: Any, kind: str, first: str | No
             headers = {"X-Token": name} if name else {}
             expected = str(name is not None)
             assert body(Client().get("/all/user/", headers=headers)) == expected
+
+
+@pytest.mark.parametrize("kind", ["Token", "LazyToken"])
+def test_who_does_not_look_is_kept(site: Any, kind: str) -> None:
+    """A middleware that finds nobody keeps no view from being kept that does not look."""
+    with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.{kind}"]):
+        assert words(Client(), "/all/plain/") == ["miss", "hit"]
 
 
 @pytest.mark.parametrize("kind", ["Token", "LazyToken"])

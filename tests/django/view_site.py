@@ -275,6 +275,8 @@ urlpatterns = [
     *(path(f"{mode}/plain/", kept(with_vary(), **options)) for mode, options in MODES.items()),
     path("all/plain2/", kept(with_vary(), vary=["Accept-Language"])),
     path("auth/name/", kept(answering(lambda request: request.user.username), authorized=True)),
+    path("cookie/name/", kept(answering(lambda request: request.user.username), vary=["Cookie"])),
+    path("all/label/", kept(answering(lambda request: request.label))),
     path("all/crash/", kept(crash)),
     path("all/greeting/", kept(answering(lambda request: translation.gettext("Monday")))),
     path("all/time/", kept(answering(lambda request: timezone.localtime().tzinfo))),

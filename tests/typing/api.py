@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, assert_type
 
-from unstale import AsyncCache, Cache, carry, remembering, runners
+from unstale import AsyncCache, Cache, Closing, carry, remembering, runners
 from unstale.events import Event, Invalidated, LoadFailed, StaleHit, logging_hook
 
 
@@ -97,6 +97,10 @@ assert_type(cache.incr("k", 2, initial=0), int)
 assert_type(cache.ttl("k"), float | None)
 assert_type(cache.invalidate("a", "b", soft=True), Invalidated)
 assert_type(cache.clear(over=30), Invalidated)
+assert_type(cache.begin_strict("a", limit=30), Closing)
+assert_type(cache.complete(Closing(("a",), "0" * 32)), Invalidated)
+with cache.strict("a", "b") as closing:
+    assert_type(closing, Closing)
 assert_type(cache.scope("user", 42), Cache)
 with Cache.from_url("memory://", on_event=logging_hook(), runner=ThreadPoolExecutor(1).submit) as other, remembering():
     assert_type(other, Cache)
@@ -214,6 +218,8 @@ async def asynchronously() -> None:
         assert_type(await later.incr("k", 2, initial=0), int)
         assert_type(await later.ttl("k"), float | None)
         assert_type(await later.invalidate("a", soft=True), Invalidated)
+        async with later.strict("a", limit=30) as closed:
+            assert_type(await later.complete(closed), Invalidated)
         assert_type(await later.clear(over=timedelta(seconds=30)), Invalidated)
         assert_type(later.scope("user", 42), AsyncCache)
         await later.get_or_set("k", load)  # type: ignore[arg-type]

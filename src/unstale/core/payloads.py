@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from unstale.core import codecs
-from unstale.core.codecs import COUNTER, PICKLE, RAW, Codec
+from unstale.core.codecs import COUNTER, JSON, MSGPACK, PICKLE, RAW, Codec
 from unstale.core.layout import CODEC_AT, COMPRESSION_AT, FLAGS_AT, SIGNED
 from unstale.errors import ConfigurationError, DecodeError
 
@@ -46,7 +46,7 @@ class Payloads:
         trusting: whether payloads need no signature.
     """
 
-    __slots__ = ("_compress_above", "_compressor", "codec", "signer", "trusting")
+    __slots__ = ("_compress_above", "_compressor", "_of_bytes", "codec", "signer", "trusting")
 
     def __init__(
         self,
@@ -70,6 +70,7 @@ class Payloads:
         self.codec = codec
         self.signer = signer
         self.trusting = signer is None
+        self._of_bytes = codec.number if codec.number in (MSGPACK, JSON, PICKLE) else None
         self._compressor = compressor
         self._compress_above = compress_above
 
@@ -105,7 +106,7 @@ class Payloads:
         if data[FLAGS_AT] & SIGNED:
             if self.signer is None:
                 raise DecodeError("The entry is signed, and this cache has no key (signing_keys).")
-            payload = self.signer.opened(data[: len(data) - len(payload)], payload)
+            payload = self.signer.opened_at(data, len(data) - len(payload))
         elif codec == PICKLE or not (self.trusting or codec == COUNTER):
             raise DecodeError("The entry is not signed.")
         if compression and codec == COUNTER:
@@ -114,6 +115,9 @@ class Payloads:
             from unstale.core.compression import decompress  # noqa: PLC0415
 
             payload = decompress(compression, payload)
-        if into is None and codec == RAW:
-            return payload
+        if into is None:
+            if codec == RAW:
+                return payload
+            if codec == self._of_bytes:
+                return self.codec.decode(payload)  # type: ignore[arg-type] # faster than through a memoryview
         return codecs.decode(codec, memoryview(payload), self.codec, into)

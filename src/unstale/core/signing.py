@@ -31,7 +31,7 @@ Keys: TypeAlias = "str | bytes | Sequence[str | bytes]"
 class Signer:
     """Signs payloads, and verifies them."""
 
-    __slots__ = ("_by_id", "_key", "_key_id")
+    __slots__ = ("_by_id", "_key_id")
 
     def __init__(self, keys: Keys, namespace: str) -> None:
         """Derive the keys.
@@ -49,13 +49,16 @@ class Signer:
         if not given:
             raise ConfigurationError("signing_keys must hold at least one key.")
         derived = [_derived(_checked(key), namespace) for key in given]
-        self._by_id = {_key_id(key): key for key in reversed(derived)}
-        self._key = derived[0]
+        self._by_id = {_key_id(key): blake2b(digest_size=MAC_SIZE, key=key) for key in reversed(derived)}
         self._key_id = _key_id(derived[0])
 
     def sign(self, head: bytes, body: bytes) -> bytes:
-        """The payload of a signed entry: key id, signature, body."""
-        return b"".join((self._key_id, _mac(self._key, head, body), body))
+        """The payload of a signed entry: key id, signature, body. A head shorter than any entry's is filled up."""
+        head = head.ljust(STAMPS_AT, b"\0")
+        mac = self._by_id[self._key_id].copy()
+        mac.update(head[:TIMES_AT] + head[STALE_TTL_AT:CHECK_AT] + head[STAMPS_AT:])
+        mac.update(body)
+        return b"".join((self._key_id, mac.digest(), body))
 
     def opened(self, head: bytes, payload: bytes) -> bytes:
         """The body of a signed payload.
@@ -67,11 +70,19 @@ class Signer:
         Raises:
             DecodeError: the key is not known, or the signature is not that of this head and body.
         """
-        key = self._by_id.get(payload[:KEY_ID_SIZE])
-        if key is None:
+        head = head.ljust(STAMPS_AT, b"\0")
+        return self.opened_at(head + payload, len(head))
+
+    def opened_at(self, data: bytes, at: int) -> bytes:
+        """The same for a whole entry whose payload begins at `at`: the hit path, in few steps."""
+        begun = self._by_id.get(data[at : at + KEY_ID_SIZE])
+        if begun is None:
             raise DecodeError("The entry was signed with a key that this cache does not know.")
-        body = payload[SIGNATURE_SIZE:]
-        if not compare_digest(_mac(key, head, body), payload[KEY_ID_SIZE:SIGNATURE_SIZE]):
+        body = data[at + SIGNATURE_SIZE :]
+        mac = begun.copy()  # a sixth of the time that beginning one with the key takes
+        mac.update(data[:TIMES_AT] + data[STALE_TTL_AT:CHECK_AT] + data[STAMPS_AT:at])
+        mac.update(body)
+        if not compare_digest(mac.digest(), data[at + KEY_ID_SIZE : at + SIGNATURE_SIZE]):
             raise DecodeError("The entry's signature is wrong.")
         return body
 
@@ -95,11 +106,3 @@ def _derived(key: bytes, namespace: str) -> bytes:
 
 def _key_id(key: bytes) -> bytes:
     return blake2b(b"", digest_size=KEY_ID_SIZE, key=key, person=b"unstale-id").digest()
-
-
-def _mac(key: bytes, head: bytes, body: bytes) -> bytes:
-    mac = blake2b(head[:TIMES_AT], digest_size=MAC_SIZE, key=key)
-    mac.update(head[STALE_TTL_AT:CHECK_AT])
-    mac.update(head[STAMPS_AT:])
-    mac.update(body)
-    return mac.digest()

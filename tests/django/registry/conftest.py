@@ -11,7 +11,7 @@ from registry_app import recording
 from registry_app.models import Club, Gift, Label, Line, Person, Purchase, Seat, Team, Unregistered
 from registry_app.world import DATABASES, RECORDING, World, make_world
 
-from unstale.contrib.django.registrations import all_registrations
+from unstale.contrib.django.registry.registrations import all_registrations
 
 
 def wipe(alias: str) -> None:

@@ -16,10 +16,10 @@ from registry_app import recording
 from registry_app.models import Line, Purchase, Unregistered
 from registry_app.world import World, statements
 
-from unstale.contrib.django import row_templates
 from unstale.contrib.django.patterns import Matcher
-from unstale.contrib.django.registrations import all_registrations, plan_of
 from unstale.contrib.django.registry import invalidate_for, invalidates
+from unstale.contrib.django.registry import templates as row_templates
+from unstale.contrib.django.registry.registrations import all_registrations, plan_of
 from unstale.errors import ConfigurationError
 
 PERSON = "person:{person_id}"
@@ -126,7 +126,7 @@ def test_an_unregistered_model_costs_a_look_into_a_dict(world: World, recorded: 
     """Its plan is made once."""
     with invalidates(Purchase, PERSON):
         first = plan_of(Unregistered)
-        from unstale.contrib.django import registrations
+        from unstale.contrib.django.registry import registrations
 
         assert first is None
         assert registrations._state.plans[Unregistered] is None

@@ -10,8 +10,7 @@ from django.test import override_settings
 from registry_app.models import Purchase
 from registry_app.world import RECORDING
 
-from unstale.contrib.django import writes
-from unstale.contrib.django.registry import findings, invalidates
+from unstale.contrib.django.registry import findings, invalidates, writes
 
 DUMMY = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
 CACHES = {**settings.CACHES, "ours": RECORDING, "dummy": DUMMY, "gone": {"BACKEND": "there.is.None"}}
@@ -69,7 +68,7 @@ def test_one_template_with_two_settings_is_found() -> None:
 def test_a_database_with_compilers_of_its_own_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Writes there would not be seen."""
     monkeypatch.setattr(writes, "is_hooked", lambda alias, compiler: alias != "other")
-    monkeypatch.setattr("unstale.contrib.django.registry_findings.is_hooked", writes.is_hooked)
+    monkeypatch.setattr("unstale.contrib.django.registry.checking.is_hooked", writes.is_hooked)
     with override_settings(CACHES=CACHES), invalidates(Purchase, "all", cache="ours"):
         (found,) = findings()
     assert (found.code, "'other'" in found.message) == ("E035", True)

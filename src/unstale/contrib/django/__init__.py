@@ -12,8 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from unstale.contrib.django.backend.redis_verbs import get_redis_connection
     from unstale.contrib.django.functions import cached
-    from unstale.contrib.django.redis_verbs import get_redis_connection
     from unstale.contrib.django.registry import invalidate_for, invalidates
     from unstale.contrib.django.unstale_cache import UnstaleCache
     from unstale.contrib.django.views import cached_view, invalidates_view

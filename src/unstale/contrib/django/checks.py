@@ -22,13 +22,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from unstale.contrib.django import patterns
-from unstale.contrib.django.options import BackendOptions, read_options
+from unstale.contrib.django.backend.options import BackendOptions, read_options
+from unstale.contrib.django.transactions.outbox_port import OUTBOX_APP
 from unstale.errors import UnstaleError
 from unstale.options import make_keyspace, store_options
 from unstale.stores.urls import checked_scheme
 
 OUR_APP: Final = "unstale.contrib.django"
-OUTBOX_APP: Final = "unstale.contrib.django.outbox"
 ALONE: Final = frozenset({"embedded://", "memory://"})
 _KINDS: Final = {"E": Error, "W": CheckWarning}
 
@@ -134,8 +134,6 @@ def _of_outbox(alias: str, options: BackendOptions) -> Iterator[CheckMessage]:
 def check_registrations(app_configs: object, **_: Any) -> Sequence[CheckMessage]:
     """Check the models that were registered with `invalidates`."""
     del app_configs
-    from unstale.contrib.django import registry_findings  # noqa: PLC0415 - models must be loaded
+    from unstale.contrib.django import registry  # noqa: PLC0415 - models must be loaded
 
-    return [
-        _KINDS[one.level](one.message, hint=one.hint, id=f"unstale.{one.code}") for one in registry_findings.findings()
-    ]
+    return [_KINDS[one.level](one.message, hint=one.hint, id=f"unstale.{one.code}") for one in registry.findings()]

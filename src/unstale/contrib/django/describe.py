@@ -15,8 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 from redis.exceptions import RedisError
 
-from unstale.contrib.django.checks import OUTBOX_APP
-from unstale.contrib.django.engine import ROOT_TAGS
+from unstale.contrib.django.backend.engine import ROOT_TAGS
+from unstale.contrib.django.transactions.outbox_port import OUTBOX_APP
 from unstale.contrib.django.unstale_cache import UnstaleCache
 from unstale.core.inspection import Found
 from unstale.errors import StoreError

@@ -23,9 +23,9 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from unstale.cache import take_over
 from unstale.cached import AsyncCachedFunction, CachedFunction, KeyOf, TagsOf, recipe_of
-from unstale.contrib.django.async_backend import BothCache
-from unstale.contrib.django.backend import MISSING
-from unstale.contrib.django.engine import Plan
+from unstale.contrib.django.backend.asynchronous import BothCache
+from unstale.contrib.django.backend.engine import Plan
+from unstale.contrib.django.backend.sync import MISSING
 from unstale.contrib.django.travelling import CannotTravelError, packed, unpacked
 from unstale.core.policy import DEFAULT, Duration, Ttl, seconds, stale_seconds
 from unstale.core.ports import Handover

@@ -21,8 +21,8 @@ from django.db import close_old_connections
 
 from unstale.cache import Job
 from unstale.contrib.django import transactions
+from unstale.contrib.django.backend.redis_averbs import AsyncRedisUsersCache
 from unstale.contrib.django.functions import REFRESH, Call, load_for_another
-from unstale.contrib.django.redis_averbs import AsyncRedisUsersCache
 from unstale.contrib.django.travelling import CannotTravelError
 from unstale.core.ports import Handover
 

@@ -13,17 +13,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from unstale.contrib.django import transactions
-from unstale.contrib.django.engine import ROOT_TAGS
+from unstale.contrib.django.backend.engine import ROOT_TAGS
 from unstale.contrib.django.jobs import MAX_TAGS, Data, alias_of, perform
 from unstale.contrib.django.runners import runner_named
-from unstale.contrib.django.snapshots import open_connections
+from unstale.contrib.django.transactions.snapshots import open_connections
 from unstale.core.keys import check_tag
 from unstale.core.policy import Duration, seconds
 from unstale.errors import ConfigurationError, InvalidTagError
 from unstale.events import Invalidated
 
 if TYPE_CHECKING:
-    from unstale.contrib.django.redis_averbs import AsyncRedisUsersCache
+    from unstale.contrib.django.backend.redis_averbs import AsyncRedisUsersCache
 
 TAGS_IN_A_JOB: Final = 10 * MAX_TAGS
 """A message of some hundred KB."""

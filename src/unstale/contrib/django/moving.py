@@ -9,8 +9,8 @@ from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 
 from unstale.cache import Cache
-from unstale.contrib.django.migrating import LEAVING, SESSIONS, SHARING, STAGES, is_session
-from unstale.contrib.django.old_side import ABSENT
+from unstale.contrib.django.migration.migrating import LEAVING, SESSIONS, SHARING, STAGES, is_session
+from unstale.contrib.django.migration.old_side import ABSENT
 from unstale.core.globs import escape
 
 

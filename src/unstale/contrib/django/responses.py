@@ -27,10 +27,10 @@ from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 
 from unstale.contrib.django import transactions
-from unstale.contrib.django.backend import MISSING
-from unstale.contrib.django.keyed import as_key
+from unstale.contrib.django.backend.made_keys import as_key
+from unstale.contrib.django.backend.sync import MISSING
 from unstale.contrib.django.personal import MESSAGES, Keeping, Watch, Who, aload_messages, has_messages, is_personal
-from unstale.contrib.django.snapshots import open_connections
+from unstale.contrib.django.transactions.snapshots import open_connections
 from unstale.contrib.django.unstale_cache import UnstaleCache
 from unstale.contrib.http import (
     UNSTORED_SECONDS,

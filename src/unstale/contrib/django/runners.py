@@ -30,6 +30,11 @@ AWAY_SECONDS: Final = 10.0
 logger = logging.getLogger("unstale")
 
 
+def _late(name: str) -> Any:
+    """What does jobs, by its name: it needs the backend, whose options name a runner; and apps that are loaded."""
+    return import_string(f"unstale.contrib.django.{name}")
+
+
 class Runner(Protocol):
     """What OPTIONS["RUNNER"] may be.
 
@@ -53,9 +58,7 @@ class _Threads:
         self._run = plain.threads(max_workers)
 
     def __call__(self, job: Callable[[], None]) -> object:
-        from unstale.contrib.django.jobs import in_own_thread  # noqa: PLC0415 - it needs the backend, which needs this
-
-        return self._run(partial(in_own_thread, job))
+        return self._run(partial(_late("jobs.in_own_thread"), job))
 
     def send(self, data: Mapping[str, Any]) -> object:
         return self(partial(_performed, data))
@@ -63,10 +66,8 @@ class _Threads:
 
 def _performed(data: Mapping[str, Any]) -> None:
     """Do a job that nobody waits for."""
-    from unstale.contrib.django.jobs import perform  # noqa: PLC0415 - as above
-
     try:
-        perform(data)
+        _late("jobs.perform")(data)
     except Exception as error:
         logger.error("unstale: %s has failed, and nobody does it again: %s", data["do"], type(error).__name__)  # noqa: TRY400 - no values in a log
         raise
@@ -89,10 +90,8 @@ class _Remote:
         self._away_until = 0.0
 
     def __call__(self, job: Any) -> object:
-        from unstale.contrib.django.jobs import refresh_data  # noqa: PLC0415 - as above
-
         self._check()
-        return self.send(refresh_data(job))
+        return self.send(_late("jobs.refresh_data")(job))
 
     def send(self, data: Mapping[str, Any]) -> object:
         self._check()
@@ -128,9 +127,7 @@ def celery(**options: Any) -> Runner:
     _need("celery", "celery")
 
     def enqueue(data: Mapping[str, Any]) -> object:
-        from unstale.contrib.django import tasks  # noqa: PLC0415 - Celery's app may be made after the settings
-
-        task = tasks.refresh if data["do"] == "refresh" else tasks.invalidate
+        task = _late("tasks.refresh" if data["do"] == "refresh" else "tasks.invalidate")
         return task.apply_async((data,), **{"retry": False, **options})
 
     return _Remote(enqueue)
@@ -148,9 +145,7 @@ def django_tasks(**options: Any) -> Runner:
     _need("django_tasks", "django-tasks")
 
     def enqueue(data: Mapping[str, Any]) -> object:
-        from unstale.contrib.django.queued_tasks import perform_job  # noqa: PLC0415 - apps must be loaded
-
-        return perform_job.using(**options).enqueue(dict(data))
+        return _late("queued_tasks.perform_job").using(**options).enqueue(dict(data))
 
     return _Remote(enqueue)
 

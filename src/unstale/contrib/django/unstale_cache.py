@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from unstale.contrib.django.backend.redis_averbs import AsyncRedisUsersCache
 from unstale.contrib.django.later import Later
-from unstale.contrib.django.redis_averbs import AsyncRedisUsersCache
 
 
 class UnstaleCache(AsyncRedisUsersCache):

@@ -12,3 +12,10 @@ class OutboxConfig(AppConfig):
     label = "unstale_outbox"
     verbose_name = "unstale: outbox"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Be there for the caches whose OPTIONS say OUTBOX."""
+        from unstale.contrib.django.outbox import rows  # noqa: PLC0415 - models are there now
+        from unstale.contrib.django.transactions.outbox_port import install  # noqa: PLC0415
+
+        install(rows)

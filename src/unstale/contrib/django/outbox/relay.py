@@ -15,21 +15,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections, router, transaction
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Min
 from django.db.models.functions import Now
 
-from unstale.contrib.django.outbox.rows import SAME, engines, model
-from unstale.contrib.django.waiting import Owed
+from unstale.contrib.django.backend.engine import Engine
+from unstale.contrib.django.outbox.models import Invalidation
+from unstale.contrib.django.outbox.rows import SAME, engines
+from unstale.contrib.django.transactions.owed import Owed
 from unstale.core.closing import Closing
 from unstale.errors import StoreError, UnstaleError
-
-if TYPE_CHECKING:
-    from unstale.contrib.django.engine import Engine
-    from unstale.contrib.django.outbox.models import Invalidation
 
 BATCH: Final = 500
 GRACE_SECONDS: Final = 2.0
@@ -88,7 +86,7 @@ def relay(
             last = rows[-1].pk
             if isinstance(failed.get(last), StoreError):  # the server is away: the rest would fare no better
                 break
-    strangers = model().objects.using(using).exclude(cache__in=known).count()
+    strangers = Invalidation.objects.using(using).exclude(cache__in=known).count()
     if strangers:
         report.keep("no such cache in CACHES", strangers)
     return report
@@ -107,7 +105,7 @@ def _transaction(using: str) -> AbstractContextManager[Any]:
 
 def _take(using: str, alias: str, last: int, batch: int, grace: float) -> list[Invalidation]:
     """The next rows of this round."""
-    rows = model().objects.using(using).filter(cache=alias, pk__gt=last)
+    rows = Invalidation.objects.using(using).filter(cache=alias, pk__gt=last)
     if grace > 0:
         rows = rows.filter(created_at__lte=Now() - timedelta(seconds=grace))
     if _can_lock(using):
@@ -146,7 +144,7 @@ def _owed(rows: Sequence[Invalidation]) -> Owed:
 
 def _note(using: str, rows: Sequence[Invalidation], failed: dict[int, UnstaleError], report: Report) -> None:
     """Remove what has taken effect; say of the rest why it has not."""
-    manager = model().objects.using(using)
+    manager = Invalidation.objects.using(using)
     done = [row.pk for row in rows if row.pk not in failed]
     if done:
         manager.filter(pk__in=done).delete()
@@ -161,7 +159,7 @@ def _note(using: str, rows: Sequence[Invalidation], failed: dict[int, UnstaleErr
 def depth_and_age(using: str = DEFAULT_DB_ALIAS) -> tuple[int, float]:
     """How many rows wait, and for how many seconds the oldest has, by the database's clock; (0, 0.0) for none."""
     age = ExpressionWrapper(Now() - Min("created_at"), output_field=DurationField())
-    found = model().objects.using(using).aggregate(depth=Count("pk"), age=age)
+    found = Invalidation.objects.using(using).aggregate(depth=Count("pk"), age=age)
     return found["depth"], max(found["age"].total_seconds(), 0.0) if found["depth"] else 0.0
 
 
@@ -169,8 +167,8 @@ def outboxes() -> list[str]:
     """The databases that hold an outbox of this project, as CACHES, DATABASE_ROUTERS and their tables say."""
     named = {engine.options.outbox for engine in engines().values() if engine.options.outbox}
     if SAME in named:
-        table = model()._meta.db_table  # noqa: SLF001 - Django's documented API
-        named |= {alias for alias in settings.DATABASES if router.allow_migrate_model(alias, model())}
+        table = Invalidation._meta.db_table  # noqa: SLF001 - Django's documented API
+        named |= {alias for alias in settings.DATABASES if router.allow_migrate_model(alias, Invalidation)}
         named -= {SAME}
         named = {one for one in named if table in connections[one].introspection.table_names()}
     return sorted(named)

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from django.apps import apps
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, Error, connections, router
+from django.utils.module_loading import import_string
 
-from unstale.contrib.django.checks import OUTBOX_APP, ours
-from unstale.contrib.django.engine import Engine, engine_of
-from unstale.contrib.django.snapshots import is_lasting
-from unstale.contrib.django.waiting import Owed
+from unstale.contrib.django.backend.engine import Engine, engine_of
+from unstale.contrib.django.backend.keyed import KeyedCache
+from unstale.contrib.django.outbox.models import Invalidation
+from unstale.contrib.django.transactions.owed import Owed
+from unstale.contrib.django.transactions.snapshots import is_lasting
 from unstale.core.closing import Closing
-
-if TYPE_CHECKING:
-    from unstale.contrib.django.outbox.models import Invalidation
 
 SAME: Final = "*"
 """OUTBOX = True: in the database whose transaction it is."""
@@ -31,23 +30,14 @@ MAX_ROW_TAGS: Final = 1000
 logger = logging.getLogger("unstale")
 
 
-def model() -> type[Invalidation]:
-    """The model. Raises ImproperlyConfigured where the app is not installed."""
-    if not apps.is_installed(OUTBOX_APP):
-        raise ImproperlyConfigured(
-            f"OPTIONS['OUTBOX'] needs its app: add {OUTBOX_APP!r} to INSTALLED_APPS, and run manage.py migrate."
-        )
-    from unstale.contrib.django.outbox.models import Invalidation  # noqa: PLC0415 - the app is installed
-
-    return Invalidation
-
-
 def engines() -> dict[str, Engine]:
     """Our caches in CACHES, by alias: in whatever process, the same aliases mean the same caches."""
     found: dict[str, Engine] = {}
-    for alias, params in ours():
-        rest = {name: value for name, value in params.items() if name not in ("BACKEND", "LOCATION")}
-        found[alias] = engine_of(params.get("LOCATION", ""), rest)
+    for alias, params in settings.CACHES.items():
+        kind = import_string(params["BACKEND"])
+        if isinstance(kind, type) and issubclass(kind, KeyedCache):
+            rest = {name: value for name, value in params.items() if name not in ("BACKEND", "LOCATION")}
+            found[alias] = engine_of(params.get("LOCATION", ""), rest)
     return found
 
 
@@ -75,14 +65,14 @@ def holds(using: str, engine: Engine) -> bool:
     """Whether a database has the rows of its own transactions."""
     if engine.options.outbox != SAME:
         return engine.options.outbox == using
-    return bool(router.allow_migrate_model(using, model()))
+    return bool(router.allow_migrate_model(using, Invalidation))
 
 
 def _write(engine: Engine, names: tuple[str, ...], using: str, *, soft: bool, owner: str) -> list[tuple[str, int]]:
     """One row; several only for more tags than one holds. A strict write's tags are few, and stay together."""
     size = len(names) if owner else MAX_ROW_TAGS
     alias = alias_of(engine)
-    rows = model().objects.using(using)
+    rows = Invalidation.objects.using(using)
     return [
         (using, rows.create(cache=alias, tags=list(names[at : at + size]), soft=soft, owner=owner).pk)
         for at in range(0, len(names), size)
@@ -114,8 +104,6 @@ def keep(engine: Engine, names: tuple[str, ...], using: str, *, soft: bool, owne
 
 def takes_over(engine: Engine, owed: Owed, using: str) -> bool:
     """Whether the outbox has what is owed, after a COMMIT of this database: by its rows, or by rows written now."""
-    if not engine.options.outbox:
-        return False
     if owed.rows:
         return True
     kept = [keep(engine, closing.tags, using, soft=False, owner=closing.owner) for closing in owed.closings]
@@ -132,6 +120,6 @@ def forget(rows: Iterable[tuple[str, int]]) -> None:
         by_alias.setdefault(alias, []).append(key)
     for alias, keys in by_alias.items():
         try:
-            model().objects.using(alias).filter(pk__in=keys).delete()
+            Invalidation.objects.using(alias).filter(pk__in=keys).delete()
         except Error as error:
             logger.warning("unstale: the outbox of %r keeps rows that are done: %s", alias, type(error).__name__)

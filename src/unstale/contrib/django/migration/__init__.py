@@ -1,0 +1,1 @@
+"""From django-redis and back, while both live."""
