@@ -160,10 +160,10 @@ def test_other_backends_are_none_of_ours() -> None:
 
 def test_registrations_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is found of them is said by its id."""
+    from unstale.contrib.django import registry
     from unstale.contrib.django.patterns.checking import Finding
-    from unstale.contrib.django.registry import checking as registry_findings
 
-    monkeypatch.setattr(registry_findings, "findings", lambda: [Finding("W034", "a message", "a hint")])
+    monkeypatch.setattr(registry, "findings", lambda: [Finding("W034", "a message", "a hint")])
     [message] = checks.check_registrations(None)
     assert (message.id, message.msg, message.hint) == ("unstale.W034", "a message", "a hint")
     assert message in run_checks()

@@ -32,7 +32,7 @@ _WHERE: Final = {
     "UnstaleCache": "unstale_cache",
     "cached": "functions",
     "cached_view": "views",
-    "get_redis_connection": "redis_verbs",
+    "get_redis_connection": "backend.redis_verbs",
     "invalidate_for": "registry",
     "invalidates": "registry",
     "invalidates_view": "views",
