@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from unstale.core import closing as closed
 from unstale.core import refresh, verbs
 from unstale.core.closing import Closing
-from unstale.core.keyspace import NOTHING, Look, assess, look
+from unstale.core.keyspace import NOTHING, Look, Target, assess, look
 from unstale.core.policy import DEFAULT, Duration, Ttl
 from unstale.core.ports import (
     AsyncStore,
@@ -388,14 +388,19 @@ class AsyncCache(Facade):
 
     async def get_many(self, keys: Iterable[str], *, tags: TagsOfKey = (), into: Any = None) -> dict[str, Any]:
         """Read many keys in one trip. See `Cache.get_many`."""
-        targets = self._targets(keys, tags, into)
-        if not targets:
+        plans = self._plans_of(keys, tags)
+        if not plans:
             return {}
+        names = list(dict.fromkeys(name for plan in plans.values() for name in plan[3]))
         try:
-            return await verbs.get_many(self._io, self._space, targets)
+            values, identity = await self._store.read(names)
+            served, cold = self._judge_many(plans, dict(zip(names, values, strict=True)), identity, into)
+            if cold:
+                served.update(await verbs.get_cold(self._io, self._space, cold))
         except StoreError as error:
-            self._without("get_many", error, targets)
+            self._without("get_many", error, [Target(key, plan[0], plan[1], into) for key, plan in plans.items()])
             return {}
+        return {key: served[key] for key in plans if key in served} if cold else served
 
     async def has_key(self, key: str, *, tags: Tags = ()) -> bool:
         """Whether there is a fresh entry; False when the server is away. The payload does not travel."""

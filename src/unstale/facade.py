@@ -212,6 +212,29 @@ class Facade:
                 return value
         return Cold(Target(key, raw, declared, into), expected, Snapshot(data, values, identity))
 
+    def _plans_of(self, keys: Iterable[str], tags: TagsOfKey) -> dict[str, Plan]:
+        """A plan for each key, each once."""
+        keys = self._each(keys)
+        if callable(tags):
+            return {key: self._plan(key, tags(key)) for key in keys}
+        if not isinstance(tags, str) and isinstance(tags, Iterable):
+            tags = tuple(tags)  # once: an iterator would run out after the first key
+        return {key: self._plan(key, tags) for key in keys}
+
+    def _judge_many(
+        self, plans: dict[str, Plan], found: dict[bytes, bytes | None], identity: bytes, into: Any
+    ) -> tuple[dict[str, Any], list[tuple[Target, TagSet, Snapshot]]]:
+        """What one read of many keys brought: the values of fresh entries, and what the core must look at."""
+        served: dict[str, Any] = {}
+        cold: list[tuple[Target, TagSet, Snapshot]] = []
+        for key, plan in plans.items():
+            value = self._judge(key, plan, [found[name] for name in plan[3]], identity, into)
+            if type(value) is Cold:
+                cold.append((value.target, value.expected, value.snapshot))
+            else:
+                served[key] = value
+        return served, cold
+
     def _value(self, data: bytes, payload: bytes, into: Any) -> Any:
         """The value of a payload with something to undo; NOTHING where the core must look closer."""
         if data[FLAGS_AT] & TIMED and not self._in_time(data):
@@ -243,13 +266,18 @@ class Facade:
         declared = self._tagset_of(tags)
         return Target(key, self._raw_prefix + key_bytes(key), declared, into)
 
-    def _targets(self, keys: Iterable[str], tags: TagsOfKey, into: Any = None) -> list[Target]:
-        """A target for each key, each once."""
+    def _each(self, keys: Iterable[str]) -> Iterable[str]:
+        """The keys of a verb for many, each once."""
         if isinstance(keys, str):
             raise InvalidKeyError(f"keys must be a list of keys, not a str: write [{keys[:60]!r}].")
+        return dict.fromkeys(keys)
+
+    def _targets(self, keys: Iterable[str], tags: TagsOfKey, into: Any = None) -> list[Target]:
+        """A target for each key, each once."""
+        keys = self._each(keys)
         if not callable(tags) and not isinstance(tags, str) and isinstance(tags, Iterable):
             tags = tuple(tags)  # once: an iterator would run out after the first key
-        return [self._target(key, tags(key) if callable(tags) else tags, into) for key in dict.fromkeys(keys)]
+        return [self._target(key, tags(key) if callable(tags) else tags, into) for key in keys]
 
     def _life(self, ttl: Ttl, stale_ttl: Ttl, negative_ttl: Duration | None) -> Life:
         policy = self._space.policy

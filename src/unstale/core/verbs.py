@@ -99,9 +99,9 @@ async def look_many(io: IO, space: Keyspace, targets: Sequence[Target]) -> list[
     )
 
 
-async def get_many(io: IO, space: Keyspace, targets: Sequence[Target]) -> dict[str, Any]:
-    """Read many keys, and serve what is fresh."""
-    seen = await look_many(io, space, targets)
+async def get_cold(io: IO, space: Keyspace, read: Sequence[tuple[Target, TagSet, Snapshot]]) -> dict[str, Any]:
+    """Serve, of keys that one trip has read, what the hit path could not; for the rest remember the stamps."""
+    seen = await assess_all(io, space, read)
     served = {one.target.key: serve(space, one) for one in seen}
     missed = [one for one in seen if served[one.target.key] is NOTHING]
     if missed:
