@@ -1,7 +1,8 @@
 """The API: a catalogue for everybody, an order history for each user, and orders, which make the history stale."""
 
 from rest_framework import mixins, serializers, viewsets
-from rest_framework.permissions import IsAuthenticated
+from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
+from rest_framework.request import Request
 
 from shop.models import Order, Product
 from unstale.contrib.django.drf import CachedViewSetMixin
@@ -29,8 +30,20 @@ class OrderSerializer(serializers.ModelSerializer[Order]):
         fields = ("id", "product", "product_name", "quantity", "ordered_at")
 
 
-class ProductViewSet(CachedViewSetMixin, viewsets.ReadOnlyModelViewSet):  # type: ignore[type-arg]
+class IsStaffOrReads(BasePermission):
+    """Everybody may read; staff may write."""
+
+    def has_permission(self, request: Request, view: object) -> bool:  # noqa: ARG002 - DRF's
+        """Whether this request is permitted."""
+        return request.method in SAFE_METHODS or bool(getattr(request.user, "is_staff", False))
+
+
+class ProductViewSet(  # type: ignore[type-arg]
+    CachedViewSetMixin, mixins.UpdateModelMixin, viewsets.ReadOnlyModelViewSet
+):
     """The catalogue: the same for everybody, and stale when a product changes."""
+
+    permission_classes = (IsStaffOrReads,)
 
     queryset = Product.objects.order_by("id")
     serializer_class = ProductSerializer

@@ -2,6 +2,7 @@
 
 SHOP_DATABASE   postgres://user:password@host:port/name, or sqlite:///a/file; by default SQLite in a temporary folder
 SHOP_CACHE      a cache's URL; by default an embedded server that all the workers share
+SHOP_HOME       the folder for both; `make shop` names one for each checkout
 """
 
 import os

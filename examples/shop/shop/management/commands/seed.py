@@ -31,7 +31,8 @@ class Command(BaseCommand):
                 [Product(name=name, cents=90 + 110 * number) for number, name in enumerate(NAMES)]
             )
             users = User.objects.bulk_create([User(username=f"user{number}") for number in range(options["users"])])
-            Token.objects.bulk_create([Token(user=user, key=f"token-of-{user.username}") for user in users])
+            admin = User.objects.create(username="admin", is_staff=True)
+            Token.objects.bulk_create([Token(user=user, key=f"token-of-{user.username}") for user in (*users, admin)])
             Order.objects.bulk_create(
                 [
                     Order(user=user, product=products[number % len(products)], quantity=1 + number % 3)
