@@ -1,5 +1,16 @@
 """Sphinx: `make docs`."""
 
+import django
+from django.conf import settings
+
+# The reference imports the integration with Django, which wants settings and apps.
+settings.configure(
+    SECRET_KEY="the-documentation-has-no-secrets",  # noqa: S106 - it signs nothing
+    INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "unstale.contrib.django.outbox"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+)
+django.setup()
+
 project = "unstale"
 author = "The unstale authors"
 project_copyright = "The unstale authors"
