@@ -416,6 +416,17 @@ class TestDirty:
             assert backend.get_or_set("front", load) == "uncommitted"
         assert stored(backend, "front") is None
 
+    @pytest.mark.parametrize("options", [{}, {"NAMESPACE": "elsewhere"}])
+    def test_an_outer_loader_of_another_alias(
+        self, backend: Any, configure: Callable[..., Any], using: str, options: dict[str, str]
+    ) -> None:
+        """The same where the loader's own key is another cache's."""
+        other = configure("other", {"TIMEOUT": 5}, **options)
+        with transaction.atomic(using=using):
+            backend.invalidate("user:42")
+            other.get_or_set("front", lambda: backend.get_or_set("user:42:page", lambda: "uncommitted"))
+        assert stored(other, "front") is None
+
     def test_a_loader_that_invalidates(self, backend: Any, using: str) -> None:
         """What it computes from its own uncommitted rows is not stored: they may yet be rolled back."""
 

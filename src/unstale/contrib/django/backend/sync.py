@@ -113,6 +113,7 @@ class SyncCache(KeyedCache):
         if not transactions.is_dirty(self._engine, key, names):
             return False
         self._engine.cache.shun(key, tags=names)
+        transactions.break_loaders()
         return True
 
     def _may_not_fill(self, key: str, names: tuple[str, ...]) -> bool:
