@@ -108,7 +108,9 @@ def anchored_for_pages(pattern: Pattern) -> str:
     """A pattern of the same placeholders, for pages, which does not have too many bindings."""
     for tokens in _anchored(pattern, PAGES, "."):
         proposed = _parsed(tokens)
-        if proposed and proposed.bindings(REPRESENTATIVE_KEYS[0]) and not is_too_many(proposed, REPRESENTATIVE_KEYS):
+        if not proposed or is_too_many(proposed, REPRESENTATIVE_KEYS) or key_of_many_parts(proposed):
+            continue
+        if proposed.bindings(REPRESENTATIVE_KEYS[0]):
             return proposed.text
     name = next(iter(pattern.names), "prefix")
     return f"{PAGES}.{{{name}}}.*"
