@@ -25,7 +25,7 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.cache import cache_page
 from servers import Server
 
-from unstale.contrib.django.backend.sync import keyed
+from unstale.contrib.django.backend import keyed
 
 PREFIX = "orders"
 PAGES = ["*.{prefix}.*"]
