@@ -100,13 +100,13 @@ def test_a_scopes_keys(cache: Cache) -> None:
 
 def test_another_namespaces_keys(server: Server) -> None:
     """Caches that share a database do not see each other's keys, nor what is none of ours."""
-    with Cache.from_url(server.url, namespace="test") as cache, Cache.from_url(server.url, namespace="test:x") as other:
+    with Cache.from_url(server.url, namespace="test") as cache, Cache.from_url(server.url, namespace="test:other") as other:
         other.set_many({"k": 1, LONG: 1})
         with server.client as client:
             client.set("test:e:foreign", "text")
             client.set("test:h:foreign", "text")
             client.rpush("test:e:list", "x")
-            client.set("test:e:copy", client.get("test:x:e:k") or b"")
+            client.set("test:e:copy", client.get("test:other:e:k") or b"")
         assert list(cache.iter_keys()) == []
         cache.delete_matching("k")
         assert sorted(other.iter_keys()) == sorted(["k", LONG])

@@ -20,9 +20,8 @@ TAGS = NAMES.make_tagset("", ("user:42/orders", "product:9"))
 KEY = b"orders:42"
 STAMPS = (b"a" * 16, b"b" * 16, b"c" * 16, b"r" * 16)
 IDENTITY = b"i" * 16
-SIGNER = Signer(
-    ["a key of fifty characters 0123456789-abcdefghijklmnop", "an older key 0123456789-abcdefghijklmnop"], "test"
-)
+OLD_KEY = "an older key 0123456789-abcdefghijklmnop"
+SIGNER = Signer(["a key of fifty characters 0123456789-abcdefghijklmnop", OLD_KEY], "test")
 OLDER = Signer(OLD_KEY, "test")
 FOREIGN = Signer("a stranger's key 0123456789-abcdefghijklmnop", "test")
 

@@ -92,6 +92,7 @@ class Facade:
         "_space",
         "_store",
         "_tagset",
+        "_undecodable",
     )
 
     _make_io: Callable[[Any, Any], Any]
@@ -112,7 +113,7 @@ class Facade:
         self._payloads = space.payloads
         signer, codec = space.payloads.signer, space.payloads.codec
         self._begun: Begun = {} if signer is None else signer.begun
-        self._decode: Callable[[Any], Any] = codec.decode  # of bytes, which is faster than of a memoryview
+        self._decode, self._undecodable = codecs.quick_of(codec)
         self._signed_forms = signed_forms(codec.number) if signer is not None and codec.number in OF_BYTES else ()
         self._beta = space.policy.beta
 
@@ -196,7 +197,7 @@ class Facade:
                 if body is not None:
                     try:
                         value = self._decode(body)
-                    except DecodeError:
+                    except self._undecodable:
                         value = NOTHING
             else:
                 payload = fresh_payload(data, expected, names, values, identity)

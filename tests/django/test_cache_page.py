@@ -25,7 +25,8 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.cache import cache_page
 from servers import Server
 
-from unstale.contrib.django.backend.sync import keyed
+from unstale.contrib.django.backend import keyed
+from unstale.contrib.django.notices import UnstaleWarning
 
 PREFIX = "orders"
 PAGES = ["*.{prefix}.*"]
@@ -285,6 +286,35 @@ def test_tags_that_nobody_could_foresee(configure: Callable[..., Any], ask: Call
     assert [ask("/cached"), shop.runs, page_keys(cache)] == ["old", 1, 0]
     assert [ask("/cached"), shop.runs, page_keys(cache)] == ["old", 2, 1]
     assert [ask("/cached"), shop.runs] == ["old", 2]
+
+
+@pytest.mark.parametrize(("patterns", "stored"), [(PAGES, 0), (ONLY_PAGES, 1)], ids=["unanchored", "anchored"])
+def test_a_page_that_varies_is_stored_at_once_by_an_anchored_pattern(
+    configure: Callable[..., Any], ask: Callable[..., str], patterns: Any, stored: int
+) -> None:
+    """An unanchored one binds the headers' digest too, which nobody can foresee: it stores from the second on."""
+    cache = configure(TAG_PATTERNS=patterns, SOCKET_TIMEOUT=5)
+    shop.vary = ("Cookie",)
+    ask("/cached", cookie="a=1")
+    assert page_keys(cache) == stored
+    ask("/cached", cookie="a=1")
+    assert page_keys(cache) == 1
+
+
+def test_a_prefix_with_dots(configure: Callable[..., Any], ask: Callable[..., str]) -> None:
+    """`*.{prefix}.*` does not cache its pages, and one warning names the lines that do."""
+    site = {"CACHE_MIDDLEWARE_KEY_PREFIX": "www.example.com", "CACHE_MIDDLEWARE_SECONDS": 600}
+    with override_settings(MIDDLEWARE=WITH_LOCALE, **site):
+        cache = configure(TAG_PATTERNS=PAGES, SOCKET_TIMEOUT=5)
+        with pytest.warns(UnstaleWarning) as caught:
+            assert [ask("/plain"), ask("/plain"), ask("/plain?x=1"), page_keys(cache)] == ["old", "old", "old", 0]
+        (text,) = [str(one.message) for one in caught]
+        lines = [text.split('"')[1], text.split('"')[5]]
+        assert lines == [*ONLY_PAGES, "*.www.example.com.*"]
+        cache = configure(TAG_PATTERNS=lines, SOCKET_TIMEOUT=5)
+        assert [ask("/plain"), page_keys(cache)] == ["old", 1]
+        shop.stock = "new"
+        assert [ask("/plain"), cache.delete_pattern("*.www.example.com.*"), ask("/plain")] == ["old", 1, "new"]
 
 
 def page_keys(cache: Any) -> int:

@@ -1,19 +1,18 @@
-"""What is wrong with TAG_PATTERNS, and which line makes a `delete_pattern` one write."""
+"""What is wrong with TAG_PATTERNS, and what to write in place of a pattern that is read in too many ways."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from unstale.contrib.django.patterns import Matcher, TooManyBindings, findings, parse_pattern, suggestion
-from unstale.contrib.django.patterns.checking import REPRESENTATIVE_KEYS
+from unstale.contrib.django.patterns import Matcher, TooManyBindings, findings, parse_pattern, remedy
+from unstale.contrib.django.patterns.anchoring import DOTTED_PAGE, REPRESENTATIVE_KEYS
 
 
 @pytest.mark.parametrize(
     ("declared", "codes"),
     [
-        (["user:{id}:*", "*.{prefix}.*", "*user_list*", "transport_list:*"], []),
+        (["user:{id}:*", "*.{prefix}.*", "*user_list*", "transport_list:*"], ["W020"]),
+        (["user:{id}:*", "views.decorators.cache.cache_page.{prefix}.*", "*user_list*", "transport_list:*"], []),
         ("user:{id}:*", ["E010"]),
         (["{"], ["E010"]),
         ([3], ["E010"]),
@@ -69,39 +68,50 @@ def test_prefix_pattern_binds_in_every_representative_key(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("glob", "line"),
+    ("text", "proposed"),
     [
-        ("user:42:orders:*", '"user:{id}:orders:*"'),
-        ("group_7_*", '"group_{id}_*"'),
-        ("*.books.*", '"*.books.*"'),
-        ("*:org:7:*", '"*:org:{id}:*"'),
-        ("u:550e8400-e29b-41d4-a716-446655440000:*", '"u:{id}:*"'),
-        ("session:deadbeef01:*", '"session:{id}:*"'),
-        ("x:a.b@example.org:1:*", '"x:{email}:{id}:*"'),
-        ("costs:*:3:4:*", '"costs:*:{id}:{id2}:*"'),
-        ("report_*_2024_1", '"report_*_{id}_{id2}"'),
-        ("{x}:1:*", '"{{x}}:{id}:*"'),
-        ("user:42*", '"user:{id}:*", with delete_pattern("user:42:*")'),
-        ("*42*", '"*:{id}:*", with delete_pattern("*:42:*")'),
-        ("products_all", '"products_all"'),
-        ("api.v1.*", '"api.v1.*"'),
-        ("cafe:*", '"cafe:*"'),
-        ("42", '"42"'),
-        ('a"b:1:*', "'a\"b:{id}:*'"),
-        ("a[bc", ""),
-        ("", ""),
+        ("*:{y}:*", "shop:{y}:*"),
+        ("shop:*:{y}:*", "shop:{y}:*"),
+        ("*.{prefix}.*", "views.decorators.cache.cache_page.{prefix}.*"),
     ],
 )
-def test_suggestion(glob: str, line: str) -> None:
-    """Numbers, UUIDs, digests and addresses become placeholders; the rest stays."""
-    assert suggestion(glob) == line
+def test_a_pattern_that_reads_each_part_is_found(text: str, proposed: str) -> None:
+    """The number of its bindings grows with the key's parts, so some are not cached: an anchored one is proposed."""
+    (one,) = findings([text])
+    assert one.code == "W020"
+    assert f'"{proposed}"' in one.hint
+    assert findings([proposed]) == []
 
 
-@settings(deadline=None)
-@given(st.text(st.sampled_from("ab1:._*?@-{}é"), min_size=1, max_size=12))
-def test_suggestion_makes_it_one_write(glob: str) -> None:
-    """With the line that is suggested, the glob is declared, or the one that is named beside it."""
-    line = suggestion(glob)
-    pattern, _, call = line.partition(", with delete_pattern(")
-    declared = glob if not call else call.removesuffix(")")[1:-1]
-    assert Matcher([pattern[1:-1]]).tag_for_delete(declared) is not None
+@pytest.mark.parametrize("text", ["*:org:{id}:*", "*:{last}", "user:{id}:*", "*.www.example.com.*", "{first}.*"])
+def test_a_pattern_that_reads_one_part_is_not_found(text: str) -> None:
+    """A key has one binding however many parts it has."""
+    assert findings([text]) == []
+
+
+def test_what_is_proposed_for_a_dotted_prefix_serves_its_pages() -> None:
+    """The line of literal text gives such a page its tag, and the call that projects have stays one write."""
+    (one,) = findings(["*.{prefix}.*"])
+    quoted = one.hint.split('"')
+    lines = [quoted[1], quoted[5]]
+    assert lines[1] == "*.www.example.com.*"
+    with pytest.raises(TooManyBindings):
+        Matcher(["*.{prefix}.*"]).tags_of(DOTTED_PAGE)
+    assert "www.example.com" in Matcher(lines).tags_of(DOTTED_PAGE)
+    assert Matcher(lines).tag_for_delete("*.www.example.com.*") == ("www.example.com",)
+    assert Matcher(lines).tag_for_delete(quoted[3]) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "part"),
+    [
+        ("*.{prefix}.*", DOTTED_PAGE.replace("www", "shop"), 'text, "*.shop.example.com.*"'),
+        ("*.{p}.*", DOTTED_PAGE, '"views.decorators.cache.cache_page.{p}.*"'),
+        ("*:{y}:*", "org:1:2:3:4:5:6:7:8:9:10:x", '"org:{y}:*"'),
+        ("*:{y}:*", ":1:2:3:4:5:6:7:8:9:10:x", '":{y}:*"'),
+        ("*-{x}_*", "a-1-2-3-4-5-6-7-8-9_x", "begin with."),
+    ],
+)
+def test_the_remedy_is_made_for_the_key(text: str, key: str, part: str) -> None:
+    """An anchored pattern begins as the key does that was not cached."""
+    assert part in remedy(parse_pattern(text), key)

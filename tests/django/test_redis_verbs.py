@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import secrets
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from servers import Server
 from unstale.contrib.django import UnstaleCache, notices
 from unstale.contrib.django.backend.members import UNREADABLE, Members
 from unstale.contrib.django.backend.redis_side import TIDY_EVERY
-from unstale.contrib.django.backend.redis_verbs import UndeclaredPatternError, get_redis_connection
+from unstale.contrib.django.backend.redis_verbs import NotAPatternError, UndeclaredPatternError, get_redis_connection
 from unstale.contrib.django.notices import UnstaleWarning
 from unstale.core.codecs import Pickle
 from unstale.core.signing import Signer
@@ -142,6 +143,26 @@ def test_an_undeclared_pattern_works_and_warns(backend: Any) -> None:
     assert backend.delete_pattern("page:1:*") == 0
 
 
+def test_values_of_one_shape_warn_once(configure: Callable[..., Any]) -> None:
+    """Twenty numbers need one line, which is said once; another shape is said again."""
+    backend = configure(NAMESPACE=secrets.token_hex(4))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for number in range(20):
+            backend.delete_pattern(f"page:{number}:*")
+            async_to_sync(backend.adelete_pattern)(f"group_{number}*")
+    assert [each.category for each in caught] == [UnstaleWarning] * 2
+
+
+@pytest.mark.parametrize("pattern", [42, None, b"page:*", ["page:*"]])
+def test_a_pattern_is_a_str(backend: Any, pattern: object) -> None:
+    """Anything else is an error that says so, before a server is asked."""
+    for verb in (backend.delete_pattern, async_to_sync(backend.adelete_pattern)):
+        with pytest.raises(NotAPatternError, match="a glob as a str"):
+            verb(pattern)
+    assert issubclass(NotAPatternError, TypeError)
+
+
 def test_a_wider_pattern_is_undeclared(backend: Any) -> None:
     """A glob where the placeholder is."""
     backend.set("user:42:orders", 1)
@@ -153,9 +174,12 @@ def test_a_wider_pattern_is_undeclared(backend: Any) -> None:
 def test_another_prefix_is_undeclared(backend: Any) -> None:
     """Its keys carry other tags."""
     backend.set("user:42:orders", 1)
-    with pytest.warns(UnstaleWarning, match="not declared"):
+    with pytest.warns(UnstaleWarning, match="not declared") as caught:
         assert backend.delete_pattern("user:42:*", prefix="other") == 0
     assert backend.get("user:42:orders") == 1
+    assert "With another prefix than its own it never is" in str(caught[0].message)
+    assert "TAG_PATTERNS" not in str(caught[0].message)
+    assert backend.delete_pattern("user:43:*", prefix="other") == 0
 
 
 def test_prefix_and_version_are_taken_by_the_letter(configure: Callable[..., Any]) -> None:
@@ -174,9 +198,15 @@ def test_strict_patterns(configure: Callable[..., Any]) -> None:
     """An undeclared pattern is an error that names the line to add, and nothing is removed."""
     backend = configure(STRICT_PATTERNS=True)
     backend.set("page:1:a", 1)
-    with pytest.raises(UndeclaredPatternError, match="TAG_PATTERNS"):
+    with pytest.raises(UndeclaredPatternError, match="TAG_PATTERNS") as caught:
         backend.delete_pattern("page:1:*")
     assert backend.get("page:1:a") == 1
+    assert "nothing was done" in str(caught.value)
+    assert "scans" not in str(caught.value)
+    with pytest.raises(UndeclaredPatternError, match=r'TAG_PATTERNS: "page:\{id\}:\*"'):
+        backend.delete_pattern("page:2:*")
+    with pytest.raises(UndeclaredPatternError, match="another prefix"):
+        backend.delete_pattern("page:1:*", prefix="other")
 
 
 def test_itersize_is_the_count_of_each_scan(backend: Any, server: Server) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from unstale.errors import ConfigurationError, DecodeError, EncodeError
 
@@ -29,6 +29,10 @@ PICKLE_PROTOCOL: Final = 5
 _NIL: Final = b"\xc0"
 """MessagePack's nil."""
 _COUNTER: Final = struct.Struct(">q")
+
+
+Quick: TypeAlias = "tuple[Callable[[Any], Any], tuple[type[Exception], ...]]"
+"""How to decode bytes without a call in between, for the hit path, and what is raised where they cannot be read."""
 
 
 @runtime_checkable
@@ -98,6 +102,11 @@ class _Library:
         import msgspec  # noqa: PLC0415
 
         self._errors = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+
+    @property
+    def quick(self) -> Quick:
+        """See Quick."""
+        return self._decode, self._errors
 
     def encode(self, value: Any) -> bytes:
         """Encode a value, or raise EncodeError."""
@@ -215,6 +224,11 @@ class Pickle:
 
         self._dumps, self._loads = pickle.dumps, pickle.loads
 
+    @property
+    def quick(self) -> Quick:
+        """See Quick."""
+        return self._loads, (Exception,)
+
     def encode(self, value: Any) -> bytes:
         """Pickle a value. Whatever the value's own methods raise becomes EncodeError."""
         try:
@@ -243,6 +257,13 @@ _KINDS: Final[dict[int, Callable[[], Codec]]] = {
     JSON: Json,
     PICKLE: Pickle,
 }
+
+
+def quick_of(codec: Codec) -> Quick:
+    """How to decode what this codec encoded, the quick way where it has one."""
+    return codec.quick if isinstance(codec, _Library | Pickle) else (codec.decode, (DecodeError,))
+
+
 _made: Final[dict[int, Codec]] = {RAW: Raw(), COUNTER: Counter()}
 
 

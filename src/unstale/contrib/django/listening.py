@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-from django.apps import apps
+from django.conf import settings
 
 from unstale.events import Event, Hook
 
@@ -46,7 +46,8 @@ def record_with(recorder: Hook | None) -> None:
 
 def hook_for(own: Hook | None) -> Hook | None:
     """The hook of a cache: the project's own, and the recorders where there is a toolbar to show them."""
-    if not apps.is_installed(_TOOLBAR):
+    # Not from the registry of apps: a cache may be used while apps are loaded, or in a script that never loads them.
+    if all(name.partition(".")[0] != _TOOLBAR for name in settings.INSTALLED_APPS):
         return own
 
     def record(event: Event) -> None:

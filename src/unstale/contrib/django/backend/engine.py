@@ -25,7 +25,7 @@ from unstale.contrib.django.compat import settings_read
 from unstale.contrib.django.migration import migrating
 from unstale.contrib.django.migration.old_side import OldSide
 from unstale.contrib.django.notices import UnstaleWarning
-from unstale.contrib.django.patterns import Matcher
+from unstale.contrib.django.patterns import Advisor, Matcher
 from unstale.core import capture
 from unstale.core.keys import ROOT_MARK, ROOTS
 from unstale.core.keyspace import Keyspace
@@ -119,6 +119,7 @@ class Engine:
         closures: the same for loaders that have no name: without a runner of other processes, which they cannot reach.
         async_cache: the same for asyncio, over the same keyspace: what one remembers the other is held to.
         matcher: TAG_PATTERNS.
+        advisor: what to declare for a pattern that is not.
         has_server: whether there is one: memory:// has none.
         redis: redis-py's side.
         followers: who has something to do after each invalidation.
@@ -153,6 +154,7 @@ class Engine:
         self._plans: dict[tuple[Callable[..., str], str, int], Plans] = {}
         self._pages: dict[str, frozenset[str]] = {}
         self._warned: set[str] = set()
+        self.advisor = Advisor()
         self.has_server = not isinstance(store, MemoryStore)
         self.redis = RedisSide(options.url, reaching, space, old if options.migrating == migrating.SHARING else None)
         self.followers: list[Follower] = [self.redis] if self.has_server else []
@@ -161,11 +163,16 @@ class Engine:
         """The plans of keys that were seen before with this way of making them."""
         return self._plans.setdefault((key_func, key_prefix, version), {})
 
-    def warn_once(self, text: str) -> None:
-        """Say something about the project's code or settings, once in this process."""
-        if text not in self._warned and len(self._warned) < MAX_WARNINGS:
-            self._warned.add(text)
-            warnings.warn(text, UnstaleWarning, stacklevel=4)
+    def is_news(self, about: str) -> bool:
+        """Whether nothing was said about this matter in this process; the next time it is no news."""
+        if about in self._warned or len(self._warned) >= MAX_WARNINGS:
+            return False
+        self._warned.add(about)
+        return True
+
+    def warn(self, text: str) -> None:
+        """Say something about the project's code or settings."""
+        warnings.warn(text, UnstaleWarning, stacklevel=4)
 
     def bump(self, names: tuple[str, ...], *, soft: bool = False) -> Invalidated:
         """Invalidate tags by their whole names, now; ROOT_TAGS stand for everything. Raises StoreError."""

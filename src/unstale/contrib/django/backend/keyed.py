@@ -17,7 +17,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 
 from unstale.contrib.django.backend.engine import MAX_PLANS, Engine, Plan, Plans, Role, engine_of
 from unstale.contrib.django.backend.made_keys import SHORT, as_key, in_tags
-from unstale.contrib.django.patterns import TooManyBindings
+from unstale.contrib.django.patterns import TooManyBindings, is_page, parse_pattern, remedy
 from unstale.core.policy import MAX_SECONDS, MIN_SECONDS
 from unstale.errors import InvalidTagError
 
@@ -122,7 +122,9 @@ class KeyedCache(BaseCache):
         try:
             names = self._engine.matcher.tags_of(key)
         except TooManyBindings as error:
-            self._engine.warn_once(str(error))
+            kind = "pages" if is_page(key) else "others"
+            if self._engine.is_news(f"{kind}: {error.problem}"):
+                self._engine.warn(f"{error.problem} {remedy(parse_pattern(error.pattern), key)}")
             return None
         return tuple(self.tag(name, version) for name in names)
 

@@ -19,7 +19,6 @@ from unstale.contrib.django import transactions
 from unstale.contrib.django.backend.engine import Plan
 from unstale.contrib.django.backend.made_keys import from_key
 from unstale.contrib.django.backend.sorted_sets import SortedSetsCache
-from unstale.contrib.django.patterns import suggestion
 from unstale.core.globs import escape
 from unstale.errors import UnstaleError
 from unstale.events import Invalidated
@@ -34,6 +33,10 @@ _VALUES: Final = (b"none", b"string")
 
 class UndeclaredPatternError(UnstaleError, ValueError):
     """This pattern is not declared in TAG_PATTERNS, and STRICT_PATTERNS is on."""
+
+
+class NotAPatternError(UnstaleError, TypeError):
+    """A pattern must be a str."""
 
 
 class RedisUsersCache(SortedSetsCache):
@@ -79,6 +82,7 @@ class RedisUsersCache(SortedSetsCache):
             how many entries were removed.
 
         Raises:
+            NotAPatternError: it is no str.
             UndeclaredPatternError: it is undeclared, and STRICT_PATTERNS is on.
             StoreError: it may not have been done; call it again.
         """
@@ -91,16 +95,22 @@ class RedisUsersCache(SortedSetsCache):
 
     def _declared(self, pattern: str, prefix: str | None) -> tuple[str, ...] | None:
         """The tags that stand for a pattern; None for one that is not declared, which is said or an error."""
-        if prefix is None or prefix == self.key_prefix:
-            tags = self._engine.matcher.tag_for_delete(pattern)
-            if tags is not None:
-                return tags
-        line = suggestion(pattern)
-        text = f"delete_pattern({pattern!r}) is not declared, and so it scans the whole database. "
-        text += f"Add to TAG_PATTERNS: {line}" if line else "No pattern can be declared for it."
+        if not isinstance(pattern, str):
+            raise NotAPatternError(f"delete_pattern takes a glob as a str, not {pattern!r}; for one key: delete(key).")
+        is_own = prefix is None or prefix == self.key_prefix
+        if is_own and (tags := self._engine.matcher.tag_for_delete(pattern)) is not None:
+            return tags
+        if is_own:
+            (advice, is_news), call = self._engine.advisor.advice(pattern), f"{pattern!r}"
+        else:
+            is_news, call = self._engine.is_news(f"prefix {prefix!r}"), f"{pattern!r}, prefix={prefix!r}"
+            advice = "With another prefix than its own it never is: call it on the cache whose KEY_PREFIX that is."
         if self._engine.options.strict_patterns:
-            raise UndeclaredPatternError(text)
-        self._engine.warn_once(text)
+            raise UndeclaredPatternError(
+                f"delete_pattern({call}) is not declared, and STRICT_PATTERNS is on: nothing was done. {advice}"
+            )
+        if is_news:
+            self._engine.warn(f"delete_pattern({call}) is not declared, and so it scans the whole database. {advice}")
         return None
 
     def make_pattern(self, pattern: str, version: int | None = None, prefix: str | None = None) -> str:

@@ -18,6 +18,7 @@ from unstale.cache import Cache
 from unstale.contrib.django import transactions
 from unstale.contrib.django.backend.engine import ROOT_TAGS, Plan
 from unstale.contrib.django.backend.keyed import KeyedCache
+from unstale.contrib.django.transactions.waiting import busy
 from unstale.errors import AbsentError, EncodeError, StoreError
 
 MISSING: Final = object()
@@ -46,7 +47,7 @@ class SyncCache(KeyedCache):
         """
         plan = self._plans.get((key, version)) or self._plan(key, version)
         names = self._tags(plan, tags, version) if tags else plan.tags
-        if names is None or (transactions.pending() and self._is_dirty(plan.key, names)):
+        if names is None or (busy and transactions.pending() and self._is_dirty(plan.key, names)):
             return default
         value = self._engine.cache.get(plan.key, MISSING, tags=names)
         if value is MISSING:

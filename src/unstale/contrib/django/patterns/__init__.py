@@ -17,21 +17,26 @@ from __future__ import annotations
 
 from typing import Final
 
-from unstale.contrib.django.patterns.checking import Finding, findings, suggestion
+from unstale.contrib.django.patterns.advising import Advice, Advisor
+from unstale.contrib.django.patterns.anchoring import is_page, remedy
+from unstale.contrib.django.patterns.checking import Finding, findings
 from unstale.contrib.django.patterns.parsing import Pattern, TooManyBindings, parse_pattern, parse_patterns
 from unstale.contrib.django.patterns.tokens import PatternError, encoded
 from unstale.core.keys import ancestry
 
 __all__ = [
+    "Advice",
+    "Advisor",
     "Finding",
     "Matcher",
     "Pattern",
     "PatternError",
     "TooManyBindings",
     "findings",
+    "is_page",
     "parse_pattern",
     "parse_patterns",
-    "suggestion",
+    "remedy",
 ]
 
 MAX_KEY_TAGS: Final = 24

@@ -37,14 +37,13 @@ class TooManyBindings(UnstaleError):  # noqa: N818 - says what there is too much
 
     Attributes:
         pattern: the pattern's text.
+        problem: the first sentence: what is the matter, without a remedy.
     """
 
     def __init__(self, pattern: str, reason: str) -> None:
         """Say which pattern and why. The key is not named, so that the text is the same each time."""
-        super().__init__(
-            f"Keys in which TAG_PATTERNS' {pattern!r} {reason} are not cached. "
-            "Anchor the pattern: begin it with the text that those keys begin with."
-        )
+        self.problem = f"Keys in which TAG_PATTERNS' {pattern!r} {reason} are not cached."
+        super().__init__(f"{self.problem} Anchor the pattern: begin it with the text that those keys begin with.")
         self.pattern = pattern
 
 

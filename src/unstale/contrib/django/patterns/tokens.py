@@ -28,6 +28,7 @@ EVERY_KEY: Final = "W016"
 WIDER_TAG: Final = "W017"
 LETTER_ENDS: Final = "W018"
 TAG_PER_KEY: Final = "W019"
+MANY_PARTS: Final = "W020"
 """What is found: a level and a number, the last part of a check's id."""
 
 SEPARATORS: Final = ":./-_|"

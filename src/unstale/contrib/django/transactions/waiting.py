@@ -43,13 +43,13 @@ class _Local(threading.local):
 
 
 _local = _Local()
-_busy: set[int] = set()
+busy: set[int] = set()
 """Threads in which something waits. Only a quick first look: a thread that died in a transaction may stay in it."""
 
 
 def pending() -> bool:
     """Whether anything in this thread waits for a COMMIT."""
-    return bool(_busy) and bool(_local.waiting)
+    return bool(busy) and bool(_local.waiting)
 
 
 class Standing(Enum):
@@ -224,7 +224,7 @@ def join(connection: Any) -> Waiting:
     if joined is None:
         joined = Waiting(connection)
         _local.waiting.append(joined)
-        _busy.add(threading.get_ident())
+        busy.add(threading.get_ident())
     return joined
 
 
@@ -288,7 +288,7 @@ def _forget_rows(engine: Engine, parts: Iterable[Owed]) -> None:
 def _drop_over(*gone: Waiting) -> None:
     _local.waiting[:] = [one for one in _local.waiting if not one.is_over and one not in gone]
     if not _local.waiting:
-        _busy.discard(threading.get_ident())
+        busy.discard(threading.get_ident())
 
 
 def hand_over(waiting: Iterable[Waiting]) -> None:
