@@ -297,10 +297,11 @@ class SyncCache(KeyedCache):
     def clear(self) -> bool:
         """Make every entry of this cache stale: sixteen small writes in one trip. Nothing else in the database goes.
 
-        It begins anew: what this request or thread saw before, and would hold a `set` to, is forgotten.
+        Outside `atomic()` it begins anew: what this request or thread saw, and would hold a `set` to, is forgotten.
         """
-        transactions.invalidate(self._engine, ROOT_TAGS)
-        self._engine.lapse()
+        done = transactions.invalidate(self._engine, ROOT_TAGS)
+        if not isinstance(done, transactions.Deferred):  # what is computed until COMMIT may never come to be
+            self._engine.lapse()
         return True
 
     def invalidate(
