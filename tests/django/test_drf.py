@@ -111,10 +111,16 @@ class Groups(CachedViewSetMixin, ModelViewSet):
         return Response({"count": self.get_queryset().count()})
 
     @action(detail=False, methods=["get"])
-    @cached_action(ttl=60, x_cache=True)
+    @cached_action(ttl=60)
     def summary(self, request: Any) -> Response:
-        """A safe action that is."""
+        """A safe action that is, and says X-Cache as its viewset does."""
         return Response({"names": [each.name for each in self.get_queryset()]})
+
+    @action(detail=False, methods=["get"])
+    @cached_action(ttl=60, x_cache=False)
+    def silent(self, request: Any) -> Response:
+        """One that does not."""
+        return Response({"names": []})
 
 
 class Plain(Groups):
@@ -352,6 +358,12 @@ def test_reads_are_kept(site: Any, client_of: Callable[[str], APIClient], where:
     """Lists, pages, single objects and decorated actions are kept, however the user came in."""
     pk = Group.objects.get(name="alice-0").pk
     assert words(client_of("alice"), where.format(pk=pk)) == ["miss", "hit"]
+
+
+def test_an_action_may_be_silent(site: Any) -> None:
+    """What it says of X-Cache itself counts more than what its viewset says."""
+    assert "X-Cache" in by_force("alice").get("/groups/summary/")
+    assert "X-Cache" not in by_force("alice").get("/groups/silent/")
 
 
 @each_way

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,8 @@ from django.utils import timezone, translation
 from servers import Server
 from view_site import GATES, MIDDLEWARE, RUNS, body, browser_of, kept, ran, serving, with_vary, words
 
-from unstale.contrib.django.views import cached_view, invalidates_view
+from unstale.contrib.django.drf import cached_action
+from unstale.contrib.django.views import ViewOptions, cached_view, invalidates_view
 from unstale.errors import ConfigurationError
 
 
@@ -348,6 +350,30 @@ def test_mistakes_show_where_they_are_made(options: dict[str, Any], message: str
     """An option that makes no sense is an error of the decorator."""
     with pytest.raises(ConfigurationError, match=message):
         cached_view(**options)
+
+
+def test_a_mistyped_option_is_told_what_was_meant() -> None:
+    """All that there are are named, ttl and those of views among them."""
+    with pytest.raises(ConfigurationError, match=r"'ttll'\. Did you mean 'ttl'") as raised:
+        cached_view(ttll=3)  # type: ignore[call-arg] # the mistake
+    assert set(ViewOptions.__annotations__) <= set(re.findall(r"\w+", str(raised.value)))
+
+
+def test_brackets_are_needed() -> None:
+    """A decorator that is given the view itself says what to write."""
+    with pytest.raises(ConfigurationError, match=r"write @cached_view\(ttl=…\)"):
+        cached_view(with_vary)  # type: ignore[arg-type] # the mistake
+    with pytest.raises(ConfigurationError, match=r"write @cached_action\(ttl=…\)"):
+        cached_action(with_vary)  # type: ignore[arg-type] # the mistake
+    with pytest.raises(ConfigurationError, match='write @invalidates_view\\("'):
+        invalidates_view(with_vary)  # type: ignore[arg-type] # the mistake
+
+
+def test_a_cache_that_there_is_not_is_named(site: Any) -> None:
+    """A mistyped alias shows at the first request, with those that there are."""
+    view = kept(with_vary(), cache="nosuch")
+    with pytest.raises(ConfigurationError, match=r"CACHES has no alias 'nosuch'\. There are: default"):
+        view(RequestFactory().get("/x/"))
 
 
 def test_invalidates_view_needs_tags() -> None:

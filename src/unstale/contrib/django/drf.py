@@ -153,7 +153,8 @@ class CachedViewSetMixin:
 def cached_action(ttl: Ttl = DEFAULT, **options: Unpack[ViewOptions]) -> Callable[[M], M]:
     """Decorate a method of a viewset or an APIView, or a function below `@api_view`: its responses are kept.
 
-    `per_user` is True where nothing is said, and `authorized` means nothing: who the user is, is known by then.
+    `per_user` is True where nothing is said, `x_cache` what a CachedViewSetMixin's `cache_x_cache` says, and
+    `authorized` means nothing: who the user is, is known by then.
 
     Args:
         ttl: seconds (or a timedelta) that a response stays fresh; None for no limit; by default the cache's TIMEOUT.
@@ -167,8 +168,9 @@ def cached_action(ttl: Ttl = DEFAULT, **options: Unpack[ViewOptions]) -> Callabl
         InvalidDurationError: a duration is no number of seconds above zero.
     """
     options = {"per_user": True, **options}
-    kept, tags = kept_options(ttl, options), UserTags(options)
-    keeper = Keeper(replace(kept, rules=replace(kept.rules, authorized=True)))
+    kept, tags = kept_options(ttl, options, "cached_action"), UserTags(options)
+    kept = replace(kept, rules=replace(kept.rules, authorized=True))
+    keeper, marking = Keeper(kept), Keeper(replace(kept, x_cache=options.get("x_cache", True)))
 
     def decorate(method: M) -> M:
         @wraps(method)
@@ -177,8 +179,9 @@ def cached_action(ttl: Ttl = DEFAULT, **options: Unpack[ViewOptions]) -> Callabl
             if request.method not in READS:
                 return method(*arguments, **named)
             who = _who(request) if tags.per_user else None
-            names = tags.of_read(request, view.kwargs, who)
-            return _respond(keeper, request, method.__name__, names, who, partial(method, *arguments, **named))
+            names, run = tags.of_read(request, view.kwargs, who), partial(method, *arguments, **named)
+            chosen = marking if getattr(view, "cache_x_cache", False) else keeper
+            return _respond(chosen, request, method.__name__, names, who, run)
 
         return cast("M", cached)
 

@@ -18,11 +18,11 @@ from functools import partial
 from importlib import import_module
 from typing import Any, Final, TypeVar, cast
 
-from django.core.cache import caches
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from unstale.cache import take_over
 from unstale.cached import AsyncCachedFunction, CachedFunction, KeyOf, TagsOf, recipe_of
+from unstale.contrib.django.aliases import cache_named
 from unstale.contrib.django.backend.asynchronous import BothCache
 from unstale.contrib.django.backend.engine import Plan
 from unstale.contrib.django.backend.sync import MISSING
@@ -162,7 +162,7 @@ class _Named:
         self._alias = alias
 
     def _backend(self) -> BothCache:
-        backend = caches[self._alias]
+        backend = cache_named(self._alias)
         if not isinstance(backend, BothCache):
             raise ConfigurationError(
                 f"CACHES[{self._alias!r}] is no UnstaleCache, so nothing can be cached in it by tags. Name one by its "

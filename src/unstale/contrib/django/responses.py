@@ -17,7 +17,6 @@ from typing import Any, Final
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.core.cache import caches
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
@@ -27,6 +26,7 @@ from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 
 from unstale.contrib.django import transactions
+from unstale.contrib.django.aliases import cache_named
 from unstale.contrib.django.backend.made_keys import as_key
 from unstale.contrib.django.backend.sync import MISSING
 from unstale.contrib.django.personal import MESSAGES, Keeping, Watch, Who, aload_messages, has_messages, is_personal
@@ -56,8 +56,8 @@ class Served(HttpResponse):
 
 
 def cache_of(alias: str) -> UnstaleCache:
-    """The cache of an alias. Raises ConfigurationError if it is another backend."""
-    backend = caches[alias]
+    """The cache of an alias. Raises ConfigurationError if there is none, or it is another backend."""
+    backend = cache_named(alias)
     if not isinstance(backend, UnstaleCache):
         raise ConfigurationError(
             f"CACHES[{alias!r}] is no UnstaleCache, so it has no tags to keep views under. Name one by its alias; in "

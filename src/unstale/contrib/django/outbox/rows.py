@@ -12,18 +12,18 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DEFAULT_DB_ALIAS, Error, connections, router
+from django.db import DEFAULT_DB_ALIAS, Error, OperationalError, ProgrammingError, connections, router
 from django.utils.module_loading import import_string
 
 from unstale.contrib.django.backend.engine import Engine, engine_of
 from unstale.contrib.django.backend.keyed import KeyedCache
 from unstale.contrib.django.outbox.models import Invalidation
+from unstale.contrib.django.transactions.outbox_port import SAME
 from unstale.contrib.django.transactions.owed import Owed
 from unstale.contrib.django.transactions.snapshots import is_lasting
 from unstale.core.closing import Closing
 
-SAME: Final = "*"
-"""OUTBOX = True: in the database whose transaction it is."""
+_NO_TABLE: Final = "If the outbox's table is not there in the database {!r}: run manage.py migrate."
 MAX_ROW_TAGS: Final = 1000
 """Tags in one row, about 100 KB at the most."""
 
@@ -73,10 +73,15 @@ def _write(engine: Engine, names: tuple[str, ...], using: str, *, soft: bool, ow
     size = len(names) if owner else MAX_ROW_TAGS
     alias = alias_of(engine)
     rows = Invalidation.objects.using(using)
-    return [
-        (using, rows.create(cache=alias, tags=list(names[at : at + size]), soft=soft, owner=owner).pk)
-        for at in range(0, len(names), size)
-    ]
+    try:
+        return [
+            (using, rows.create(cache=alias, tags=list(names[at : at + size]), soft=soft, owner=owner).pk)
+            for at in range(0, len(names), size)
+        ]
+    except (OperationalError, ProgrammingError) as error:
+        if Invalidation._meta.db_table not in str(error):  # noqa: SLF001 - Django's documented API
+            raise
+        raise type(error)(f"{error} ({_NO_TABLE.format(using)})") from error  # of its kind: who tries again knows it
 
 
 def keep(engine: Engine, names: tuple[str, ...], using: str, *, soft: bool, owner: str = "") -> bool:
@@ -97,7 +102,8 @@ def keep(engine: Engine, names: tuple[str, ...], using: str, *, soft: bool, owne
             return False
         _write(engine, names, alias, soft=soft, owner=owner)
     except Error as error:
-        logger.error("unstale: the outbox of database %r did not take a row: %s", alias, type(error).__name__)  # noqa: TRY400 - no values in a log
+        hint = f" ({_NO_TABLE.format(alias)})" if isinstance(error, OperationalError | ProgrammingError) else ""
+        logger.error("unstale: the outbox of database %r did not take a row: %s%s", alias, type(error).__name__, hint)  # noqa: TRY400 - no values in a log
         return False
     return True
 

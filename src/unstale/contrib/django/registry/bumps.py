@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from django.core.cache import caches
 from django.core.cache.backends.dummy import DummyCache
 
+from unstale.contrib.django.aliases import cache_named
 from unstale.contrib.django.registry.registrations import Concern, Group, Plan, Registration
 from unstale.contrib.django.registry.rows import follow
 from unstale.contrib.django.registry.templates import Row
@@ -134,9 +134,12 @@ def ours(name: str) -> Any:
     """The cache of an alias; None for a dummy, which keeps nothing.
 
     Raises:
-        ConfigurationError: it keeps values, and cannot invalidate tags.
+        ConfigurationError: there is none of this alias, or it keeps values and cannot invalidate tags.
     """
-    cache = caches[name]
+    try:
+        cache = cache_named(name)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"A model is registered with the cache {name!r}: {error}") from error
     if isinstance(cache, DummyCache):
         return None
     if not isinstance(cache, UnstaleCache):

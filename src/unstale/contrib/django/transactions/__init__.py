@@ -112,10 +112,11 @@ def invalidate(
 
     Raises:
         InvalidTagError: a tag is bad, or there is none.
+        ImproperlyConfigured: OPTIONS["OUTBOX"] names what is not there.
         StoreError: it has not taken effect, nobody knows, and no outbox has it; or strict, and the tags are not closed.
             A `Deferred` one raises at the end of its block instead, as a commit hook does.
     """
-    _check(names)
+    _check(engine, names)
     settle()
     opened = open_connections(using)
     if not opened:
@@ -128,8 +129,9 @@ def invalidate(
     return Deferred(names)
 
 
-def _check(names: tuple[str, ...]) -> None:
-    """Find a bad tag here, where the project's own line is, and not at COMMIT."""
+def _check(engine: Engine, names: tuple[str, ...]) -> None:
+    """Find a bad tag here, where the project's own line is, and not at COMMIT; and a bad outbox, not in an outage."""
+    outbox_of(engine)
     if not names:
         raise InvalidTagError("Say which tags to invalidate, or call clear() for everything.")
     for name in names:
@@ -184,9 +186,10 @@ async def ainvalidate(
 
     Raises:
         InvalidTagError: a tag is bad, or there is none.
+        ImproperlyConfigured: OPTIONS["OUTBOX"] names what is not there.
         StoreError: it has not taken effect, nobody knows, and no outbox has it.
     """
-    _check(names)
+    _check(engine, names)
     try:
         return await engine.abump(names, soft=soft)
     except StoreError:
