@@ -400,6 +400,40 @@ def test_hostile_requests_get_their_own_response(client: Client, ask: dict[str, 
     assert RUNS.total() == 2, name
 
 
+def test_who_waits_for_a_view_that_fails_runs_it_himself(site: Any) -> None:
+    """An exception goes to the request that it was raised for; whoever waited for its response runs the view."""
+    began, waits = threading.Event(), threading.Event()
+    seen: dict[str, object] = {}
+
+    def fails_once(request: HttpRequest) -> HttpResponse:
+        if began.is_set():
+            return HttpResponse("bert's")
+        began.set()
+        waits.wait(20)
+        raise LookupError("anna's")
+
+    def key(request: HttpRequest) -> str:
+        if began.is_set():
+            waits.set()
+        return "one"
+
+    view = kept(fails_once, key=key)
+
+    def ask(name: str) -> None:
+        try:
+            seen[name] = body(view(RequestFactory().get("/v/")))
+        except LookupError as error:
+            seen[name] = str(error)
+
+    leader, follower = (threading.Thread(target=ask, args=(name,)) for name in ("anna", "bert"))
+    leader.start()
+    assert began.wait(20)
+    follower.start()
+    leader.join(20)
+    follower.join(20)
+    assert seen == {"anna": "anna's", "bert": "bert's"}
+
+
 def test_a_long_value_has_a_tag(client: Client) -> None:
     """A value in the path that is too long for a tag is shortened, as it is everywhere in Django."""
     assert words(client, "/products/" + "x" * 300 + "/") == ["miss", "hit"]
