@@ -164,6 +164,8 @@ LOOKS: dict[str, Callable[[Any], Any]] = {
     "authenticator": lambda request: type(request.successful_authenticator).__name__,
     "django-user": lambda request: request._request.user.username,
     "session": lambda request: request.session.get("x"),
+    "session-key": lambda request: request.session.session_key,
+    "session-empty": lambda request: request._request.session.is_empty(),
     "cookie": lambda request: request.COOKIES.get("x"),
 }
 

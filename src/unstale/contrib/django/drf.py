@@ -32,6 +32,7 @@ from rest_framework.request import Request
 
 from unstale.contrib.django.personal import Who, who_of
 from unstale.contrib.django.responses import ANSWERS, Asked, Keeper, Making, Served, cache_of, rendered
+from unstale.contrib.django.shared_tags import tag_rules
 from unstale.contrib.django.views import (
     READS,
     USER_TAG,
@@ -137,10 +138,8 @@ class CachedViewSetMixin:
         return response
 
     def _tags(self) -> TagRules:
-        if callable(self.cache_tags):
-            return TagRules(self.cache_tags)
-        if isinstance(self.cache_tags, str):
-            return TagRules(self.cache_tags)  # which says what to write
+        if callable(self.cache_tags) or isinstance(self.cache_tags, str):  # for a str it says what to write
+            return tag_rules(self.cache_tags)
         lookup = getattr(self, "lookup_url_kwarg", None) or getattr(self, "lookup_field", "pk")
         here = cast("Mapping[str, Any]", self.kwargs)  # type: ignore[attr-defined] # View's
         missing = lookup if lookup not in here else None
@@ -247,7 +246,7 @@ def _keeper(
 
 @lru_cache(maxsize=1024)
 def _rules(tags: tuple[str, ...]) -> TagRules:
-    return TagRules(tags)
+    return tag_rules(tags)
 
 
 def _who(request: Request) -> Who | None:

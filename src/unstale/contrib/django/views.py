@@ -29,6 +29,7 @@ from django.http import HttpRequest
 
 from unstale.contrib.django.personal import Who, aidentify, identify
 from unstale.contrib.django.responses import Asked, Keeper, KeptOptions, Making, cache_of
+from unstale.contrib.django.shared_tags import tag_rules
 from unstale.contrib.http import ResponseOptions, Rules, TagRules, TagsOfRequest
 from unstale.core.policy import DEFAULT, Ttl
 from unstale.errors import ConfigurationError
@@ -200,7 +201,7 @@ def tags_to_invalidate(decorator: str, tags: tuple[str, ...]) -> TagRules:
     """The templates of a decorator that invalidates. Raises ConfigurationError."""
     if not tags or callable(tags[0]):
         raise ConfigurationError(f'{decorator}() needs tags: write @{decorator}("product:{{product_id}}").')
-    return TagRules(tags)
+    return tag_rules(tags)
 
 
 def has_succeeded(response: Any) -> bool:
@@ -218,9 +219,9 @@ class UserTags:
     def __init__(self, options: ViewOptions) -> None:
         """Check the templates. Raises ConfigurationError."""
         self.per_user = options.get("per_user", False)
-        self._rules = TagRules(options.get("tags", ()))
+        self._rules = tag_rules(options.get("tags", ()))
         user_tag = options.get("user_tag", USER_TAG)
-        self._of_user = TagRules((user_tag,) if user_tag else ())
+        self._of_user = tag_rules((user_tag,) if user_tag else ())
         if not self.per_user and ("user" in self._rules.arguments or "user_tag" in options):
             raise ConfigurationError("Tags of the user need per_user=True: without it everybody gets one response.")
 
