@@ -67,6 +67,11 @@ class Membership(models.Model):
     role = models.CharField(max_length=20, default="")
 
 
+class Reply(models.Model):
+    author = models.IntegerField(default=0)
+    parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="replies", db_constraint=False)
+
+
 class Unregistered(models.Model):
     person = models.ForeignKey(Person, null=True, on_delete=models.CASCADE)
 

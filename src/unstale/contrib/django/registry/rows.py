@@ -124,6 +124,8 @@ def keys_named(query: Query) -> list[Any] | None:
         return None
     if getattr(lookup.lhs, "target", None) != key or not lookup.rhs_is_direct_value():
         return None
+    if not _is_plain(query) or lookup.lhs.alias != query.get_initial_alias():
+        return None  # a row of the same table that is joined, such as a row's child in a tree
     given = list(lookup.rhs) if isinstance(lookup, In) else [lookup.rhs]
     settled = [settle(key, value) for value in given]
     return [value for _, value in settled] if all(known for known, _ in settled) else None
