@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
+from uuid import UUID
 
 from django.db import connections
 from django.db.models import Field, ForeignKey, Model, QuerySet, fields
@@ -32,6 +33,8 @@ _EXACT: Final = frozenset(
     }
 )
 """Django's own fields whose `to_python` gives what the database will. A subclass may do as it likes."""
+_KEPT: Final = frozenset({str, int, bool, UUID})
+"""Types whose values come back from the database as they are. A subclass may have a text of its own: an enumeration."""
 
 
 def in_batches(values: Iterable[Any]) -> Iterator[list[Any]]:
@@ -147,7 +150,15 @@ def settle(column: Field[Any, Any], value: Any) -> tuple[bool, Any]:
         column = column.target_field
     if type(column) not in _EXACT or hasattr(value, "resolve_expression") or isinstance(value, Model):
         return False, None
-    return True, column.to_python(value)
+    held = bare(column.to_python(value))
+    return (True, held) if held is None or type(held) in _KEPT else (False, None)
+
+
+def bare(value: Any) -> Any:
+    """A text or a number as the database has it, not as a subclass words it: `str(Status.PAID)` is "Status.PAID"."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    return int(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def may_change(column: Field[Any, Any], value: Any, rows: Iterable[Row]) -> bool:
