@@ -38,7 +38,7 @@ QUERIES: dict[str, tuple[str, Callable[[World], Any], list[str]]] = {
     "save, new, follows": ("t:{person.team_id}", lambda w: w.of(Purchase).create(person=w.a), ["INSERT", "SELECT"]),
     "save, new, follows nobody": ("t:{person.team_id}", lambda w: w.of(Purchase).create(), ["INSERT"]),
     "save, new, follows to the key": ("t:{person.id}", lambda w: w.of(Purchase).create(person=w.a), ["INSERT"]),
-    "save, follows": ("t:{person.team_id}", lambda w: w.purchase.save(), [*"SUS"]),
+    "save, follows": ("t:{person.team_id}", lambda w: w.purchase.save(), [*"SSU"]),
     "delete": (PERSON, lambda w: w.of(Purchase).filter(pk=w.other.pk)._raw_delete(w.db), ["SELECT", "DELETE"]),
     "update": (PERSON, lambda w: w.of(Purchase).update(status="x"), ["SELECT", "UPDATE"]),
     "update, to what it is": (PERSON, lambda w: w.of(Purchase).filter(person=w.a).update(person=w.a), [*"SU"]),

@@ -10,7 +10,7 @@ The rows that a foreign key refers to are locked as well, for the same reason: o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from django.db import connections
@@ -21,6 +21,8 @@ from django.db.models.sql import Query
 from unstale.contrib.django.registry.registrations import Group
 from unstale.contrib.django.registry.templates import Reading, Row, meta
 
+Gone: TypeAlias = "dict[Reading, dict[Any, Row]]"
+"""Followed rows as they were before the write that deletes them, by what was read, and by what refers to them."""
 BATCH: Final = 500
 """Values in one IN (…): SQLite took no more than 999 for long."""
 _EXACT: Final = frozenset(
@@ -97,13 +99,31 @@ def belonging(group: Group, rows: Iterable[Row], alias: str) -> list[Row]:
     return of_keys(group, [row[group.key] for row in rows], alias)
 
 
-def follow(reading: Reading, rows: Sequence[Row], alias: str) -> None:
-    """Read what rows refer to, into them: one query for each relation."""
+def follow(reading: Reading, rows: Sequence[Row], alias: str, gone: Gone) -> None:
+    """Read what rows refer to, into them: one query for each relation. What was read already stays as it is.
+
+    Args:
+        reading: what is read.
+        rows: into which.
+        alias: the database.
+        gone: rows that may have been deleted meanwhile.
+    """
     for key, further in reading.followed.items():
-        found = _referred(key, further, {row[key.attname] for row in rows} - {None}, alias)
-        follow(further, list(found.values()), alias)
-        for row in rows:
-            row[key] = found.get(row[key.attname])
+        left = [row for row in rows if key not in row]
+        found = _referred(key, further, {row[key.attname] for row in left} - {None}, alias)
+        follow(further, list(found.values()), alias, gone)
+        before = gone.get(further, {})
+        for row in left:
+            row[key] = found.get(row[key.attname], before.get(row[key.attname]))
+
+
+def keep(reading: Reading, rows: Iterable[Row], gone: Gone) -> None:
+    """Keep what was followed, for when it is deleted."""
+    every = list(rows)
+    for key, further in reading.followed.items():
+        referred = {row[key.attname]: row[key] for row in every if row.get(key) is not None}
+        gone.setdefault(further, {}).update(referred)
+        keep(further, referred.values(), gone)
 
 
 def _referred(key: Field[Any, Any], further: Reading, values: Iterable[Any], alias: str) -> dict[Any, Row]:
