@@ -135,7 +135,7 @@ class Engine:
         self.options = options
         self.matcher = Matcher(options.patterns)
         told: CacheOptions = {**options.cache, "on_event": listening.hook_for(options.cache.get("on_event"))}
-        space = _remembering_as_others(make_keyspace(told), options)
+        space = _remembering_as_others(replace(make_keyspace(told), keeps_looks=True), options)
         reaching = store_options(options.cache)
         store = open_store(options.url, reaching)
         async_store = Immediate(store) if isinstance(store, MemoryStore) else open_async_store(options.url, reaching)
