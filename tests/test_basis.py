@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +23,11 @@ from unstale.events import Event, Failed, Refused, Why
 def elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call something as another process would: in a context of its own."""
     return contextvars.Context().run(function, *arguments)
+
+
+def strictly(cache: Cache) -> None:
+    """Invalidate as a strict write does."""
+    cache.complete(cache.begin_strict("t"))
 
 
 SETS: dict[str, Callable[..., bool]] = {
@@ -170,6 +176,21 @@ def test_the_last_look_counts_outside(url: str) -> None:
         elsewhere(cache.invalidate, "t")
         cache.observe("page", tags=["t"])
         assert cache.set("k", 1, tags=["t"], looked_under="page")
+
+
+@pytest.mark.parametrize("act", [lambda cache: cache.invalidate("t"), lambda cache: cache.clear(), strictly])
+@pytest.mark.parametrize("keeps", [True, False])
+def test_looks_may_outlive_one_s_own_invalidation(url: str, keeps: bool, act: Callable[[Cache], Any]) -> None:
+    """Outside a request one's own invalidation forgets what it overtakes, unless the keyspace keeps it."""
+
+    def look_and_act() -> bool:
+        with Cache.from_url(url, namespace="test", timeout=2.0) as made:
+            cache = Cache(made._store, replace(made._space, keeps_looks=keeps), io=made._io)
+            cache.get("k", tags=["t"])
+            act(cache)
+            return cache.set("k", "from before", tags=["t"])
+
+    assert elsewhere(look_and_act) is not keeps
 
 
 def test_a_loader_depends_on_what_it_observed(cache: Cache) -> None:

@@ -25,6 +25,7 @@ from unstale.contrib.django.outbox import rows
 from unstale.contrib.django.outbox.models import Invalidation
 from unstale.contrib.django.outbox.relay import depth_and_age, outboxes, relay
 from unstale.contrib.django.transactions import Deferred, Queued
+from unstale.contrib.django.transactions import waiting as pending
 from unstale.errors import StoreError
 from unstale.events import Invalidated
 
@@ -117,6 +118,79 @@ class TestInABlock:
             backend.invalidate("user:42", "user:9")
             assert waiting(using) == [[TAG], [TAG, ":1:user:7"], [":1:user:9"]]
         assert waiting(using) == []
+
+    def test_a_savepoint_by_its_number(self, backend: Any, using: str) -> None:
+        """Django tells nobody of its rollback: what its row said is said again, by a row of its own."""
+        with transaction.atomic(using=using):
+            backend.invalidate("user:7")
+            number = transaction.savepoint(using=using)
+            backend.invalidate("user:42")
+            transaction.savepoint_rollback(number, using=using)
+            backend.invalidate("user:7", "user:42")
+            assert waiting(using) == [[":1:user:7"], [TAG]]
+
+    def test_a_savepoint_in_raw_sql(self, backend: Any, using: str) -> None:
+        """The same where Django does not even know that there is one."""
+        with transaction.atomic(using=using), connections[using].cursor() as cursor:
+            cursor.execute("SAVEPOINT mine")
+            backend.invalidate("user:42", "user:7")
+            cursor.execute("ROLLBACK TO SAVEPOINT mine")
+            backend.invalidate("user:42")
+            assert waiting(using) == [[TAG]]
+
+    def test_a_number_that_comes_again(self, backend: Any, using: str) -> None:
+        """SQLite gives the primary key of a row that was rolled back to the next one, which says something else."""
+        with transaction.atomic(using=using):
+            number = transaction.savepoint(using=using)
+            backend.invalidate("user:42")
+            transaction.savepoint_rollback(number, using=using)
+            backend.invalidate("user:7")
+            backend.invalidate("user:42")
+            assert waiting(using) == [[":1:user:7"], [TAG]]
+
+    def test_another_s_row_with_the_same_number(self, backend: Any, using: str) -> None:
+        """It is not removed with what this transaction has written."""
+        with transaction.atomic(using=using):
+            number = transaction.savepoint(using=using)
+            backend.invalidate("user:42")
+            key = Invalidation.objects.using(using).get().pk
+            transaction.savepoint_rollback(number, using=using)
+            Invalidation.objects.using(using).create(pk=key, cache="default", tags=["another's"])
+        assert waiting(using) == [["another's"]]
+
+    def test_a_savepoint_by_its_number_and_the_server_is_away(
+        self, backend: Any, own_valkey: Server, using: str
+    ) -> None:
+        """What the outbox is believed to hold is counted first: the row is gone, and is written now."""
+        with transaction.atomic(using=using):
+            number = transaction.savepoint(using=using)
+            backend.invalidate("user:42")
+            transaction.savepoint_rollback(number, using=using)
+            own_valkey.kill()
+        assert waiting(using) == [[TAG]]
+
+    def test_the_outbox_cannot_be_looked_at(
+        self, backend: Any, own_valkey: Server, using: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Then it is believed to hold nothing, and if nothing can be written either it is raised."""
+
+        def fail(*_: object, **__: object) -> None:
+            raise Error("no")
+
+        def write() -> None:
+            with transaction.atomic(using=using):
+                backend.invalidate("user:42")
+                own_valkey.kill()
+                monkeypatch.setattr("django.db.models.query.QuerySet.values_list", fail)
+                monkeypatch.setattr("django.db.models.query.QuerySet.create", fail)
+
+        with pytest.raises(StoreError):
+            write()
+        monkeypatch.undo()
+        own_valkey.start()
+        monkeypatch.setattr(pending, "RETRY_SECONDS", 0.0)
+        transactions.settle()
+        assert not transactions.pending()
 
     def test_many_tags_are_several_rows(self, backend: Any, using: str) -> None:
         """No row grows without bound."""

@@ -364,6 +364,38 @@ class TestDirty:
             assert backend.set("orders", "x", tags=["user:42/orders"]) is False
             assert backend.set("others", "x", tags=["user:421/orders"]) is True
 
+    @pytest.mark.parametrize("url", ["redis://{}:{}", "redis://{}:{}/?db=0"])
+    def test_another_alias_for_the_same_entries(
+        self, configure: Callable[..., Any], server: Server, using: str, url: str
+    ) -> None:
+        """With another TIMEOUT, or its LOCATION written otherwise: it is as dirty, and stores as little."""
+        first = configure(TAG_PATTERNS=["user:{id}:*"])
+        location = url.format("127.0.0.1", server.port)
+        long = configure("long", {"TIMEOUT": 3600, "LOCATION": location}, TAG_PATTERNS=["user:{id}:*"])
+        keep(first, "user:42:page")
+        with transaction.atomic(using=using):
+            first.invalidate("user:42")
+            assert long.get("user:42:page") is None
+            assert long.get_or_set("user:42:page", lambda: "uncommitted") == "uncommitted"
+            assert long.set("user:42:page", "uncommitted") is False
+        assert stored(first, "user:42:page") is None
+
+    def test_another_alias_of_another_database(self, configure: Callable[..., Any], server: Server, using: str) -> None:
+        """Entries that only have the same names are not dirty."""
+        first = configure(TAG_PATTERNS=["user:{id}:*"])
+        other = configure("other", {"LOCATION": f"{server.url.rpartition('/')[0]}/1"}, TAG_PATTERNS=["user:{id}:*"])
+        by_option = configure(
+            "third",
+            CONNECTION_POOL_KWARGS={"db": 2},
+            TAG_PATTERNS=["user:{id}:*"],
+            params={"LOCATION": server.url.rpartition("/")[0]},
+        )
+        with transaction.atomic(using=using):
+            first.invalidate("user:42")
+            for each in (other, by_option):
+                assert each.set("user:42:page", "clean") is True
+                each.clear()
+
     def test_an_outer_loader(self, backend: Any, using: str) -> None:
         """What is computed from a dirty key is not stored, though its own tags are clean."""
         with transaction.atomic(using=using):
@@ -383,6 +415,17 @@ class TestDirty:
             backend.invalidate("user:42")
             assert backend.get_or_set("front", load) == "uncommitted"
         assert stored(backend, "front") is None
+
+    @pytest.mark.parametrize("options", [{}, {"NAMESPACE": "elsewhere"}])
+    def test_an_outer_loader_of_another_alias(
+        self, backend: Any, configure: Callable[..., Any], using: str, options: dict[str, str]
+    ) -> None:
+        """The same where the loader's own key is another cache's."""
+        other = configure("other", {"TIMEOUT": 5}, **options)
+        with transaction.atomic(using=using):
+            backend.invalidate("user:42")
+            other.get_or_set("front", lambda: backend.get_or_set("user:42:page", lambda: "uncommitted"))
+        assert stored(other, "front") is None
 
     def test_a_loader_that_invalidates(self, backend: Any, using: str) -> None:
         """What it computes from its own uncommitted rows is not stored: they may yet be rolled back."""

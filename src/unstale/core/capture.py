@@ -11,7 +11,7 @@ Two memories, each bound to the running context (thread or task):
 Remembrance knows two kinds of context. Inside `remembering()`, a request or a job, it is strict: a key's first look
 counts to the end, and other keys of the same tags are held to the first look at any. Outside, in a thread that lives
 on, that would refuse for ever what was computed long after: there a key's last look counts, for that key only, until
-it is set, or one of its tags is invalidated in the same context.
+it is set, or, unless `Keyspace.keeps_looks`, one of its tags is invalidated in the same context.
 """
 
 from __future__ import annotations

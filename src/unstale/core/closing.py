@@ -54,7 +54,8 @@ async def begin(io: IO, space: Keyspace, tags: Sequence[str], owner: str, limit:
 async def complete(io: IO, space: Keyspace, closing: Closing) -> Invalidated:
     """Let go of tags. As an invalidation: what was cached under them is stale. Raises StoreError as `invalidate`."""
     names = [space.names.stamp(tag) for tag in closing.tags]
-    capture.forget(space.serial, names)
+    if not space.keeps_looks:
+        capture.forget(space.serial, names)
     met = await io.complete(names, closing.owner.encode(), space.policy.keep_closed, space.policy.replica_lag)
     event = Invalidated(closing.tags, sum(one is Bumped.CHANGED for one in met))
     if space.emit is not None:

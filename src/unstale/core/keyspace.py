@@ -85,6 +85,8 @@ class Keyspace:
         prolonged: the stamps that need no prolonging for a while.
         slow: loading times of this process that no entry tells.
         serial: tells this keyspace's remembered stamps from another's.
+        keeps_looks: an invalidation leaves what its own context remembers: what was computed before it is refused. By
+            default it is forgotten outside `remembering()`, where a thread may go on for ever.
     """
 
     names: Names
@@ -96,6 +98,7 @@ class Keyspace:
     prolonged: Prolonged = field(default_factory=Prolonged)
     slow: Slow = field(default_factory=Slow)
     serial: int = field(default_factory=lambda: next(_serials))
+    keeps_looks: bool = False
 
     def expected(self, raw_key: bytes, declared: TagSet) -> TagSet:
         """The tags whose stamps a read of this key should fetch."""

@@ -498,7 +498,7 @@ async def invalidate(io: IO, space: Keyspace, tags: Sequence[str], *, soft: bool
     names = [space.names.stamp(tag) for tag in tags]
     lag = space.policy.replica_lag
     soft = soft and not lag
-    if not soft:
+    if not (soft or space.keeps_looks):
         capture.forget(space.serial, names)
     bumped = await io.bump(names, space.policy.stamp_ttl, soft=soft, lag=lag)
     event = Invalidated(tuple(tags), sum(one is Bumped.CHANGED for one in bumped))

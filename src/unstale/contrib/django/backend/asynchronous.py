@@ -214,8 +214,9 @@ class BothCache(SyncCache):
         return await self._engine.async_cache.delete_many([plan.key for plan in plans]) if plans else None
 
     async def aclear(self) -> bool:
-        """Make every entry of this cache stale."""
+        """Make every entry of this cache stale. See `clear`."""
         await transactions.ainvalidate(self._engine, ROOT_TAGS)
+        self._engine.lapse()
         return True
 
     async def ainvalidate(self, *tags: str, version: int | None = None, soft: bool = False) -> transactions.Result:

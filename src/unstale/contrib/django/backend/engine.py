@@ -9,11 +9,13 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from redis.connection import parse_url
 
 from unstale.aio import AsyncCache
 from unstale.cache import Cache
@@ -122,6 +124,7 @@ class Engine:
         has_server: whether there is one: memory:// has none.
         redis: redis-py's side.
         followers: who has something to do after each invalidation.
+        serial: of the entries: those of two aliases with the same one are the same.
     """
 
     def __init__(self, options: BackendOptions) -> None:
@@ -133,7 +136,7 @@ class Engine:
         self.options = options
         self.matcher = Matcher(options.patterns)
         told: CacheOptions = {**options.cache, "on_event": listening.hook_for(options.cache.get("on_event"))}
-        space = _remembering_as_others(make_keyspace(told), options.url)
+        space = _remembering_as_others(replace(make_keyspace(told), keeps_looks=True), options)
         reaching = store_options(options.cache)
         store = open_store(options.url, reaching)
         async_store = Immediate(store) if isinstance(store, MemoryStore) else open_async_store(options.url, reaching)
@@ -143,6 +146,7 @@ class Engine:
         if options.migrating:
             old = OldSide(*options.old, self.matcher, space.names.namespace)
             kinds = migrating.kinds(options.migrating, old, kinds)
+        self.serial = space.serial
         self.cache: Cache = kinds[0](store, space, io=Cache._make_io(store, runner))  # noqa: SLF001 - its own maker
         self.closures = self.cache.inline() if getattr(runner, "is_remote", False) else self.cache
         self.async_cache: AsyncCache = kinds[1](async_store, space)
@@ -218,7 +222,7 @@ class Engine:
 
     def lapse(self) -> None:
         """Forget what this context saw outside `remembering()`: its request has ended."""
-        capture.lapse(self.cache._space.serial)  # noqa: SLF001 - the facade's own
+        capture.lapse(self.serial)
 
     def close(self) -> None:
         """Close the connections, for good."""
@@ -227,14 +231,29 @@ class Engine:
 
 
 _engines: dict[object, Engine] = {}
-_serials: dict[tuple[str, str], int] = {}
-"""Aliases that share their entries, such as two VERSIONs, remember together: what one clears the other forgets."""
+_serials: dict[tuple[object, str], int] = {}
+"""Aliases that share their entries, such as two VERSIONs, remember together: what one clears the other forgets, and
+what is invalidated through one in an open transaction is dirty for the other."""
+
+_parsed: Final[Callable[[str], Mapping[str, object]]] = parse_url
 
 
-def _remembering_as_others(space: Keyspace, url: str) -> Keyspace:
-    if url.startswith("memory:"):
+def _remembering_as_others(space: Keyspace, options: BackendOptions) -> Keyspace:
+    if options.url.startswith("memory:"):
         return space
-    return replace(space, serial=_serials.setdefault((url, space.names.namespace), space.serial))
+    return replace(space, serial=_serials.setdefault((_place(options), space.names.namespace), space.serial))
+
+
+def _place(options: BackendOptions) -> object:
+    """Which database of which server, however it is written and whoever asks."""
+    connection: Mapping[str, object] = options.cache.get("connection") or {}
+    if not options.url.startswith(("redis://", "rediss://", "unix://")):
+        return options.url, connection.get("db")
+    with suppress(ValueError):  # a URL that cannot be read: who opens the store says so
+        said: dict[str, object] = {"db": connection.get("db"), **_parsed(options.url)}
+        host = said.get("path") or str(said.get("host", "localhost")).lower()
+        return host, said.get("port", 6379), said["db"] or 0
+    return options.url
 
 
 _lock = threading.Lock()

@@ -114,6 +114,7 @@ class SyncCache(KeyedCache):
         if not transactions.is_dirty(self._engine, key, names):
             return False
         self._engine.cache.shun(key, tags=names)
+        transactions.break_loaders()
         return True
 
     def _may_not_fill(self, key: str, names: tuple[str, ...]) -> bool:
@@ -294,8 +295,12 @@ class SyncCache(KeyedCache):
         return self._engine.cache.delete_many([plan.key for plan in plans]) if plans else None
 
     def clear(self) -> bool:
-        """Make every entry of this cache stale: sixteen small writes in one trip. Nothing else in the database goes."""
+        """Make every entry of this cache stale: sixteen small writes in one trip. Nothing else in the database goes.
+
+        It begins anew: what this request or thread saw before, and would hold a `set` to, is forgotten.
+        """
         transactions.invalidate(self._engine, ROOT_TAGS)
+        self._engine.lapse()
         return True
 
     def invalidate(

@@ -14,6 +14,9 @@ class Invalidation(models.Model):
     tags = models.JSONField(help_text="Whole names, prefix and version included.")
     soft = models.BooleanField(default=False)
     owner = models.CharField(max_length=64, blank=True, default="", help_text="Of a strict write: who closed the tags.")
+    mark = models.CharField(
+        max_length=32, blank=True, default="", help_text="Tells it from another row, should its number come again."
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False, help_text="By the database's clock.")
     attempts = models.PositiveIntegerField(default=0, help_text="How often a relay has tried it in vain.")
     last_error = models.CharField(max_length=100, blank=True, default="", help_text="The kind of the last failure.")

@@ -39,6 +39,7 @@ __all__ = [
     "Queued",
     "Result",
     "ainvalidate",
+    "break_loaders",
     "forbids_fill",
     "invalidate",
     "is_dirty",
@@ -155,7 +156,7 @@ def _keep(engine: Engine, names: tuple[str, ...], using: str | None, *, soft: bo
 
 
 def _defer(engine: Engine, connection: Any, names: tuple[str, ...], *, soft: bool, is_strict: bool) -> None:
-    _break_loaders()
+    break_loaders()
     closing = engine.cache.begin_strict(*names, limit=engine.options.strict_limit) if is_strict else None
     owed = join(connection).owed.setdefault(engine, Owed())
     if closing is not None:
@@ -167,8 +168,11 @@ def _defer(engine: Engine, connection: Any, names: tuple[str, ...], *, soft: boo
         outbox.write_with(connection, engine, owed, names, soft=soft, closing=closing)
 
 
-def _break_loaders() -> None:
-    """A loader that invalidates in an open transaction computes from what nobody may see yet: it is not stored."""
+def break_loaders() -> None:
+    """A loader, whosever, that computes from what nobody may see yet is not stored.
+
+    It has invalidated in an open transaction, or has asked, perhaps another cache, for what is dirty.
+    """
     running = capture.running()
     while running is not None:
         running.broken = True

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from unstale.contrib.django.backend.engine import Engine
-from unstale.contrib.django.transactions.owed import Owed
+from unstale.contrib.django.transactions.owed import Owed, Row
 from unstale.core.closing import Closing
 
 OUTBOX_APP: Final = "unstale.contrib.django.outbox"
@@ -39,7 +39,7 @@ class Outbox(Protocol):
     def takes_over(self, engine: Engine, owed: Owed, using: str) -> bool:
         """Whether the outbox has what is owed, after a COMMIT of this database."""
 
-    def forget(self, rows: Iterable[tuple[str, int]]) -> None:
+    def forget(self, rows: Iterable[Row]) -> None:
         """Remove rows whose invalidations have taken effect."""
 
 

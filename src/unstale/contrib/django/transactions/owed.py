@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from unstale.contrib.django.backend.engine import ROOT_TAGS, Engine
 from unstale.contrib.django.listening import tell
 from unstale.core.closing import Closing
 from unstale.core.keys import ROOT_TAGS as ROOTS
+
+
+class Row(NamedTuple):
+    """Where a row of the outbox is to be found, if it is there still.
+
+    Attributes:
+        using: the database's alias.
+        key: its primary key. What was rolled back may have had the same one.
+        mark: its own, which comes only once.
+    """
+
+    using: str
+    key: int
+    mark: str
 
 
 class Owed:
@@ -15,8 +31,9 @@ class Owed:
         hard: tags to invalidate.
         soft: tags to invalidate softly.
         closings: strict writes to complete, which invalidates as well.
-        rows: where the outbox holds it: a database's alias and a primary key.
-        queued: those of the tags that it holds.
+        rows: the rows of the outbox that were written for it. One that was written inside a savepoint of which Django's
+            commit hooks know nothing (`transaction.savepoint()`, raw SQL) may have gone with it.
+        queued: of a tag, and of whether that is soft: the row that says it.
     """
 
     __slots__ = ("closings", "hard", "queued", "rows", "soft")
@@ -26,8 +43,8 @@ class Owed:
         self.hard: set[str] = set()
         self.soft: set[str] = set()
         self.closings: list[Closing] = []
-        self.rows: list[tuple[str, int]] = []
-        self.queued: set[tuple[str, bool]] = set()
+        self.rows: list[Row] = []
+        self.queued: dict[tuple[str, bool], Row] = {}
 
     def tags(self) -> set[str]:
         """All tags that are dirty for its sake."""

@@ -350,5 +350,6 @@ def _merge_failed() -> None:
 
 
 def dirty_tags(engine: Engine) -> set[str]:
-    """The tags of a cache that open transactions of this thread have invalidated."""
-    return {tag for one in _local.waiting if engine in one.owed for tag in one.owed[engine].tags()}
+    """The tags of a cache that open transactions of this thread have invalidated, through whatever alias."""
+    owed = (each for one in _local.waiting for each in one.owed.items())
+    return {tag for other, its in owed if other.serial == engine.serial for tag in its.tags()}

@@ -31,6 +31,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "mark",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="Tells it from another row, should its number come again.",
+                        max_length=32,
+                    ),
+                ),
+                (
                     "created_at",
                     models.DateTimeField(db_default=Now(), editable=False, help_text="By the database's clock."),
                 ),
