@@ -1,4 +1,4 @@
-"""What a request or thread computed, then wrote and invalidated itself: without `remembering()`, as Django runs views."""
+"""What a request or a thread computed, then wrote and invalidated itself, with no `remembering()` around it."""
 
 from __future__ import annotations
 
