@@ -109,6 +109,20 @@ class TestInABlock:
             seen.append(waiting(using))
         assert seen == [[], [[TAG]]]
 
+    def test_in_manual_transactions(self, backend: Any, using: str) -> None:
+        """There before `commit()`; after it gone, and not only in a transaction that somebody else must end."""
+        transaction.set_autocommit(False, using=using)
+        try:
+            with transaction.atomic(using=using):
+                backend.invalidate("user:42", using=using)
+            assert waiting(using) == [[TAG]]
+            transaction.commit(using=using)
+            transaction.rollback(using=using)
+            assert waiting(using) == []
+        finally:
+            transaction.rollback(using=using)
+            transaction.set_autocommit(True, using=using)
+
     def test_what_is_said_twice_is_one_row(self, backend: Any, using: str) -> None:
         """A loop over the same tag writes once; a soft and a hard invalidation are two."""
         with transaction.atomic(using=using):

@@ -9,8 +9,10 @@ invalidation belongs to all that are open, and takes effect at each one's COMMIT
 what may not be stored, `outbox` what survives this process.
 
 Under `set_autocommit(False)` Django tells nobody of a `commit()`: there an invalidation takes effect at once, and is to
-be called after it. In asynchronous code Django opens no transaction, so `ainvalidate` takes effect at once; called
-through `async_to_sync` inside `atomic()` it does not see the block around it.
+be called after it. One in a block of `atomic()`, which commits nothing there, or of a registered model, takes effect at
+once and again with `connection.commit()`: see `manual`. In asynchronous code Django opens no transaction, so
+`ainvalidate` takes effect at once; called through `async_to_sync` inside `atomic()` it does not see the block around
+it.
 """
 
 from __future__ import annotations
