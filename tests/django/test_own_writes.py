@@ -1,4 +1,4 @@
-"""What a request or a thread computed, then wrote and invalidated itself, with no `remembering()` around it."""
+"""What a request computed, then wrote and invalidated itself: without `remembering()`, as Django runs views."""
 
 from __future__ import annotations
 
