@@ -262,6 +262,10 @@ class Keeper:
             return None  # too long with prefix and version: no entry can be kept under it
         return Place(backend, as_key(backend.make_key(self._key(asked, headers))), tags, headers, keeping, ttl)
 
+    def watch(self, asked: Asked) -> Watch:
+        """Watch, for what runs before the view and may leave something for it, as for the view itself."""
+        return watch_of(asked, self._keeping(asked, list(asked.request.headers.items())), self._rules)
+
     def _keeping(self, asked: Asked, headers: Headers) -> Keeping:
         if asked.who is not None:
             return Keeping.FOR_USER if asked.who.is_known else Keeping.FOR_NOBODY
@@ -319,6 +323,14 @@ class Keeper:
         return response
 
 
+def watch_of(asked: Asked, keeping: Keeping, rules: Rules) -> Watch:
+    """What watches a view that is asked for a response."""
+    known = {*rules.vary, *asked.covers}
+    if keeping not in SESSIONLESS and not asked.is_checked:
+        known.add(MESSAGES)  # that there are none
+    return Watch(asked.request, keeping, asked.who, known)
+
+
 class _Load:
     """A view as a loader: it returns the response's stored form, or None for what cannot be stored, and keeps the rest.
 
@@ -344,7 +356,7 @@ class _Load:
 
     def __call__(self) -> bytes | None:
         self.ran = self.raised = True
-        with self._watch() as watch:
+        with watch_of(self._asked, self._place.keeping, self._rules) as watch:
             try:
                 self.response = self._making.finish(self._making.run())
             except Exception as error:
@@ -357,13 +369,6 @@ class _Load:
             self.is_own = True
             raise UnkeptError
         return self._kept(watch)
-
-    def _watch(self) -> Watch:
-        asked, keeping = self._asked, self._place.keeping
-        known = {*self._rules.vary, *asked.covers}
-        if keeping not in SESSIONLESS and not asked.is_checked:
-            known.add(MESSAGES)  # that there are none
-        return Watch(asked.request, keeping, asked.who, known)
 
     def _kept(self, watch: Watch) -> bytes | None:
         response, rules = self.response, self._rules
@@ -390,7 +395,7 @@ class _AsyncLoad(_Load):
 
     async def __call__(self) -> bytes | None:  # type: ignore[override] # the loader of an AsyncCache
         self.ran = self.raised = True
-        with self._watch() as watch:
+        with watch_of(self._asked, self._place.keeping, self._rules) as watch:
             try:
                 response = await self._making.run()
                 if callable(getattr(response, "render", None)):
