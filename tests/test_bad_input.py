@@ -90,6 +90,25 @@ def test_a_url_that_means_nothing(url: Any) -> None:
         Cache.from_url(url)
 
 
+@pytest.mark.parametrize(
+    "url", ["redis://127.0.0.1:99999/1", "redis://h:1,h:2/1", "redis://h:x/1", "redis+sentinel://h:99999/service"]
+)
+def test_a_port_that_makes_no_sense(url: str) -> None:
+    """Where there is no password, none is blamed."""
+    with pytest.raises(ConfigurationError, match="a number up to 65535") as raised:
+        Cache.from_url(url)
+    assert "password" not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["redis://u:s3cret@h:99999/1", "redis://:s3cret", "redis://u:s3/cret@h:1"])
+def test_a_url_that_cannot_be_read_is_not_shown(url: str) -> None:
+    """Any part of it may be the password."""
+    with pytest.raises(ConfigurationError, match="cannot be read") as raised:
+        Cache.from_url(url)
+    assert "s3" not in str(raised.value)
+    assert raised.value.__suppress_context__ or raised.value.__context__ is None
+
+
 @pytest.mark.parametrize("url", WRONG_OPTIONS)
 def test_an_option_in_the_url_that_means_nothing(url: str) -> None:
     """An option in the URL that is unknown, or has a value that makes no sense, is refused when the cache is made."""

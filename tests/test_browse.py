@@ -100,7 +100,10 @@ def test_a_scopes_keys(cache: Cache) -> None:
 
 def test_another_namespaces_keys(server: Server) -> None:
     """Caches that share a database do not see each other's keys, nor what is none of ours."""
-    with Cache.from_url(server.url, namespace="test") as cache, Cache.from_url(server.url, namespace="test:other") as other:
+    with (
+        Cache.from_url(server.url, namespace="test") as cache,
+        Cache.from_url(server.url, namespace="test:other") as other,
+    ):
         other.set_many({"k": 1, LONG: 1})
         with server.client as client:
             client.set("test:e:foreign", "text")

@@ -17,7 +17,7 @@ from servers import Server, free_port
 from test_tls_acl import Authority, SecureServer, authority
 
 from unstale import AsyncCache, Cache
-from unstale.errors import ConfigurationError, StoreAuthError, StoreUnavailableError
+from unstale.errors import ConfigurationError, StoreAuthError, StoreTimeoutError, StoreUnavailableError
 from unstale.stores.clients import async_client_for, client_for
 from unstale.stores.options import StoreOptions
 from unstale.stores.proof import translated
@@ -198,6 +198,37 @@ def test_a_repr_without_secrets() -> None:
     """The options' repr shows no argument."""
     options = StoreOptions(connection={"password": SECRET}, sentinel={"password": SECRET})
     assert SECRET not in repr(options)
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """The port of a server that takes connections and never answers: as Redis does, which waits for a line's end."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+@pytest.mark.parametrize(("scheme", "is_told"), [("redis", False), ("rediss", True)])
+def test_a_time_limit_with_tls(silent: int, scheme: str, is_told: bool) -> None:
+    """Who speaks TLS to a port that does not is told what it may be."""
+    with (
+        Cache.from_url(f"{scheme}://127.0.0.1:{silent}/0", timeout=0.3) as cache,
+        pytest.raises(StoreTimeoutError) as raised,
+    ):
+        cache.invalidate("t")
+    assert ("TLS" in str(raised.value)) is is_told
+
+
+@pytest.mark.parametrize(("scheme", "is_told"), [("redis", False), ("rediss", True)])
+def test_a_time_limit_with_tls_in_asyncio(silent: int, scheme: str, is_told: bool) -> None:
+    """So is who does it from asyncio."""
+
+    async def invalidate() -> None:
+        async with AsyncCache.from_url(f"{scheme}://127.0.0.1:{silent}/0", timeout=0.3) as cache:
+            await cache.invalidate("t")
+
+    with pytest.raises(StoreTimeoutError) as raised:
+        asyncio.run(invalidate())
+    assert ("TLS" in str(raised.value)) is is_told
 
 
 def test_memory_and_embedded_ignore_what_they_cannot_use() -> None:

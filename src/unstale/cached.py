@@ -16,7 +16,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from functools import partial, update_wrapper
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
+from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 from unstale.core.keys import key_bytes
 from unstale.errors import ConfigurationError, InvalidTagError
@@ -33,7 +33,13 @@ TagsOf = Iterable[str] | Callable[..., Iterable[str]]
 
 
 class Recipe:
-    """How a call's key and tags are made."""
+    """How a call's key and tags are made.
+
+    Attributes:
+        tag_kind: the templates of its tags.
+    """
+
+    tag_kind: ClassVar[type[Template]] = Template
 
     def __init__(self, function: Callable[..., Any], key: KeyOf, tags: TagsOf, ignore: Iterable[str]) -> None:
         """Check the templates.
@@ -44,7 +50,7 @@ class Recipe:
         self._signature = inspect.signature(function)
         parameters = self._signature.parameters
         self._key = _maker(key, parameters)
-        self._tags = tags if callable(tags) else _tag_makers(tags, parameters)
+        self._tags = tags if callable(tags) else _tag_makers(tags, parameters, self.tag_kind)
         ignored = {ignore} if isinstance(ignore, str) else set(ignore)
         for name in sorted(ignored - set(parameters)):
             raise ConfigurationError(f"ignore names {name!r}, which is no argument of {_name_of(function)}().")
@@ -77,10 +83,10 @@ def _maker(key: KeyOf, parameters: Any) -> Template | Callable[..., str]:
     return Template(key, parameters) if isinstance(key, str) or not callable(key) else key
 
 
-def _tag_makers(tags: Iterable[str], parameters: Any) -> tuple[Template, ...]:
+def _tag_makers(tags: Iterable[str], parameters: Any, kind: type[Template]) -> tuple[Template, ...]:
     if isinstance(tags, str):
         raise ConfigurationError(f"tags must be a list of templates, not a str: write tags=[{tags!r}].")
-    return tuple(Template(tag, parameters) for tag in tags)
+    return tuple(kind(tag, parameters) for tag in tags)
 
 
 class _Decorated:
@@ -234,10 +240,16 @@ def _own_tag(key: str) -> str:
 def recipe_of(
     function: Callable[..., Any], key: KeyOf, tags: TagsOf, ignore: Iterable[str], cache: str, *, is_async: bool
 ) -> Recipe:
-    """Check what a decorator is put on, and its templates.
+    """Check what a decorator is put on, and its templates. Raises ConfigurationError."""
+    check_function(function, cache, is_async=is_async)
+    return Recipe(function, key, tags, ignore)
+
+
+def check_function(function: Callable[..., Any], cache: str, *, is_async: bool) -> None:
+    """Check what a decorator is put on.
 
     Raises:
-        ConfigurationError: no function, or not of this cache's kind; see also Recipe.
+        ConfigurationError: no function, or not of this cache's kind.
     """
     name = _name_of(function)
     if isinstance(function, staticmethod | classmethod) or inspect.isclass(function):
@@ -253,4 +265,3 @@ def recipe_of(
         raise ConfigurationError(f"{name}() is async: decorate it with an AsyncCache, not with a {cache}.")
     if not inspect.iscoroutinefunction(function) and is_async:
         raise ConfigurationError(f"{name}() is not async: decorate it with a Cache, not with an {cache}.")
-    return Recipe(function, key, tags, ignore)

@@ -114,15 +114,19 @@ class Invalidated:
 class Failed:
     """The store failed, and the cache went on without it (a read called its loader, a value was not stored).
 
+    Or it has told the caller: Django's backend raises where IGNORE_EXCEPTIONS is off.
+
     Attributes:
         operation: the verb, such as "get".
         key: the key it was for; empty where there were several.
         error: what the store raised. Its text holds no value and no password.
+        is_raised: whether the caller gets it as an exception, too.
     """
 
     operation: str
     key: str
     error: Exception
+    is_raised: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -371,7 +371,7 @@ class Facade:
         names = (*target.declared.stamp_names, self._names.root_of(target.raw))
         capture.shun(self._space.serial, target.raw, names)
 
-    def _without(self, verb: str, error: StoreError, targets: Sequence[Target]) -> None:
+    def _without(self, verb: str, error: StoreError, targets: Sequence[Target], *, is_raised: bool = False) -> None:
         """Go on without the cache. A cache that was closed is a mistake of the caller's, though.
 
         What could not be looked up is computed under stamps that nobody saw: neither a set that follows nor a loader
@@ -385,7 +385,7 @@ class Facade:
         for target in targets:
             names = (*target.declared.stamp_names, self._names.root_of(target.raw))
             capture.remember(self._space.serial, target.raw, [(name, CLOSED) for name in names], b"")
-        self._space.fail(Failed(verb, targets[0].key if len(targets) == 1 else "", error))
+        self._space.fail(Failed(verb, targets[0].key if len(targets) == 1 else "", error, is_raised))
 
 
 __all__ = ["DEFAULT", "Cold", "Facade", "Tags", "TagsOfKey"]

@@ -178,8 +178,9 @@ class Reporter:
 
             logger = logging.getLogger("unstale")
             if isinstance(event, Failed):
-                text = "%s failed, gone on without the cache (%d such since the last line): %s"
-                logger.warning(text, event.operation, count, event.error)
+                how = "" if event.is_raised else ", gone on without the cache"
+                text = "%s failed%s (%d such since the last line): %s"
+                logger.warning(text, event.operation, how, count, event.error)
             else:
                 text = "the load of %r failed while an older value could be served (%d such since the last line): %s"
                 logger.warning(text, event.key, count, type(event.error).__name__)

@@ -12,7 +12,7 @@ import decimal
 import enum
 import inspect
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from string import Formatter
 from typing import Any, Final
 
@@ -70,10 +70,16 @@ class Template:
         Raises:
             InvalidKeyError: an argument has no text that says what it is.
         """
+        return "".join(
+            literal if field is None else literal + self._shown(field, value)
+            for literal, field, value in self._bound(arguments)
+        )
+
+    def _bound(self, arguments: Mapping[str, Any]) -> Iterator[tuple[str, str | None, Any]]:
+        """Literal text, the field behind it, None at the end, and what a call has for it."""
         formatter = Formatter()
-        made = []
         for literal, field, spec, conversion in self._parts:
-            made.append(literal)
+            value: Any = None
             if field is not None:
                 try:
                     value, _ = formatter.get_field(field, (), arguments)
@@ -85,22 +91,25 @@ class Template:
                     raise InvalidKeyError(
                         f"{{{field}}} in {self.text!r} does not fit this argument: {type(error).__name__}."
                     ) from error
-                made.append(self._shown(field, value))
-        return "".join(made)
+            yield literal, field, value
 
     def _shown(self, field: str, value: Any) -> str:
         if value is None or value is True or value is False or value == "":
             return f"{_MARK}{value}"
-        if isinstance(value, enum.Enum):
-            if not isinstance(value, str | int):
-                return f"{_MARK}{quote_part(type(value).__qualname__)}.{quote_part(value.name)}"
+        if isinstance(value, enum.Enum) and not isinstance(value, str | int):
+            return f"{_MARK}{quote_part(type(value).__qualname__)}.{quote_part(value.name)}"
+        return quote_part(self._said(field, value)).replace(_MARK, "%7E")
+
+    def _said(self, field: str, value: Any) -> str:
+        """The text of a value, not quoted."""
+        if isinstance(value, enum.Enum) and isinstance(value, str | int):
             value = value.value
         if not isinstance(value, _PLAIN):
             raise InvalidKeyError(
                 f"{{{field}}} in {self.text!r} is a {type(value).__name__}, whose text does not say which one it is. "
                 f"Name an attribute of it, such as {{{field}.id}}, or give a function in place of the template."
             )
-        return quote_part(value).replace(_MARK, "%7E")
+        return str(value)
 
 
 def _parse(text: str) -> list[tuple[str, str | None, str | None, str | None]]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.contrib import messages
 from django.contrib.auth.models import Group, User
+from django.contrib.sessions.backends.db import SessionStore
 from django.core.cache import caches
 from django.test import Client, override_settings
 from django.urls import include, path
@@ -111,10 +112,16 @@ class Groups(CachedViewSetMixin, ModelViewSet):
         return Response({"count": self.get_queryset().count()})
 
     @action(detail=False, methods=["get"])
-    @cached_action(ttl=60, x_cache=True)
+    @cached_action(ttl=60)
     def summary(self, request: Any) -> Response:
-        """A safe action that is."""
+        """A safe action that is, and says X-Cache as its viewset does."""
         return Response({"names": [each.name for each in self.get_queryset()]})
+
+    @action(detail=False, methods=["get"])
+    @cached_action(ttl=60, x_cache=False)
+    def silent(self, request: Any) -> Response:
+        """One that does not."""
+        return Response({"names": []})
 
 
 class Plain(Groups):
@@ -158,6 +165,8 @@ LOOKS: dict[str, Callable[[Any], Any]] = {
     "authenticator": lambda request: type(request.successful_authenticator).__name__,
     "django-user": lambda request: request._request.user.username,
     "session": lambda request: request.session.get("x"),
+    "session-key": lambda request: request.session.session_key,
+    "session-empty": lambda request: request._request.session.is_empty(),
     "cookie": lambda request: request.COOKIES.get("x"),
 }
 
@@ -352,6 +361,12 @@ def test_reads_are_kept(site: Any, client_of: Callable[[str], APIClient], where:
     """Lists, pages, single objects and decorated actions are kept, however the user came in."""
     pk = Group.objects.get(name="alice-0").pk
     assert words(client_of("alice"), where.format(pk=pk)) == ["miss", "hit"]
+
+
+def test_an_action_may_be_silent(site: Any) -> None:
+    """What it says of X-Cache itself counts more than what its viewset says."""
+    assert "X-Cache" in by_force("alice").get("/groups/summary/")
+    assert "X-Cache" not in by_force("alice").get("/groups/silent/")
 
 
 @each_way
@@ -798,3 +813,273 @@ def test_clear_makes_all_stale(site: Any) -> None:
     alice.get("/groups/")
     caches["default"].clear()
     assert words(alice, "/groups/", 1) == ["miss"]
+
+
+class Remembering(BasePermission):
+    """A permission that judges objects by a user whom it has remembered."""
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        self.name = request.user.username
+        return True
+
+    def has_object_permission(self, request: Any, view: Any, obj: Any) -> bool:
+        return obj.name.startswith(self.name)
+
+
+class Marking(BasePermission):
+    """A permission that leaves what it found for the handler."""
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        view.name = request.user.username
+        return True
+
+
+class Caching(BasePermission):
+    """The same, on the request."""
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        request._name = request.user.username
+        return True
+
+
+class Naming(BasePermission):
+    """The same, among the URL's arguments."""
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        view.kwargs["name"] = request.user.username
+        return True
+
+
+class OnePermission(Catalogue):
+    """A viewset whose permissions are the same objects for all checks of a request."""
+
+    lookup_value_regex = r"\d+"
+
+    def get_permissions(self) -> Any:
+        if not hasattr(self, "made"):
+            self.made = super().get_permissions()
+        return self.made
+
+
+class Judged(Catalogue):
+    """The same, for all requests."""
+
+    permission = Remembering()
+
+    def get_permissions(self) -> Any:
+        return [self.permission]
+
+
+class Both(Judged):
+    permission = (IsAuthenticated & Remembering)()
+
+
+class Either(Judged):
+    permission = (~IsAuthenticated | Remembering)()
+
+
+class ByHand(Catalogue):
+    """A viewset that judges objects itself."""
+
+    def check_permissions(self, request: Any) -> None:
+        super().check_permissions(request)
+        SEEN["name"] = request.user.username
+
+    def check_object_permissions(self, request: Any, obj: Any) -> None:
+        if not obj.name.startswith(SEEN["name"]):
+            self.permission_denied(request)
+
+
+SEEN: dict[str, str] = {}
+
+
+@pytest.mark.parametrize("viewset", [OnePermission, Judged, Both, Either, ByHand])
+def test_objects_are_judged_each_time_by_whom_a_permission_remembers(site: Any, viewset: Any) -> None:
+    """A permission for objects is judged for each request, also where it asks nobody for the user."""
+    kind = type("One", (viewset,), {"permission_classes": (Remembering,)})
+    view, pk = kind.as_view({"get": "retrieve"}), Group.objects.get(name="alice-0").pk
+    assert [view(asked_by(name), pk=pk).status_code for name in ("alice", "alice", "bob")] == [200, 200, 403]
+
+
+def test_a_permission_without_a_say_about_objects_keeps_nothing_from_being_kept(site: Any) -> None:
+    """Objects for everybody are kept where no permission judges them."""
+    pk = Group.objects.get(name="alice-0").pk
+    assert [words(by_token(name), f"/catalogue/{pk}/", 1) for name in ("alice", "bob")] == [["miss"], ["hit"]]
+
+
+def asked_by(name: str, **headers: str) -> Any:
+    """A request of a user."""
+    request = APIRequestFactory().get("/x/", headers=headers)
+    request.session = SessionStore()
+    force_authenticate(request, User.objects.get(username=name))
+    return request
+
+
+class After:
+    """Looks at whom it answers after the checks."""
+
+    def initial(self, request: Any, *arguments: Any, **named: Any) -> None:
+        super().initial(request, *arguments, **named)  # type: ignore[misc]
+        SEEN["name"] = str(self.look(request))
+
+    def look(self, request: Any) -> Any:
+        return request.user.username
+
+
+class ByDjango(After):
+    def look(self, request: Any) -> Any:
+        return request._request.user.username
+
+
+class BySession(After):
+    def look(self, request: Any) -> Any:
+        return request.session.session_key
+
+
+class ByCookie(After):
+    def look(self, request: Any) -> Any:
+        return request._request.COOKIES.get("name")
+
+
+class Below:
+    """A mixin below ours: it keeps what it finds in the view."""
+
+    def initial(self, request: Any, *arguments: Any, **named: Any) -> None:
+        super().initial(request, *arguments, **named)  # type: ignore[misc]
+        self._name = request.user.username
+
+
+class Shown(CachedViewSetMixin):
+    cache_ttl = 60
+    cache_per_user = False
+    cache_x_cache = True
+    permission_classes = ()
+
+    def list(self, request: Any, **named: Any) -> Response:
+        RUNS["shown"] += 1
+        return Response(getattr(self, "name", "") or SEEN.get("name", ""))
+
+
+ABOVE = [(After, Shown), (ByDjango, Shown), (BySession, Shown), (ByCookie, Shown), (Shown, Below)]
+
+
+@pytest.mark.parametrize("bases", ABOVE, ids=lambda bases: f"{bases[0].__name__}-{bases[1].__name__}")
+def test_who_looks_before_the_handler_is_not_everybody_s(site: Any, bases: tuple[type, ...]) -> None:
+    """A look in `initial()`, above the mixin or below it, keeps a view for everybody from being kept."""
+    view = type("View", (*bases, ViewSet), {}).as_view({"get": "list"})
+    assert [view(asked_by(name))["X-Cache"] for name in ("alice", "bob")] == ["bypass"] * 2
+    assert RUNS["shown"] == 2
+
+
+@pytest.mark.parametrize("permission", [Marking, Caching, Naming])
+def test_what_a_permission_leaves_behind_is_not_everybody_s(site: Any, permission: type) -> None:
+    """What the checks leave on view or request may be the user's, so it is neither kept nor served."""
+    view = type("View", (Shown, ViewSet), {"permission_classes": (permission,)}).as_view({"get": "list"})
+    assert [view(asked_by(name))["X-Cache"] for name in ("alice", "bob")] == ["bypass"] * 2
+
+
+def test_who_has_looked_gets_nothing_of_everybody_s(site: Any) -> None:
+    """A request for which somebody looked at the user is not answered by what was kept when nobody did."""
+
+    class Sometimes(After):
+        def look(self, request: Any) -> Any:
+            return request.user.username if "X-Mine" in request.headers else ""
+
+    view = type("View", (Sometimes, Shown, ViewSet), {}).as_view({"get": "list"})
+    answers = [view(asked_by("alice")), view(asked_by("bob", **{"X-Mine": "1"})), view(asked_by("bob"))]
+    assert [each["X-Cache"] for each in answers] == ["miss", "bypass", "hit"]
+
+
+def test_tags_made_of_the_user_are_not_everybody_s(site: Any) -> None:
+    """A method that makes tags of the user has looked at him."""
+    tags = {"cache_tags": lambda self, request: [f"name:{request.user.username}"]}
+    view = type("View", (Shown, ViewSet), tags).as_view({"get": "list"})
+    assert [view(asked_by(name))["X-Cache"] for name in ("alice", "bob")] == ["bypass"] * 2
+
+
+def test_a_decorated_action_inside_looks_for_the_viewset_too(site: Any) -> None:
+    """What an action inside looked at, the viewset around it has looked at."""
+    action_inside = cached_action(ttl=60, per_user=False)(lambda self, request: Response(request.user.username))
+    view = type("View", (Shown, ViewSet), {"list": action_inside}).as_view({"get": "list"})
+    answers = [view(asked_by(name)) for name in ("alice", "bob")]
+    assert [json.loads(each.rendered_content) for each in answers] == ["alice", "bob"]
+
+
+def test_a_request_that_fails_before_its_handler_is_as_it_was(site: Any) -> None:
+    """Where `initial()` refuses a request, nothing is left of the watch."""
+
+    class Refusing(After):
+        def look(self, request: Any) -> Any:
+            SEEN["class"] = type(request).__name__
+            raise NotFound
+
+    request = asked_by("alice")
+    cookies = request.COOKIES
+    view = type("View", (Refusing, Shown, ViewSet), {}).as_view({"get": "list"})
+    response = view(request)
+    assert response.status_code == 404
+    assert SEEN["class"] == "NotingRequest"
+    assert type(response.renderer_context["request"]).__name__ == "Request"
+    assert type(request.session) is SessionStore
+    assert request.COOKIES is cookies
+
+
+class Accounts(CachedViewSetMixin, ViewSet):
+    """One's own account."""
+
+    cache_tags = ("account:{user.pk}", "name:{user.username}")
+    permission_classes = ()
+
+    def destroy(self, request: Any) -> Response:
+        """Delete it."""
+        request.user.delete()
+        return Response(status=204)
+
+    def update(self, request: Any) -> Response:
+        """Rename it, as somebody else who is logged in from now on."""
+        request.user = User.objects.get(username="bob")
+        return Response()
+
+
+def test_who_deletes_his_account_makes_his_responses_stale(site: Any) -> None:
+    """The writer's tags are those that he had before the write."""
+    alice = User.objects.get(username="alice")
+    tags = [f"user:{alice.pk}", f"account:{alice.pk}", "name:alice"]
+    for tag in tags:
+        site.set(tag, 1, tags=[tag])
+    request = APIRequestFactory().delete("/x/")
+    force_authenticate(request, alice)
+    assert Accounts.as_view({"delete": "destroy"})(request).status_code == 204
+    assert [site.get(tag, tags=[tag]) for tag in tags] == [None] * 3
+
+
+def test_who_is_logged_in_by_a_write_has_written(site: Any) -> None:
+    """Where a write changes who is logged in, both users' tags are stale."""
+    users = [User.objects.get(username=name) for name in ("alice", "bob")]
+    tags = [f"user:{each.pk}" for each in users] + ["name:alice", "name:bob"]
+    for tag in tags:
+        site.set(tag, 1, tags=[tag])
+    request = APIRequestFactory().put("/x/")
+    force_authenticate(request, users[0])
+    assert Accounts.as_view({"put": "update"})(request).status_code == 200
+    assert [site.get(tag, tags=[tag]) for tag in tags] == [None] * 4
+
+
+def test_a_tag_that_goes_with_the_write_is_the_one_from_before(site: Any) -> None:
+    """What a tag names may be gone after the write: it was written, and is answered so."""
+
+    class Gone(Accounts):
+        cache_tags = ("group:{user.group.pk}",)
+
+        def destroy(self, request: Any) -> Response:
+            request.user.group = None
+            return Response(status=204)
+
+    alice = User.objects.get(username="alice")
+    alice.group = Group.objects.first()
+    tag = f"group:{alice.group.pk}"
+    site.set("kept", 1, tags=[tag])
+    request = APIRequestFactory().delete("/x/")
+    force_authenticate(request, alice)
+    assert Gone.as_view({"delete": "destroy"})(request).status_code == 204
+    assert site.get("kept", tags=[tag]) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from unstale.contrib.django.backend.engine import engine_of
 from unstale.contrib.django.backend.options import OWN, read_options
 from unstale.contrib.django.compat import mapped
 from unstale.contrib.django.notices import UnstaleWarning
-from unstale.errors import StoreUnavailableError
+from unstale.errors import ConfigurationError, InvalidDurationError, StoreUnavailableError
 
 URL = "redis://127.0.0.1:6379/1"
 
@@ -109,6 +110,73 @@ def test_a_name_that_nobody_knows_is_an_error() -> None:
     """It is named, with the names that there are."""
     with pytest.raises(ImproperlyConfigured, match=r"'TAG_PATERNS'.*TAG_PATTERNS"):
         read_options(URL, {"OPTIONS": {"TAG_PATERNS": []}})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("TAG_PATERNS", "TAG_PATTERNS"),
+        ("SOCKET_TIME_OUT", "SOCKET_TIMEOUT"),
+        ("stale_ttl", "STALE_TTL"),
+        ("PASWORD", "PASSWORD"),
+    ],
+)
+def test_a_mistyped_name_is_told_what_was_meant(wrong: str, meant: str) -> None:
+    """Of ours, and of what django-redis knows."""
+    with pytest.raises(ImproperlyConfigured, match=f"OPTIONS has '{wrong}'.*Did you mean '{meant}'"):
+        read_options(URL, {"OPTIONS": {wrong: 1}})
+
+
+def test_every_name_that_there_is_is_listed() -> None:
+    """Ours, django-redis's and Django's."""
+    with pytest.raises(ImproperlyConfigured) as raised:
+        read_options(URL, {"OPTIONS": {"QQQQ": 1}})
+    listed = set(re.findall(r"\w+", str(raised.value)))
+    assert OWN | compat.known_names() | {"MAX_ENTRIES"} <= listed
+    assert "Did you mean" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"OPTIONS": {"NO_SUCH": 1}}, "OPTIONS has 'NO_SUCH'"),
+        ({"OPTIONS": {"CODEC": "yaml"}}, "yaml"),
+        ({"OPTIONS": {"TAG_PATTERNS": ["user:{id}*"]}}, "user:"),
+        ({"OPTIONS": {"STAMP_TTL": -1}}, "stamp_ttl"),
+        ({"LOCATION": "http://127.0.0.1"}, "must begin with"),
+        ({"LOCATION": ""}, "names no server"),
+    ],
+    ids=str,
+)
+def test_an_error_names_the_alias(params: dict[str, Any], message: str) -> None:
+    """Of several caches, the one that is meant: Django builds them all before it checks anything."""
+    one = {"BACKEND": "unstale.contrib.django.UnstaleCache", "LOCATION": URL}
+    with (
+        override_settings(CACHES={"default": one, "pages": {**one, **params}}),
+        pytest.raises((ImproperlyConfigured, ConfigurationError, InvalidDurationError), match=message) as raised,
+    ):
+        caches["pages"]
+    assert str(raised.value).startswith("CACHES['pages']: ")
+
+
+@pytest.mark.parametrize("option", ["ON_EVENT", "RUNNER"])
+def test_a_path_that_cannot_be_imported(option: str) -> None:
+    """The option is named, not only the module."""
+    with pytest.raises(ImproperlyConfigured, match=rf"OPTIONS\['{option}'\] names 'no.such.thing'.*'no'"):
+        read_options(URL, {"OPTIONS": {option: "no.such.thing"}})
+
+
+def test_a_hook_that_is_no_function() -> None:
+    """It would fail with the first event."""
+    with pytest.raises(ImproperlyConfigured, match="ON_EVENT"):
+        read_options(URL, {"OPTIONS": {"ON_EVENT": 5}})
+
+
+@pytest.mark.parametrize("limit", [0, -1, None, "soon"])
+def test_a_strict_limit_that_makes_no_sense(limit: Any) -> None:
+    """A tag that is closed for no time is not closed."""
+    with pytest.raises(ImproperlyConfigured, match="STRICT_LIMIT"):
+        read_options(URL, {"OPTIONS": {"STRICT_LIMIT": limit}})
 
 
 def test_what_is_no_argument_of_redis_py_is_an_error() -> None:
@@ -471,6 +539,36 @@ def test_ignored_exceptions_are_logged(own_server: Server, caplog: pytest.LogCap
     [record] = [record for record in caplog.records if record.name == "shop.cache"]
     assert record.exc_info is not None
     assert isinstance(record.exc_info[1], StoreUnavailableError)
+
+
+@pytest.mark.parametrize(("ignored", "goes_on"), [(True, True), (False, False)])
+def test_the_log_says_whether_it_went_on(
+    own_server: Server, caplog: pytest.LogCaptureFixture, ignored: bool, goes_on: bool
+) -> None:
+    """A read that raises has not gone on without the cache."""
+    one = {
+        "BACKEND": "unstale.contrib.django.UnstaleCache",
+        "LOCATION": own_server.url,
+        "OPTIONS": {"IGNORE_EXCEPTIONS": ignored},
+    }
+    own_server.kill()
+    with override_settings(CACHES={"default": one}), suppress(StoreUnavailableError):
+        caches["default"].get("k")
+    [record] = [record for record in caplog.records if record.name == "unstale"]
+    assert record.getMessage().startswith("get failed")
+    assert ("gone on without the cache" in record.getMessage()) is goes_on
+
+
+def test_what_raises_is_not_logged_as_ignored(own_server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS is for what was ignored."""
+    one = {"BACKEND": "unstale.contrib.django.UnstaleCache", "LOCATION": own_server.url}
+    own_server.kill()
+    with (
+        override_settings(CACHES={"default": one}, DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS=True),
+        pytest.raises(StoreUnavailableError),
+    ):
+        caches["default"].get("k")
+    assert [record for record in caplog.records if "ignored" in record.message] == []
 
 
 def test_the_log_and_a_hook_are_both_told() -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
-from django.db import Error, connections, transaction
+from django.db import Error, OperationalError, ProgrammingError, connections, transaction
 from django.test import modify_settings, override_settings
 from ledger_app.models import Order
 from servers import Server
@@ -107,6 +108,20 @@ class TestInABlock:
             backend.invalidate("user:42")
             seen.append(waiting(using))
         assert seen == [[], [[TAG]]]
+
+    def test_in_manual_transactions(self, backend: Any, using: str) -> None:
+        """There before `commit()`; after it gone, and not only in a transaction that somebody else must end."""
+        transaction.set_autocommit(False, using=using)
+        try:
+            with transaction.atomic(using=using):
+                backend.invalidate("user:42", using=using)
+            assert waiting(using) == [[TAG]]
+            transaction.commit(using=using)
+            transaction.rollback(using=using)
+            assert waiting(using) == []
+        finally:
+            transaction.rollback(using=using)
+            transaction.set_autocommit(True, using=using)
 
     def test_what_is_said_twice_is_one_row(self, backend: Any, using: str) -> None:
         """A loop over the same tag writes once; a soft and a hard invalidation are two."""
@@ -347,6 +362,30 @@ class TestWhichDatabase:
         without = modify_settings(INSTALLED_APPS={"remove": "unstale.contrib.django.outbox"})
         with without, transaction.atomic(using=using), pytest.raises(ImproperlyConfigured, match="INSTALLED_APPS"):
             backend.invalidate("user:42")
+
+    @pytest.mark.parametrize("asynchronously", [False, True])
+    def test_a_database_that_there_is_not(self, configure: Callable[..., Any], asynchronously: bool) -> None:
+        """A mistyped alias shows with the first invalidation, not with the first outage."""
+        backend = configure(OUTBOX="nosuch")
+        invalidate = async_to_sync(backend.ainvalidate) if asynchronously else backend.invalidate
+        with pytest.raises(ImproperlyConfigured, match="database 'nosuch', which is not in DATABASES: default"):
+            invalidate("user:42")
+
+    def test_without_its_table(self, backend: Any, using: str) -> None:
+        """What the database says is said, as its own kind, with the remedy."""
+        with connections[using].schema_editor() as editor:
+            editor.delete_model(Invalidation)
+        try:
+            with (
+                pytest.raises((OperationalError, ProgrammingError), match=r"run manage\.py migrate") as raised,
+                transaction.atomic(using=using),
+            ):
+                backend.invalidate("user:42")
+        finally:
+            with connections[using].schema_editor() as editor:
+                editor.create_model(Invalidation)
+        assert type(raised.value.__cause__) is type(raised.value)
+        assert "unstale_outbox_invalidation" in str(raised.value.__cause__)
 
     def test_a_cache_that_stands_nowhere(self, backend: Any, using: str, own_valkey: Server) -> None:
         """No relay would find it: this is said at the call, and the transaction ends with it."""

@@ -19,6 +19,7 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import Error, connections, transaction
+from django.test import override_settings
 from ledger_app.models import Order
 from servers import Server
 
@@ -255,9 +256,47 @@ class TestTheCommand:
         """The exit status says that rows were tried in vain."""
         queue(using, TAG)
         own_valkey.kill()
-        with pytest.raises(CommandError, match="StoreUnavailableError"):
+        with pytest.raises(CommandError, match=r"1: The server cannot be reached \(StoreUnavailableError\)"):
             call_command("unstale_relay", once=True, grace=0, database=[using])
         assert len(rows(using)) == 1
+
+    @pytest.mark.parametrize("using", ["default"], indirect=True)
+    @pytest.mark.parametrize(
+        ("outbox", "options"), [(True, {}), ("default", {}), (True, {"database": ["default"]})], ids=str
+    )
+    def test_once_without_a_table(
+        self, configure: Callable[..., Any], using: str, outbox: Any, options: dict[str, Any]
+    ) -> None:
+        """Nothing can be relayed before `migrate`: it says so, and fails."""
+        configure(OUTBOX=outbox)
+        with connections["default"].schema_editor() as editor:
+            editor.delete_model(Invalidation)
+        try:
+            with (
+                override_settings(DATABASE_ROUTERS=["test_outbox.OnlyDefault"]),
+                pytest.raises(CommandError, match=r"database 'default': run manage\.py migrate"),
+            ):
+                call_command("unstale_relay", once=True, **options)
+        finally:
+            with connections["default"].schema_editor() as editor:
+                editor.create_model(Invalidation)
+
+    @pytest.mark.parametrize("using", ["default"], indirect=True)
+    def test_once_without_a_database(self, configure: Callable[..., Any], using: str) -> None:
+        """A mistyped alias is an error, not a traceback."""
+        configure(OUTBOX="nosuch")
+        with pytest.raises(CommandError, match="'nosuch'"):
+            call_command("unstale_relay", once=True, skip_checks=True)
+        with pytest.raises(CommandError, match="'nowhere'"):
+            call_command("unstale_relay", once=True, database=["nowhere"])
+
+    @pytest.mark.parametrize("using", ["default"], indirect=True)
+    def test_once_without_an_outbox(self, configure: Callable[..., Any], using: str) -> None:
+        """A relay that has nothing to do says why."""
+        configure()
+        errors = StringIO()
+        call_command("unstale_relay", once=True, stderr=errors)
+        assert "No cache in CACHES has OPTIONS['OUTBOX']" in errors.getvalue()
 
     def test_once_with_a_stranger(self, backend: Any, using: str) -> None:
         """So it does of a cache that CACHES does not have."""

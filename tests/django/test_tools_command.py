@@ -14,6 +14,7 @@ import pytest
 import redis
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.db import connections
 from django.test import override_settings
 from servers import Server, free_port
 from test_relay import child_environment
@@ -37,6 +38,16 @@ def in_a_request(databases: None) -> Iterator[None]:
 def backend(configure: Callable[..., Any]) -> Any:
     """The backend, with an outbox."""
     return configure(TAG_PATTERNS=PATTERNS, OUTBOX="default")
+
+
+@pytest.fixture
+def no_table(databases: None) -> Iterator[None]:
+    """The default database as it is before `migrate`."""
+    with connections["default"].schema_editor() as editor:
+        editor.delete_model(Invalidation)
+    yield
+    with connections["default"].schema_editor() as editor:
+        editor.create_model(Invalidation)
 
 
 def said(*arguments: str) -> str:
@@ -75,7 +86,26 @@ class TestCheck:
         lines = said("check").splitlines()
         assert "cache: default" in lines
         assert "reached: True" in lines
-        assert "  pattern: user:{id}:*, tag: user:{id}" in lines
+        assert "  user:{id}:*  →  user:{id}" in lines
+        assert [line for line in lines if line.startswith(("problem", "made_key"))] == []
+
+    def test_for_people_without_an_outbox(self, configure: Callable[..., Any]) -> None:
+        """What there is not is not mentioned."""
+        configure(TAG_PATTERNS=PATTERNS)
+        assert "outbox" not in said("check")
+
+    def test_an_outbox_without_its_table(self, backend: Any, no_table: None) -> None:
+        """The report is printed, and the command fails with the remedy."""
+        out = StringIO()
+        with pytest.raises(CommandError, match=r"no table in the database 'default': run manage\.py migrate"):
+            call_command("unstale", "check", stdout=out)
+        assert "reached: True" in out.getvalue()
+
+    @pytest.mark.parametrize("options", [["--no-color"], ["-v", "2"], ["--settings", "any"], ["--skip-checks"]])
+    def test_options_of_django_behind_it(self, backend: Any, options: list[str]) -> None:
+        """They may stand where they stand for every command, and in front of the subcommand."""
+        assert "reached: True" in said("check", *options)
+        assert "reached: True" in said(*options, "check")
 
     def test_a_server_that_is_away(self, configure: Callable[..., Any]) -> None:
         """The report is printed, and the command fails."""
@@ -146,7 +176,7 @@ class TestTags:
 
     def test_of_a_key(self, backend: Any) -> None:
         """As a project names them, ancestors too."""
-        assert told("tags", "orders:42:page") == {"key": "orders:42:page", "tags": ["user:42/orders"]}
+        assert told("tags", "orders:42:page") == {"key": "orders:42:page", "tags": ["user:42/orders", "user:42"]}
         assert told("tags", "orders") == {"key": "orders", "tags": []}
 
     def test_for_people(self, backend: Any) -> None:
@@ -171,7 +201,7 @@ class TestInspect:
         report = json.loads(text)
         assert report["verdict"] == "fresh"
         assert report["made_key"] == ":1:orders:42:page"
-        assert report["tags"] == ["user:42/orders"]
+        assert report["tags"] == ["user:42/orders", "user:42"]
         assert 0 < report["ttl"] <= 60
         assert {"tag": "user:42", "stands": True} in report["entry"]["tags"]
         assert report["entry"]["signed"] is True
@@ -214,6 +244,18 @@ class TestInspect:
         lines = said("inspect", "user:42:page").splitlines()
         assert "verdict: fresh" in lines
         assert "    tag: user:42, stands: True" in lines
+        assert "key: user:42:page (:1:user:42:page)" in lines
+        assert [line for line in lines if line.startswith(("made_key", "why", "changed_tag"))] == []
+
+    def test_for_people_a_miss(self, backend: Any) -> None:
+        """Why, and nothing of an entry."""
+        assert said("inspect", "k").splitlines() == [
+            "key: k (:1:k)",
+            "tags: -",
+            "verdict: miss",
+            "why: there is no entry",
+            "ttl: -",
+        ]
 
     def test_the_server_is_away(self, configure: Callable[..., Any]) -> None:
         """It fails, and says why."""
@@ -234,6 +276,18 @@ class TestInvalidate:
             "had_a_stamp": 1,
         }
         assert backend.get("user:42:page") is None
+
+    def test_a_whole_name(self, configure: Callable[..., Any]) -> None:
+        """It is told apart from what the project calls the tag."""
+        configure(params={"KEY_PREFIX": "blog"})
+        assert told("invalidate", "blog:1:user:42")["hint"].endswith("what the project calls it: 'user:42'.")
+        assert "hint" not in told("invalidate", "user:42")
+
+    def test_for_people(self, backend: Any) -> None:
+        """How many tags had a stamp, and what it means that none had."""
+        backend.set("user:42:page", "old")
+        assert "had_a_stamp: 0 of 1: nothing that is cached carried it" in said("invalidate", "user:1").splitlines()
+        assert "had_a_stamp: 1 of 2" in said("invalidate", "user:42", "user:1").splitlines()
 
     def test_softly(self, backend: Any) -> None:
         """Who may serve it stale still may."""

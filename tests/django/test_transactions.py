@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -72,6 +72,20 @@ def told() -> Iterator[list[tuple[str, ...]]]:
     seen: list[tuple[str, ...]] = []
     with listening.invalidations(seen.append):
         yield seen
+
+
+@contextmanager
+def in_manual_transactions(using: str) -> Iterator[None]:
+    """Autocommit is off."""
+    transaction.set_autocommit(False, using=using)
+    try:
+        yield
+        transaction.commit(using=using)
+    except BaseException:
+        transaction.rollback(using=using)
+        raise
+    finally:
+        transaction.set_autocommit(True, using=using)
 
 
 def stored(cache: Any, key: str) -> Any:
@@ -216,14 +230,83 @@ class TestWhenItTakesEffect:
             transaction.set_autocommit(True, using=using)
 
     def test_a_block_in_manual_transactions(self, backend: Any, using: str, told: list[tuple[str, ...]]) -> None:
-        """A block there commits nothing: it takes effect at once, and again when Django knows of the COMMIT."""
-        transaction.set_autocommit(False, using=using)
+        """A block there commits nothing: it takes effect at once, and again with `commit()`, each time."""
+        with in_manual_transactions(using):
+            for count in (1, 3):
+                with transaction.atomic(using=using):
+                    backend.invalidate("user:42")
+                assert len(told) == count
+                transaction.commit(using=using)
+                assert len(told) == count + 1
+        assert len(told) == 4
+
+    def test_what_others_filled_before_a_manual_commit(self, backend: Any, using: str) -> None:
+        """Another thread may have read the old row after the first of the two: the second makes that stale."""
+        with in_manual_transactions(using):
+            with transaction.atomic(using=using):
+                backend.invalidate("user:42")
+            other = threading.Thread(target=keep, args=(backend, "user:42:page"))
+            other.start()
+            other.join()
+            assert stored(backend, "user:42:page") == "old"
+            transaction.commit(using=using)
+            assert stored(backend, "user:42:page") is None
+
+    @pytest.mark.parametrize("end", [transaction.commit, transaction.rollback])
+    def test_dirty_until_a_manual_transaction_ends(self, backend: Any, using: str, end: Callable[..., None]) -> None:
+        """What is computed from its own uncommitted rows is not stored: after a rollback nothing would remove it."""
+        with in_manual_transactions(using):
+            with transaction.atomic(using=using):
+                backend.invalidate("user:42")
+            backend.set("user:42:page", "uncommitted")
+            assert backend.get("user:42:page") is None
+            assert stored(backend, "user:42:page") is None
+            end(using=using)
+            assert backend.get_or_set("user:42:page", lambda: "new") == "new"
+            assert stored(backend, "user:42:page") == "new"
+
+    def test_a_manual_rollback_is_not_told_again(self, backend: Any, using: str, told: list[tuple[str, ...]]) -> None:
+        """Nor does the next COMMIT carry out what was rolled back."""
+        with in_manual_transactions(using):
+            with transaction.atomic(using=using):
+                backend.invalidate("user:42")
+            transaction.rollback(using=using)
+            transaction.commit(using=using)
+        transactions.settle()
+        assert len(told) == 1
+
+    def test_a_block_rolled_back_in_manual_transactions(
+        self, backend: Any, using: str, told: list[tuple[str, ...]]
+    ) -> None:
+        """Its savepoint took along what was to be done with the COMMIT."""
+        with in_manual_transactions(using):
+            with transaction.atomic(using=using):
+                backend.invalidate("user:42")
+                transaction.set_rollback(True, using=using)
+            transaction.commit(using=using)
+        transactions.settle()
+        assert len(told) == 1
+
+    def test_the_projects_hooks_are_left_to_django(self, backend: Any, using: str) -> None:
+        """In manual transactions they wait until autocommit is on again, as they always did."""
+        ran: list[str] = []
+        with in_manual_transactions(using):
+            with transaction.atomic(using=using):
+                transaction.on_commit(lambda: ran.append("hook"), using=using)
+                backend.invalidate("user:42")
+            transaction.commit(using=using)
+            before = list(ran)
+        assert (before, ran) == ([], ["hook"])
+
+    def test_a_connection_that_was_manual_once(self, backend: Any, using: str, told: list[tuple[str, ...]]) -> None:
+        """Its later blocks take effect at COMMIT, and once."""
+        with in_manual_transactions(using), transaction.atomic(using=using):
+            backend.invalidate("user:42")
+        told.clear()
         with transaction.atomic(using=using):
             backend.invalidate("user:42")
+            assert told == []
         assert len(told) == 1
-        transaction.commit(using=using)
-        transaction.set_autocommit(True, using=using)
-        assert len(told) == 2
 
     def test_a_bad_tag_raises_where_it_is_named(self, backend: Any, using: str) -> None:
         """Not at COMMIT, where nobody knows whence it came."""

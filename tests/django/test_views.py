@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,9 +17,10 @@ from django.template import engines
 from django.test import Client, RequestFactory, override_settings
 from django.utils import timezone, translation
 from servers import Server
-from view_site import GATES, MIDDLEWARE, RUNS, body, browser_of, kept, ran, serving, with_vary, words
+from view_site import GATES, MIDDLEWARE, RUNS, body, browser_of, kept, product, ran, serving, with_vary, words
 
-from unstale.contrib.django.views import cached_view, invalidates_view
+from unstale.contrib.django.drf import cached_action
+from unstale.contrib.django.views import ViewOptions, cached_view, invalidates_view
 from unstale.errors import ConfigurationError
 
 
@@ -350,6 +352,30 @@ def test_mistakes_show_where_they_are_made(options: dict[str, Any], message: str
         cached_view(**options)
 
 
+def test_a_mistyped_option_is_told_what_was_meant() -> None:
+    """All that there are are named, ttl and those of views among them."""
+    with pytest.raises(ConfigurationError, match=r"'ttll'\. Did you mean 'ttl'") as raised:
+        cached_view(ttll=3)  # type: ignore[call-arg] # the mistake
+    assert set(ViewOptions.__annotations__) <= set(re.findall(r"\w+", str(raised.value)))
+
+
+def test_brackets_are_needed() -> None:
+    """A decorator that is given the view itself says what to write."""
+    with pytest.raises(ConfigurationError, match=r"write @cached_view\(ttl=…\)"):
+        cached_view(with_vary)  # type: ignore[arg-type] # the mistake
+    with pytest.raises(ConfigurationError, match=r"write @cached_action\(ttl=…\)"):
+        cached_action(with_vary)  # type: ignore[arg-type] # the mistake
+    with pytest.raises(ConfigurationError, match='write @invalidates_view\\("'):
+        invalidates_view(with_vary)  # type: ignore[arg-type] # the mistake
+
+
+def test_a_cache_that_there_is_not_is_named(site: Any) -> None:
+    """A mistyped alias shows at the first request, with those that there are."""
+    view = kept(with_vary(), cache="nosuch")
+    with pytest.raises(ConfigurationError, match=r"CACHES has no alias 'nosuch'\. There are: default"):
+        view(RequestFactory().get("/x/"))
+
+
 def test_invalidates_view_needs_tags() -> None:
     """A write that names nothing is a mistake."""
     with pytest.raises(ConfigurationError, match="needs tags"):
@@ -400,10 +426,55 @@ def test_hostile_requests_get_their_own_response(client: Client, ask: dict[str, 
     assert RUNS.total() == 2, name
 
 
-def test_a_tag_that_cannot_be_made_keeps_nothing(client: Client) -> None:
-    """A value in the path that gives no tag runs the view each time."""
-    for length in (300, 247):  # too long by itself; with prefix and version
-        assert words(client, "/products/" + "x" * length + "/") == ["bypass", "bypass"]
+def test_who_waits_for_a_view_that_fails_runs_it_himself(site: Any) -> None:
+    """An exception goes to the request that it was raised for; whoever waited for its response runs the view."""
+    began, waits = threading.Event(), threading.Event()
+    seen: dict[str, object] = {}
+
+    def fails_once(request: HttpRequest) -> HttpResponse:
+        if began.is_set():
+            return HttpResponse("bert's")
+        began.set()
+        waits.wait(20)
+        raise LookupError("anna's")
+
+    def key(request: HttpRequest) -> str:
+        if began.is_set():
+            waits.set()
+        return "one"
+
+    view = kept(fails_once, key=key)
+
+    def ask(name: str) -> None:
+        try:
+            seen[name] = body(view(RequestFactory().get("/v/")))
+        except LookupError as error:
+            seen[name] = str(error)
+
+    leader, follower = (threading.Thread(target=ask, args=(name,)) for name in ("anna", "bert"))
+    leader.start()
+    assert began.wait(20)
+    follower.start()
+    leader.join(20)
+    follower.join(20)
+    assert seen == {"anna": "anna's", "bert": "bert's"}
+
+
+def test_a_long_value_has_a_tag(client: Client) -> None:
+    """A value in the path that is too long for a tag is shortened, as it is everywhere in Django."""
+    assert words(client, "/products/" + "x" * 300 + "/") == ["miss", "hit"]
+
+
+def test_a_tag_that_cannot_be_made_keeps_nothing(site: Any) -> None:
+    """A value whose text does not say what it is gives no tag, and the view runs each time."""
+    nameless = object()
+    assert [product(RequestFactory().get("/p/"), product_id=nameless)["X-Cache"] for _ in range(2)] == ["bypass"] * 2
+
+
+def test_a_tag_that_is_too_long_with_its_prefix_keeps_nothing(site: Any) -> None:
+    """Where prefix and version leave no room for a tag that a function has made, the view runs each time."""
+    view = kept(with_vary(), tags=lambda request: ["t" * 255])
+    assert [view(RequestFactory().get("/v/"))["X-Cache"] for _ in range(2)] == ["bypass", "bypass"]
 
 
 def test_a_hostile_vary_is_not_kept(client: Client) -> None:

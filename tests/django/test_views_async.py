@@ -118,6 +118,9 @@ class Page(View):
 UNKEPT: dict[str, Callable[..., Any]] = {
     "user": answering(lambda request: request.auser()),
     "session": answering(lambda request: request.session.aget("cart")),
+    "session-key": answering(lambda request: request.session.session_key),
+    "session-empty": answering(lambda request: request.session.is_empty()),
+    "session-age": answering(lambda request: request.session.aget_expiry_age(expiry=7)),
     "session-set": answering(lambda request: request.session.aset("cart", 1)),
     "cookie": answering(lambda request: request.COOKIES.get("theme")),
     "csrf": answering(get_token),
@@ -408,3 +411,33 @@ def test_the_decorated_view_is_asynchronous() -> None:
     assert iscoroutinefunction(kept(product))
     assert iscoroutinefunction(change)
     assert not iscoroutinefunction(kept(lambda request: HttpResponse()))
+
+
+def test_who_waits_for_a_view_that_fails_runs_it_himself(site: Any) -> None:
+    """An exception goes to the request that it was raised for; whoever waited for its response runs the view."""
+    runs = []
+
+    async def run() -> list[object]:
+        began, second = asyncio.Event(), asyncio.Event()
+
+        def key(request: HttpRequest) -> str:
+            if runs:
+                second.set()
+            return "one"
+
+        @cached_view(ttl=60, key=key)
+        async def view(request: HttpRequest) -> HttpResponse:
+            runs.append(request)
+            if len(runs) > 1:
+                return HttpResponse("another's")
+            began.set()
+            await second.wait()
+            raise LookupError("the first one's")
+
+        first = asyncio.create_task(view(AsyncRequestFactory().get("/v/")))
+        await began.wait()
+        return await asyncio.gather(first, view(AsyncRequestFactory().get("/v/")), return_exceptions=True)
+
+    failed, answered = asyncio.run(run())
+    assert str(failed) == "the first one's"
+    assert body(answered) == "another's"

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory, override_settings
 from django.utils.functional import SimpleLazyObject
 from servers import Server
-from view_site import MIDDLEWARE, RUNS, UNKEPT, body, browser_of, kept, serving, with_vary, words
+from view_site import MIDDLEWARE, RUNS, UNKEPT, answering, body, browser_of, kept, serving, with_vary, words
+
+from unstale.contrib.django.noted_session import noting, peek
+from unstale.contrib.django.personal import Keeping, Watch
 
 
 @pytest.fixture(params=["valkey"])
@@ -46,7 +52,8 @@ def test_never_kept_for_everybody(client: Client, name: str) -> None:
     assert "hit" not in [each.get("X-Cache") for each in answers]
 
 
-OWN = ("cookie", "messages", "session", "signed-cookie", "user")
+OF_SESSION = ("session-age", "session-empty", "session-key", "session-vars")
+OWN = ("cookie", "messages", "session", *OF_SESSION, "signed-cookie", "user")
 """What a view may look at if its response is one user's, or one cookie's."""
 ALWAYS_UNKEPT = {*UNKEPT} - {*OWN, "another-user", "vary-cookie"}
 
@@ -285,7 +292,7 @@ def test_credentials_have_their_users(site: Any) -> None:
     assert [each["X-Cache"] for each in answers] == ["miss", "miss", "bypass", "hit", "hit", "bypass"]
 
 
-@pytest.mark.parametrize("name", ["session", "cookie", "signed-cookie", "messages", "csrf"])
+@pytest.mark.parametrize("name", ["session", *OF_SESSION, "cookie", "signed-cookie", "messages", "csrf"])
 def test_credentials_have_no_session(site: Any, name: str) -> None:
     """What is kept for a credential depends on no session or cookie, which another client may have with it."""
     for _ in range(2):
@@ -395,3 +402,130 @@ def test_the_request_is_as_it_was(site: Any) -> None:
     kept(with_vary())(request)
     assert request.COOKIES is cookies
     assert request.user is user
+
+
+def uses_of(session: Any) -> list[str]:
+    """What `noting` notes while each verb of a session that takes no argument is called."""
+    seen = []
+    for name in VERBS:
+        with noting(session) as uses:
+            getattr(session, name)
+        seen += uses[:1]
+    return seen
+
+
+VERBS = sorted(name for name in dir(SessionBase) if not name.startswith("__"))
+
+
+def test_each_use_of_a_session_is_noted() -> None:
+    """Whatever a session is asked for is noted, private or asynchronous."""
+    assert uses_of(SessionStore("a" * 32)) == VERBS
+
+
+USES: dict[str, Callable[[Any], object]] = {
+    "get item": lambda session: session.get("a"),
+    "index": lambda session: session["a"],
+    "in": lambda session: "a" in session,
+    "set": lambda session: session.__setitem__("a", 1),
+    "delete": lambda session: session.__delitem__("a"),
+    "vars": vars,
+}
+
+
+@pytest.mark.parametrize("use", sorted(USES))
+def test_each_operator_on_a_session_is_noted(use: str) -> None:
+    """Operators are noted as methods are."""
+    session = SessionStore()
+    session["a"] = 1
+    with noting(session) as uses:
+        USES[use](session)
+    assert uses != []
+
+
+def test_a_noted_session_is_itself_again() -> None:
+    """While it is noted a session is an instance of its class, signs as ever, and is not changed by it."""
+    session = SessionStore()
+    session["a"] = 1
+    before = dict(vars(session))
+    get = session.get
+    with noting(session) as uses:
+        assert isinstance(session, SessionStore)
+        assert uses == []
+        assert session.key_salt == SessionStore().key_salt
+        uses.clear()
+        assert get("a") == 1
+        assert uses != []
+    assert type(session) is SessionStore
+    assert vars(session) == before
+
+
+def test_what_is_noted_inside_is_noted_outside() -> None:
+    """A view inside another that looks at the session has looked for both; watching itself is no look."""
+    session = SessionStore()
+    with noting(session) as outer:
+        with noting(session):
+            peek(session, "accessed")
+        assert outer == []
+        with noting(session) as inner:
+            assert session.session_key is None
+        assert outer == inner
+        assert outer[0] == "session_key"
+
+
+def test_a_session_of_another_kind_counts_as_used() -> None:
+    """What cannot be watched keeps a response from being kept."""
+    request = RequestFactory().get("/v/")
+    with Watch(request, Keeping.FOR_ALL, None, frozenset()) as without:
+        pass
+    request.session = type("Own", (), {"accessed": False, "modified": False})()
+    with Watch(request, Keeping.FOR_ALL, None, frozenset()) as watch:
+        pass
+    assert (without.spoils, watch.spoils) == (False, True)
+
+
+def test_a_cached_view_inside_another_leaves_it_kept(site: Any) -> None:
+    """Watching a view inside is no look of the one around it."""
+    inside = kept(answering(lambda request: "inside"), key=lambda request: "inside")
+    outside = kept(answering(lambda request: inside(request).content.decode()))
+    assert [outside(asked_with_session())["X-Cache"] for _ in range(2)] == ["miss", "hit"]
+
+
+def asked_with_session() -> HttpRequest:
+    """A request with a session that nobody has looked at."""
+    request = RequestFactory().get("/v/")
+    request.session = SessionStore("a" * 32)
+    return request
+
+
+@pytest.mark.parametrize("view", [lambda request: HttpResponse("a"), answering(lambda request: 1 / 0)])
+def test_the_session_is_as_it_was(site: Any, view: Callable[..., Any]) -> None:
+    """After a watched run, and after one that has failed, the session is of its own class."""
+    request = asked_with_session()
+    with suppress(ZeroDivisionError):
+        kept(view)(request)
+    assert type(request.session) is SessionStore
+
+
+def test_a_session_that_a_view_sets_aside_is_as_it_was(site: Any) -> None:
+    """A view may put another session in the place of the one that is watched."""
+    request = asked_with_session()
+    before, after = request.session, SessionStore()
+    assert kept(answering(lambda request: setattr(request, "session", after)))(request)["X-Cache"] == "bypass"
+    assert type(before) is SessionStore
+    assert request.session is after
+
+
+def test_what_a_view_puts_into_a_watched_session_is_saved(site: Any) -> None:
+    """A view for everybody that writes into the session is not kept, and what it wrote is there afterwards."""
+    visitor = Client()
+    assert visitor.get("/all/session-set/")["X-Cache"] == "bypass"
+    assert visitor.session["cart"] == [1]
+
+
+def test_sessions_keep_their_visitors_apart(site: Any) -> None:
+    """Two visitors with sessions each see the key of their own."""
+    browsers = [Client(), Client()]
+    for each in browsers:
+        each.get("/all/session-set/")
+    seen = [body(each.get("/all/session-key/")) for each in browsers]
+    assert seen == [each.session.session_key for each in browsers]

@@ -269,8 +269,10 @@ def sorted_query(query: str) -> str:
     return "&".join(sorted(parts, key=lambda part: unquote_to_bytes(part.partition("=")[0].replace("+", " "))))
 
 
-def template_of(text: str, parameters: Mapping[str, inspect.Parameter] | None = None) -> Template:
-    """A tag's template, checked against a view's parameters, or by itself where these are not known yet.
+def template_of(
+    text: str, parameters: Mapping[str, inspect.Parameter] | None = None, kind: type[Template] = Template
+) -> Template:
+    """A tag's template of a kind, checked against a view's parameters, or by itself where these are not known yet.
 
     Raises:
         ConfigurationError: it cannot be read, or names what is no argument.
@@ -282,7 +284,7 @@ def template_of(text: str, parameters: Mapping[str, inspect.Parameter] | None = 
             raise ConfigurationError(f"The template {text!r} cannot be read: {error}.") from error
         names = [name for field in fields if (name := field.partition(".")[0].partition("[")[0]).isidentifier()]
         parameters = {name: inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names}
-    return Template(text, parameters or {})
+    return kind(text, parameters or {})
 
 
 class TagRules:
@@ -294,12 +296,21 @@ class TagRules:
 
     __slots__ = ("_make", "_templates", "arguments")
 
-    def __init__(self, tags: TagsOfRequest, parameters: Mapping[str, inspect.Parameter] | None = None) -> None:
-        """Check the templates. Raises ConfigurationError."""
+    def __init__(
+        self,
+        tags: TagsOfRequest,
+        parameters: Mapping[str, inspect.Parameter] | None = None,
+        kind: type[Template] = Template,
+    ) -> None:
+        """Check the templates, and against a view's parameters if these are known; `kind` fills them.
+
+        Raises:
+            ConfigurationError: a template cannot be read, or names what is no argument.
+        """
         if isinstance(tags, str):
             raise ConfigurationError(f"tags must be a list of templates, not a str: write tags=[{tags!r}].")
         self._make = tags if callable(tags) else None
-        self._templates = () if callable(tags) else tuple(template_of(tag, parameters) for tag in tags)
+        self._templates = () if callable(tags) else tuple(template_of(tag, parameters, kind) for tag in tags)
         self.arguments = frozenset[str]().union(*(template.arguments for template in self._templates))
 
     def of(self, request: object, arguments: Mapping[str, Any]) -> tuple[str, ...]:

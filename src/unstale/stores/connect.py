@@ -28,6 +28,10 @@ _FOR_EMBEDDED: Final = ("client_name", "db", "driver_info")
 ESCAPE: Final = (
     "This URL cannot be read. Percent-encode special characters in its password: # is %23, / is %2F, ? is %3F."
 )
+_PORT: Final = (
+    "This URL cannot be read. Behind its host it has one port, a number up to 65535, as in redis://localhost:6379/0; "
+    "several hosts are for redis+sentinel://."
+)
 
 Understood = tuple[type[Any], dict[str, Any]]
 """redis-py's class of connections, and its arguments."""
@@ -106,7 +110,7 @@ def _understood(
     try:
         options: dict[str, Any] = parse(url)
     except ValueError:  # its text may show a part of the password
-        raise ConfigurationError(ESCAPE) from None
+        raise unreadable(url) from None
     parts = urlsplit(url)
     if "@" in parts.path + parts.query + parts.fragment and "path" not in options:  # so what is shown may be a secret
         raise ConfigurationError(ESCAPE)
@@ -120,6 +124,11 @@ def _understood(
         if name not in _TAKEN | MOOT and not name.startswith("ssl_"):
             raise ConfigurationError(f"A cache's URL takes no option {name[:40]!r}.")
     return kind, merged(options, taken(connection, kind, "connection"))
+
+
+def unreadable(url: str) -> ConfigurationError:
+    """What is said of a URL whose parts nobody can tell. It shows nothing of it; without an @ there is no password."""
+    return ConfigurationError(f"{ESCAPE} Is its port one number, up to 65535?" if "@" in url else _PORT)
 
 
 def maker(kind: type[Any], options: dict[str, Any]) -> Callable[[], Any]:

@@ -93,7 +93,9 @@ class Link(asyncio.BufferedProtocol):
         try:
             await self._connection.connect()  # type: ignore[no-untyped-call]
         except (RedisError, TypeError, ValueError) as error:
-            raise translated(error)  # noqa: B904 - it sets its cause itself
+            from redis.asyncio.connection import SSLConnection  # noqa: PLC0415 - it is there: it made the connection
+
+            raise translated(error, tls=isinstance(self._connection, SSLConnection))  # noqa: B904 - it sets its cause itself
         except RuntimeError as error:  # uvloop: the server has hung up while redis-py was about to write
             self._abandon()
             raise StoreUnavailableError(f"The connection broke: {type(error).__name__}.") from error

@@ -52,6 +52,9 @@ class AsyncVouched:
         raise NotImplementedError
 
 
+_TLS_TIMEOUT: Final = (
+    f"{StoreTimeoutError.__doc__} If it never answers: rediss:// speaks TLS; does the server, on this port?"
+)
 INFO_SERVER: Final[Command] = (b"INFO", b"server")
 INFO_REPLICATION: Final[Command] = (b"INFO", b"replication")
 
@@ -96,12 +99,16 @@ def _field(info: bytes, name: bytes) -> bytes:
     return b""
 
 
-def translated(error: Exception) -> StoreError:
+def translated(error: Exception, *, tls: bool = False) -> StoreError:
     """What redis-py raised while connecting, as ours. Its texts name host and port, never the password.
 
     The original is its cause, except where the text of that may hold the password.
+
+    Args:
+        error: what it raised.
+        tls: whether the connection speaks TLS: a server that does not waits for more of what it takes for a command.
     """
-    ours = _ours(error)
+    ours = StoreTimeoutError(_TLS_TIMEOUT) if tls and isinstance(error, redis.exceptions.TimeoutError) else _ours(error)
     ours.__cause__ = None if isinstance(error, redis.exceptions.ResponseError) else error
     ours.__suppress_context__ = True
     return ours

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from unstale.errors import ConfigurationError
-from unstale.stores.connect import ESCAPE
+from unstale.stores.connect import ESCAPE, unreadable
 
 Address: TypeAlias = tuple[str, int]
 """Host and port."""
@@ -52,17 +52,17 @@ def place_of(url: str) -> Place:
         raise ConfigurationError(f"The URL names no service: {_FORM}.")
     if database and not database.isdecimal():
         raise ConfigurationError(f"Behind the service a URL has the database's number, not {database[:20]!r}.")
-    addresses = tuple(_address(one) for one in hosts.split(","))
+    addresses = tuple(_address(one, url) for one in hosts.split(","))
     primary = f"{SCHEMES[scheme]}://{credentials}{at}primary/{database}{question}{query}"
     return Place(addresses, unquote(service), primary)
 
 
-def _address(text: str) -> Address:
+def _address(text: str, url: str) -> Address:
     try:
         parts = urlsplit(f"//{text}")
         host, port = parts.hostname, parts.port
     except ValueError:  # its text may show a part of a password that was not percent-encoded
-        raise ConfigurationError(ESCAPE) from None
+        raise unreadable(url) from None
     if not host:
         raise ConfigurationError(f"A sentinel has no host: {_FORM}.")
     return host, PORT if port is None else port

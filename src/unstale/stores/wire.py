@@ -20,7 +20,7 @@ from time import monotonic
 from typing import Any, Final, Protocol
 
 import hiredis
-from redis.connection import AbstractConnection
+from redis.connection import AbstractConnection, SSLConnection
 from redis.exceptions import RedisError
 
 from unstale.errors import StoreTimeoutError, StoreUnavailableError
@@ -85,7 +85,7 @@ class Wire:
         try:
             connection.connect()  # type: ignore[no-untyped-call]
         except (RedisError, TypeError, ValueError) as error:
-            raise translated(error)  # noqa: B904 - it sets its cause itself
+            raise translated(error, tls=isinstance(connection, SSLConnection))  # noqa: B904 - it sets its cause itself
         sock = connection._get_socket()  # noqa: SLF001 - redis-py has no public name for it
         if sock is None:
             raise StoreUnavailableError

@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from django.test import override_settings
 from registry_app import recording
-from registry_app.models import Club, Gift, Label, Line, Person, Purchase, Seat, Team, Unregistered
+from registry_app.models import Club, Gift, House, Label, Line, Person, Purchase, Reply, Seat, Team, Unregistered
 from registry_app.world import DATABASES, RECORDING, World, make_world
 
 from unstale.contrib.django.registry.registrations import all_registrations
@@ -16,7 +16,7 @@ from unstale.contrib.django.registry.registrations import all_registrations
 
 def wipe(alias: str) -> None:
     """Remove all rows."""
-    for model in (Line, Gift, Purchase, Seat, Unregistered, Label, Club, Person, Team):
+    for model in (Line, Gift, Purchase, Reply, House, Seat, Unregistered, Label, Club, Person, Team):
         model._base_manager.using(alias).all().delete()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from registry_app.models import Purchase
 from registry_app.world import RECORDING
 
 from unstale.contrib.django.registry import findings, invalidates, writes
+from unstale.errors import ConfigurationError
 
 DUMMY = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
 CACHES = {**settings.CACHES, "ours": RECORDING, "dummy": DUMMY, "gone": {"BACKEND": "there.is.None"}}
@@ -50,6 +54,43 @@ def test_nothing_is_found_where_nothing_is_wrong(template: str, options: dict[st
     """A parent, or none meant; a fixed part; no placeholder; a dummy; what Django itself reports."""
     with override_settings(CACHES=CACHES), invalidates(Purchase, template, **{"cache": "ours", **options}):
         assert findings() == []
+
+
+@pytest.mark.parametrize(
+    ("templates", "example"),
+    [
+        (["person:{person_id}"], "person"),
+        (["all", "sold.to.{person_id}/page"], "sold.to"),
+        (["people/{person_id}", "{person_id}/page"], "purchase"),
+    ],
+)
+def test_the_hint_has_an_example_of_this_model(templates: list[str], example: str) -> None:
+    """Made of the template that lacks a parent, or of the model's name."""
+    with override_settings(CACHES=CACHES), invalidates(Purchase, *templates, cache="ours"):
+        (found,) = findings()
+    assert f"parent={example!r}" in found.hint
+
+
+def test_the_first_example_of_the_documentation_is_clean() -> None:
+    """Who copies it is not warned."""
+    text = (Path(__file__).parents[3] / "docs" / "django-models.md").read_text()
+    calls = re.findall(r"^        invalidates\((\w+), (.*)\)$", text, re.MULTILINE)
+    assert [model for model, _ in calls] == ["Order", "Product"]
+    with override_settings(CACHES={**CACHES, "default": RECORDING}), ExitStack() as stack:
+        for _, arguments in calls:
+            arguments = arguments.replace("user_id", "person_id")  # noqa: PLW2901 - as our model has it
+            stack.enter_context(eval(f"invalidates(Purchase, {arguments})"))  # noqa: S307 - our own documentation
+        assert findings() == []
+
+
+def test_a_write_for_a_cache_that_there_is_not_says_which() -> None:
+    """Who did not run the checks is told the alias, and those that there are."""
+    with (
+        override_settings(CACHES=CACHES),
+        invalidates(Purchase, "all", cache="nosuch"),
+        pytest.raises(ConfigurationError, match=r"model is registered with the cache 'nosuch'.*There are: default"),
+    ):
+        Purchase.objects.create()
 
 
 def test_one_template_with_two_settings_is_found() -> None:

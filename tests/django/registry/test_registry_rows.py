@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import enum
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import models
 from django.db.models import F, Value
 from django.db.models.functions import Lower
+from django.utils.functional import lazystr
+from django.utils.safestring import SafeString
 from registry_app import recording
-from registry_app.models import Line, Person, Purchase, Unregistered
+from registry_app.models import Line, Person, Purchase, Team, Unregistered
 from registry_app.world import World, statements
 
-from unstale.contrib.django.registry import invalidates
+from unstale.contrib.django.registry import invalidate_for, invalidates
+from unstale.contrib.django.registry.rows import settle
 
 PERSON = "person:{person_id}"
 
@@ -32,7 +38,7 @@ QUERIES: dict[str, tuple[str, Callable[[World], Any], list[str]]] = {
     "save, new, follows": ("t:{person.team_id}", lambda w: w.of(Purchase).create(person=w.a), ["INSERT", "SELECT"]),
     "save, new, follows nobody": ("t:{person.team_id}", lambda w: w.of(Purchase).create(), ["INSERT"]),
     "save, new, follows to the key": ("t:{person.id}", lambda w: w.of(Purchase).create(person=w.a), ["INSERT"]),
-    "save, follows": ("t:{person.team_id}", lambda w: w.purchase.save(), [*"SUS"]),
+    "save, follows": ("t:{person.team_id}", lambda w: w.purchase.save(), [*"SSU"]),
     "delete": (PERSON, lambda w: w.of(Purchase).filter(pk=w.other.pk)._raw_delete(w.db), ["SELECT", "DELETE"]),
     "update": (PERSON, lambda w: w.of(Purchase).update(status="x"), ["SELECT", "UPDATE"]),
     "update, to what it is": (PERSON, lambda w: w.of(Purchase).filter(person=w.a).update(person=w.a), [*"SU"]),
@@ -125,6 +131,73 @@ def test_a_value_is_read_as_the_database_keeps_it(world: World, recorded: Any) -
         world.of(Purchase).create(amount=1.5)
         world.of(Purchase).filter(pk=world.purchase.pk).update(amount=2)
     assert recorded() == ["amount:0.00", "amount:1.50", "amount:2.00"]
+
+
+class Status(str, enum.Enum):  # noqa: UP042 - its text is "Status.PAID", a StrEnum's is its value
+    """As many projects have one."""
+
+    PAID = "paid"
+
+
+class Worded(str):  # noqa: SLOT000 - as a project would write it
+    """Shows itself in other words."""
+
+    def __str__(self) -> str:
+        return f"in words: {self.upper()}"
+
+
+class Place(int, enum.Enum):
+    """A number with a name."""
+
+    FIRST = 1
+
+
+VALUES: dict[str, tuple[str, Any, str]] = {
+    "an enumeration of texts": ("status", Status.PAID, "paid"),
+    "a subclass of str": ("status", Worded("paid"), "paid"),
+    "a safe text": ("status", SafeString("paid"), "paid"),
+    "a lazy text": ("status", lazystr("paid"), "paid"),
+    "a number as a text": ("status", 5, "5"),
+    "an enumeration of numbers": ("position", Place.FIRST, "1"),
+    "a bool as a number": ("position", True, "1"),
+}
+WRITES: dict[str, Callable[[World, str, Any], Any]] = {
+    "create": lambda w, name, value: w.of(Purchase).create(**{name: value}),
+    "bulk_create": lambda w, name, value: w.of(Purchase).bulk_create([Purchase(**{name: value})]),
+    "update": lambda w, name, value: w.of(Purchase).filter(pk=w.purchase.pk).update(**{name: value}),
+    "invalidate_for": lambda w, name, value: invalidate_for([{name: value}], Purchase, using=w.db),
+}
+
+
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("value", VALUES)
+def test_a_tag_holds_what_the_database_holds(world: World, recorded: Any, value: str, write: str) -> None:
+    """However the value that was given words itself: the next load will see the column's own."""
+    name, given, held = VALUES[value]
+    with invalidates(Purchase, f"x:{{{name}}}"):
+        WRITES[write](world, name, given)
+    assert f"x:{held}" in recorded()
+    assert set(recorded()) <= {f"x:{held}", "x:new", "x:7"}
+
+
+def test_a_value_in_a_key_is_read_as_the_database_keeps_it(world: World, recorded: Any) -> None:
+    """A primary key that is named in a statement, and so not asked for, is worded as the column words it."""
+    world.of(Team).create(pk=1)
+    with invalidates(Team, "x:{pk}"):
+        world.of(Team).filter(pk=Place.FIRST).update(name="x")
+        world.of(Team).filter(pk__in=[Place.FIRST]).update(name="x")
+    assert recorded() == ["x:1"]
+
+
+def test_a_value_of_an_unknown_type_is_read_back() -> None:
+    """A subclass of UUID words itself as it likes: only the database knows what it has kept."""
+
+    class Short(uuid.UUID):
+        def __str__(self) -> str:
+            return "short"
+
+    assert settle(models.UUIDField(), Short(int=5)) == (False, None)
+    assert settle(models.UUIDField(), uuid.UUID(int=5)) == (True, uuid.UUID(int=5))
 
 
 def test_a_default_of_the_database_is_read(world: World, recorded: Any) -> None:

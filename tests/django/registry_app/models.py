@@ -67,6 +67,21 @@ class Membership(models.Model):
     role = models.CharField(max_length=20, default="")
 
 
+class Reply(models.Model):
+    author = models.IntegerField(default=0)
+    parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="replies", db_constraint=False)
+
+
+class House(models.Model):
+    color = models.CharField(max_length=20, default="red")
+    owner = models.ForeignKey("Owner", null=True, on_delete=models.CASCADE)
+
+
+class Owner(models.Model):
+    house = models.ForeignKey(House, on_delete=models.CASCADE)
+    name = models.CharField(max_length=20, default="")
+
+
 class Unregistered(models.Model):
     person = models.ForeignKey(Person, null=True, on_delete=models.CASCADE)
 

@@ -10,15 +10,16 @@ from typing import Any, Final
 
 from django.apps import apps
 from django.conf import settings
-from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 from redis.exceptions import RedisError
 
+from unstale.contrib.django.aliases import cache_named
 from unstale.contrib.django.backend.engine import ROOT_TAGS
 from unstale.contrib.django.transactions.outbox_port import OUTBOX_APP
 from unstale.contrib.django.unstale_cache import UnstaleCache
 from unstale.core.inspection import Found
+from unstale.core.keys import ancestry
 from unstale.errors import StoreError
 from unstale.events import Event, Failed, Hit, Invalidated, LoadFailed, Miss, Refused, Stale, StaleHit, Stored
 from unstale.stores.proof import translated
@@ -35,8 +36,13 @@ _NO_LIMIT: Final = "no limit"
 
 
 def backend_of(alias: str) -> UnstaleCache:
-    """The backend of an alias. Raises ImproperlyConfigured where there is none, or it is not ours."""
-    backend: object = caches[alias]
+    """The backend of an alias.
+
+    Raises:
+        ConfigurationError: there is none.
+        ImproperlyConfigured: it is not ours.
+    """
+    backend: object = cache_named(alias)
     if not isinstance(backend, UnstaleCache):
         known = ", ".join(settings.CACHES)
         raise ImproperlyConfigured(
@@ -89,7 +95,9 @@ def outbox_report(outbox: str) -> dict[str, Any]:
             depth, age = relay.depth_and_age(using)
             report[using] = {"waiting": depth, "oldest_seconds": round(age, 1)}
     except DatabaseError as error:
-        report["problem"] = type(error).__name__
+        report["problem"] = f"The database failed: {type(error).__name__}."
+    except relay.NoTableError as error:
+        report["problem"] = str(error)
     return report
 
 
@@ -104,9 +112,14 @@ def named(tag: str) -> str:
 
 
 def tags_report(backend: UnstaleCache, key: str, version: int | None = None) -> dict[str, Any]:
-    """The tags of a key, as TAG_PATTERNS give them; None where it matches in too many ways to be kept."""
+    """The tags of a key and their ancestors, by TAG_PATTERNS; None where it matches in too many ways to be kept."""
     plan = backend._plan(key, version)  # noqa: SLF001 - our own
-    return {"key": key, "tags": None if plan.tags is None else [named(tag) for tag in plan.tags]}
+    every = None if plan.tags is None else dict.fromkeys(above for tag in plan.tags for above in _upwards(tag))
+    return {"key": key, "tags": None if every is None else [named(tag) for tag in every]}
+
+
+def _upwards(tag: str) -> tuple[str, ...]:
+    return tuple(sorted(ancestry(tag), key=len, reverse=True))
 
 
 def key_report(backend: UnstaleCache, key: str, version: int | None = None) -> dict[str, Any]:
@@ -136,11 +149,20 @@ def _seconds(seconds: float | None) -> float | str | None:
     return _NO_LIMIT if seconds == math.inf else seconds if seconds is None else round(seconds, 3)
 
 
-def invalidation_report(tags: list[str], done: object) -> dict[str, Any]:
-    """What became of an invalidation."""
+def invalidation_report(
+    backend: UnstaleCache, tags: list[str], done: object, version: int | None = None
+) -> dict[str, Any]:
+    """What became of an invalidation. It has a hint where a tag looks as if it were a whole name."""
     bumped = getattr(done, "bumped", None)
     state = "queued: the outbox's relay carries it out" if bumped is None else "done"
-    return {"tags": tags, "state": state, "had_a_stamp": bumped}
+    front = backend.tag("x", version).removesuffix("x")
+    whole = next((tag for tag in tags if tag.startswith(front) and tag != front), None)
+    hint = (
+        f"{whole!r} looks like a whole name. Here a tag is what the project calls it: {whole[len(front) :]!r}."
+        if whole
+        else ""
+    )
+    return {"tags": tags, "state": state, "had_a_stamp": bumped, **({"hint": hint} if hint else {})}
 
 
 def event_row(event: Event) -> dict[str, str]:

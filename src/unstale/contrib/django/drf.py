@@ -9,8 +9,8 @@ other action that answers an unsafe method make the user's and `cache_tags` stal
 `@invalidates_action` do it for single methods: of viewsets, of APIViews, and below `@api_view`.
 
 Authentication, permissions, throttles, negotiation and versioning are done for **every** request, hits too; only then
-the cache is asked. Permissions for objects are judged by the view, so for a hit they were judged when it was made:
-for the same user, or (`cache_per_user = False`) without a look at any.
+the cache is asked. Permissions for objects are judged by the view, so for a hit they were judged when it was made, for
+the same user; with `cache_per_user = False` what they judge is not kept. What else is watched there: `drf_looks`.
 
 What is kept is what the client would get: `finalize_response` and the renderer belong to it. The browsable API is never
 kept.
@@ -18,8 +18,8 @@ kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import lru_cache, partial, wraps
 from typing import Any, ClassVar, Final, TypeVar, Unpack, cast
@@ -29,9 +29,12 @@ from django.db.models import Model
 from rest_framework.exceptions import APIException
 from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.request import Request
+from rest_framework.views import APIView
 
+from unstale.contrib.django.drf_looks import Prelude, noting
 from unstale.contrib.django.personal import Who, who_of
 from unstale.contrib.django.responses import ANSWERS, Asked, Keeper, Making, Served, cache_of, rendered
+from unstale.contrib.django.shared_tags import tag_rules
 from unstale.contrib.django.views import (
     READS,
     USER_TAG,
@@ -43,7 +46,7 @@ from unstale.contrib.django.views import (
 )
 from unstale.contrib.http import TagRules, TagsOfRequest
 from unstale.core.policy import DEFAULT, Ttl
-from unstale.errors import ConfigurationError
+from unstale.errors import ConfigurationError, InvalidKeyError, InvalidTagError
 
 M = TypeVar("M", bound=Callable[..., Any])
 
@@ -59,8 +62,8 @@ class CachedViewSetMixin:
         cache_tags: templates over the URL's arguments and `{user.pk}`, or a method that makes them from the request.
             One that names the viewset's lookup is left out where the URL has none, as in `list`. What is written
             makes them stale. ().
-        cache_per_user: one response for each user and credential. False: one for all who are permitted, if the view
-            looks neither at the user nor at his session, cookies or token. True.
+        cache_per_user: one response for each user and credential. False: one for all who are permitted, if from the
+            checks on nobody looks at the user, his session, cookies or token, and no permission judges objects. True.
         cache_user_tag: the tag of a user's responses, which his writes make stale; "" for none. "user:{user.pk}".
         cache_actions: which actions are kept (for an APIView: "get"). {"list", "retrieve"}.
         cache_vary: request headers that the response depends on. ().
@@ -80,8 +83,20 @@ class CachedViewSetMixin:
     cache_alias: str = "default"
     cache_x_cache: bool = False
 
+    _cache_prelude: Prelude | None = None
+    _cache_written: tuple[str, ...] = ()
+
+    def dispatch(self, request: Any, *arguments: Any, **named: Any) -> Any:
+        """As the framework does; nothing is watched any longer, whatever has become of the request."""
+        try:
+            return super().dispatch(request, *arguments, **named)  # type: ignore[misc] # APIView's
+        finally:
+            if self._cache_prelude is not None:
+                self._cache_prelude.end()
+
     def initial(self, request: Request, *arguments: Any, **named: Any) -> None:
         """Do all checks, then put the cache around the method that is called next."""
+        prelude = Prelude(cast("APIView", self), request)
         super().initial(request, *arguments, **named)  # type: ignore[misc] # APIView's
         method = request.method.lower()
         handler = getattr(self, method, None)
@@ -89,6 +104,9 @@ class CachedViewSetMixin:
             return
         action = getattr(self, "action", None) or ("get" if method == "head" else method)
         if request.method in READS and action in self.cache_actions:
+            if not self.cache_per_user:
+                prelude.begin(self._keeper().watch(_asked(request)))
+                self._cache_prelude = prelude
             setattr(self, method, partial(self._cached, handler, action))
         elif request.method not in _SAFE:
             setattr(self, method, partial(self._invalidating, handler))
@@ -101,25 +119,32 @@ class CachedViewSetMixin:
             response: its answer, below 400.
 
         Returns:
-            The writer's own tag, and `cache_tags`.
+            The writer's own tag, and `cache_tags`: as they were before the write, and as they are.
         """
-        is_known = bool(getattr(request.user, "is_authenticated", False))
-        own = self._own_tag(Who(request.user, (), is_known))
-        return (*own.of(request, {"user": request.user}), *self._tags().of(request, self._named(request)))
+        try:
+            return (*self._cache_written, *self._tags_of_write(request))
+        except (InvalidKeyError, InvalidTagError):
+            if not self._cache_written:
+                raise
+            return self._cache_written  # the write has deleted what they name, as one's own account
+
+    def _keeper(self) -> Keeper:
+        values = (self.cache_ttl, self.cache_stale_ttl, tuple(self.cache_vary), self.cache_max_bytes)
+        return _keeper(*values, self.cache_alias, self.cache_x_cache)
 
     def _cached(self, handler: Callable[..., Any], action: str, request: Request, *arguments: Any, **named: Any) -> Any:
-        values = (self.cache_ttl, self.cache_stale_ttl, tuple(self.cache_vary), self.cache_max_bytes)
-        keeper = _keeper(*values, self.cache_alias, self.cache_x_cache)
         who = _who(request) if self.cache_per_user else None
         tags = self._tags_of_read(request, who)
-        return _respond(keeper, request, action, tags, who, partial(handler, request, *arguments, **named))
+        if self._cache_prelude is not None and self._cache_prelude.end():
+            tags = None
+        return _respond(self._keeper(), request, action, tags, who, partial(handler, request, *arguments, **named))
 
     def _tags_of_read(self, request: Request, who: Who | None) -> tuple[str, ...] | None:
         rules, own = self._tags(), self._own_tag(who)
         if not self.cache_per_user:
             if "user" in rules.arguments:
                 raise ConfigurationError("Tags of the user need cache_per_user: without it all get one response.")
-            return rules.of_read(request, self._named(request))
+            return rules.of_read(request, self.kwargs)  # type: ignore[attr-defined] # View's
         own_tags = own.of_read(request, {"user": request.user})
         tags = rules.of_read(request, self._named(request))
         return None if who is None or tags is None or own_tags is None else (*own_tags, *tags)
@@ -130,17 +155,22 @@ class CachedViewSetMixin:
 
     def _invalidating(self, handler: Callable[..., Any], request: Request, *arguments: Any, **named: Any) -> Any:
         backend = cache_of(self.cache_alias)
-        self._tags().of(request, self._named(request))  # a bad value fails before anything is written
+        self._cache_written = self._tags_of_write(request)  # a bad value fails before anything is written
         response = handler(request, *arguments, **named)
         if has_succeeded(response) and (tags := tuple(dict.fromkeys(self.tags_to_invalidate(request, response)))):
             backend.invalidate(*tags)
         return response
 
+    def _tags_of_write(self, request: Request) -> tuple[str, ...]:
+        """Asked before the write, which may take his key from the user, and after it: it may have logged one in."""
+        user = request.user
+        is_known = bool(getattr(user, "is_authenticated", False)) and getattr(user, "pk", None) is not None
+        own = self._own_tag(Who(user, (), is_known))
+        return (*own.of(request, {"user": user}), *self._tags().of(request, self._named(request)))
+
     def _tags(self) -> TagRules:
-        if callable(self.cache_tags):
-            return TagRules(self.cache_tags)
-        if isinstance(self.cache_tags, str):
-            return TagRules(self.cache_tags)  # which says what to write
+        if callable(self.cache_tags) or isinstance(self.cache_tags, str):  # for a str it says what to write
+            return tag_rules(self.cache_tags)
         lookup = getattr(self, "lookup_url_kwarg", None) or getattr(self, "lookup_field", "pk")
         here = cast("Mapping[str, Any]", self.kwargs)  # type: ignore[attr-defined] # View's
         missing = lookup if lookup not in here else None
@@ -153,7 +183,8 @@ class CachedViewSetMixin:
 def cached_action(ttl: Ttl = DEFAULT, **options: Unpack[ViewOptions]) -> Callable[[M], M]:
     """Decorate a method of a viewset or an APIView, or a function below `@api_view`: its responses are kept.
 
-    `per_user` is True where nothing is said, and `authorized` means nothing: who the user is, is known by then.
+    `per_user` is True where nothing is said, `x_cache` what a CachedViewSetMixin's `cache_x_cache` says, and
+    `authorized` means nothing: who the user is, is known by then.
 
     Args:
         ttl: seconds (or a timedelta) that a response stays fresh; None for no limit; by default the cache's TIMEOUT.
@@ -167,8 +198,9 @@ def cached_action(ttl: Ttl = DEFAULT, **options: Unpack[ViewOptions]) -> Callabl
         InvalidDurationError: a duration is no number of seconds above zero.
     """
     options = {"per_user": True, **options}
-    kept, tags = kept_options(ttl, options), UserTags(options)
-    keeper = Keeper(replace(kept, rules=replace(kept.rules, authorized=True)))
+    kept, tags = kept_options(ttl, options, "cached_action"), UserTags(options)
+    kept = replace(kept, rules=replace(kept.rules, authorized=True))
+    keeper, marking = Keeper(kept), Keeper(replace(kept, x_cache=options.get("x_cache", True)))
 
     def decorate(method: M) -> M:
         @wraps(method)
@@ -177,8 +209,9 @@ def cached_action(ttl: Ttl = DEFAULT, **options: Unpack[ViewOptions]) -> Callabl
             if request.method not in READS:
                 return method(*arguments, **named)
             who = _who(request) if tags.per_user else None
-            names = tags.of_read(request, view.kwargs, who)
-            return _respond(keeper, request, method.__name__, names, who, partial(method, *arguments, **named))
+            names, run = tags.of_read(request, view.kwargs, who), partial(method, *arguments, **named)
+            chosen = marking if getattr(view, "cache_x_cache", False) else keeper
+            return _respond(chosen, request, method.__name__, names, who, run)
 
         return cast("M", cached)
 
@@ -244,7 +277,7 @@ def _keeper(
 
 @lru_cache(maxsize=1024)
 def _rules(tags: tuple[str, ...]) -> TagRules:
-    return TagRules(tags)
+    return tag_rules(tags)
 
 
 def _who(request: Request) -> Who | None:
@@ -278,20 +311,25 @@ def _respond(
         finished.append(True)
         return rendered(view.finalize_response(request, response, *view.args, **view.kwargs))
 
-    asked = Asked(
-        request=request._request,  # noqa: SLF001 - where the framework keeps Django's own
+    asked = replace(
+        _asked(request),
         view=f"{_path(view)}.{action}",
         tags=None if renderer is None or isinstance(renderer, BrowsableAPIRenderer) else tags,
         who=who,
         parts=_parts(request, renderer),
-        covers=("accept",),
-        is_checked=True,
     )
-    with _watching(request, who) as looks:
+    watching: AbstractContextManager[list[str]] = noting(request) if who is None else nullcontext([])
+    with watching as looks:
         response = keeper.respond(asked, Making(run, finish, _is_answer, lambda: bool(looks)))
     if finished or isinstance(response, Served):
         view.finalize_response = _as_it_is
     return response
+
+
+def _asked(request: Request) -> Asked:
+    """What is asked, as far as it is the same for each view."""
+    inner = request._request  # noqa: SLF001 - where the framework keeps Django's own
+    return Asked(inner, view="", tags=None, covers=("accept",), is_checked=True)
 
 
 def _parts(request: Request, renderer: Any) -> tuple[str, ...]:
@@ -311,55 +349,3 @@ def _is_answer(error: Exception) -> bool:
 def _as_it_is(_: Request, response: Any, *__: Any, **___: Any) -> Any:
     """In the place of `finalize_response`, for a response that has been through it."""
     return response
-
-
-class _Noting:
-    """A request that notes who asks for its user or its token. They may be None, so no stand-in can tell."""
-
-    unstale_looks: list[str]
-
-    @property
-    def user(self) -> Any:
-        self.unstale_looks.append("user")
-        return super().user  # type: ignore[misc] # Request's
-
-    @user.setter
-    def user(self, value: Any) -> None:
-        self.unstale_looks.append("user")
-        super(_Noting, type(self)).user.fset(self, value)  # type: ignore[misc] # the same
-
-    @property
-    def auth(self) -> Any:
-        self.unstale_looks.append("auth")
-        return super().auth  # type: ignore[misc] # the same
-
-    @auth.setter
-    def auth(self, value: Any) -> None:
-        self.unstale_looks.append("auth")
-        super(_Noting, type(self)).auth.fset(self, value)  # type: ignore[misc] # the same
-
-    @property
-    def successful_authenticator(self) -> Any:
-        self.unstale_looks.append("authenticator")
-        return super().successful_authenticator  # type: ignore[misc] # the same
-
-
-@lru_cache(maxsize=64)
-def _noting(kind: type[Request]) -> type[Request]:
-    return type(f"Noting{kind.__name__}", (_Noting, kind), {})
-
-
-@contextmanager
-def _watching(request: Request, who: Who | None) -> Iterator[list[str]]:
-    """What a view that is kept for everybody asks of the user; nothing is noted of one that is kept for him."""
-    looks: list[str] = []
-    if who is not None:
-        yield looks
-        return
-    kind: Any = type(request)
-    request.unstale_looks = looks
-    request.__class__ = _noting(kind)
-    try:
-        yield looks
-    finally:
-        request.__class__ = kind

@@ -18,14 +18,15 @@ from functools import partial
 from importlib import import_module
 from typing import Any, Final, TypeVar, cast
 
-from django.core.cache import caches
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from unstale.cache import take_over
-from unstale.cached import AsyncCachedFunction, CachedFunction, KeyOf, TagsOf, recipe_of
+from unstale.cached import AsyncCachedFunction, CachedFunction, KeyOf, Recipe, TagsOf, check_function
+from unstale.contrib.django.aliases import cache_named
 from unstale.contrib.django.backend.asynchronous import BothCache
 from unstale.contrib.django.backend.engine import Plan
 from unstale.contrib.django.backend.sync import MISSING
+from unstale.contrib.django.shared_tags import SharedTag
 from unstale.contrib.django.travelling import CannotTravelError, packed, unpacked
 from unstale.core.policy import DEFAULT, Duration, Ttl, seconds, stale_seconds
 from unstale.core.ports import Handover
@@ -76,12 +77,19 @@ def cached(  # noqa: PLR0913 - as `Cache.cached`
 
     def decorate(function: Callable[..., Any]) -> Any:
         is_async = inspect.iscoroutinefunction(function)
-        recipe = recipe_of(function, key, tags, ignore, "Cache", is_async=is_async)
+        check_function(function, "Cache", is_async=is_async)
+        recipe = _Recipe(function, key, tags, ignore)
         if is_async:
             return AsyncCachedFunction(function, AsyncNamedCache(cache), recipe, options)
         return CachedFunction(function, NamedCache(cache), recipe, options)
 
     return decorate
+
+
+class _Recipe(Recipe):
+    """Its tags are those of TAG_PATTERNS and of registered models, to the byte."""
+
+    tag_kind = SharedTag
 
 
 class Call:
@@ -162,7 +170,7 @@ class _Named:
         self._alias = alias
 
     def _backend(self) -> BothCache:
-        backend = caches[self._alias]
+        backend = cache_named(self._alias)
         if not isinstance(backend, BothCache):
             raise ConfigurationError(
                 f"CACHES[{self._alias!r}] is no UnstaleCache, so nothing can be cached in it by tags. Name one by its "

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
@@ -20,6 +21,7 @@ from typing import Any, Final, Self, assert_never
 from django.http import HttpRequest
 from django.utils.functional import LazyObject, SimpleLazyObject, empty
 
+from unstale.contrib.django.noted_session import noting, peek
 from unstale.errors import ConfigurationError
 
 _CSRF: Final = "CSRF_COOKIE_NEEDS_UPDATE"
@@ -143,7 +145,9 @@ def is_personal(request: HttpRequest, keeping: Keeping) -> bool:
 
 def _was_read(request: HttpRequest) -> bool:
     session = vars(request).get("session")
-    return session is not None and bool(getattr(session, "accessed", True) or getattr(session, "modified", True))
+    return session is not None and bool(
+        peek(session, "accessed", default=True) or peek(session, "modified", default=True)
+    )
 
 
 def _is_of_session(request: HttpRequest, user: Any) -> bool:
@@ -206,6 +210,7 @@ class Watch:
         self._known = known
         self._put_back: list[Callable[[], None]] = []
         self._looks: list[Callable[[], bool]] = []
+        self._notes = ExitStack()
         self.spoils = False
 
     def __enter__(self) -> Self:
@@ -223,6 +228,8 @@ class Watch:
             self._watch_flag(messages, "used")
         if self._keeping in (Keeping.FOR_ALL, Keeping.BY_CREDENTIAL):
             self._watch_flag(session, "accessed")
+            uses = self._notes.enter_context(noting(session))
+            self._looks.append(lambda: bool(uses))
         if "cookie" not in self._known and self._keeping is not Keeping.FOR_USER:
             self._watch_cookies()
         if self._keeping is Keeping.FOR_ALL:
@@ -234,6 +241,7 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Judge, and leave the request as it would be."""
+        self._notes.close()
         given = vars(self._request)
         self.spoils = (
             any(look() for look in self._looks)
@@ -253,11 +261,11 @@ class Watch:
 
     def _watch_flag(self, holder: Any, name: str) -> None:
         """A flag that an object raises itself; if it was up before it is up again afterwards."""
-        before = getattr(holder, name, None)
+        before = peek(holder, name)
         if before is None:
             return
         setattr(holder, name, False)
-        self._looks.append(lambda: bool(getattr(holder, name)))
+        self._looks.append(lambda: bool(peek(holder, name)))
         if before:
             self._put_back.append(lambda: setattr(holder, name, True))
 

@@ -17,7 +17,6 @@ from typing import Any, Final
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.core.cache import caches
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
@@ -27,6 +26,7 @@ from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 
 from unstale.contrib.django import transactions
+from unstale.contrib.django.aliases import cache_named
 from unstale.contrib.django.backend.made_keys import as_key
 from unstale.contrib.django.backend.sync import MISSING
 from unstale.contrib.django.personal import MESSAGES, Keeping, Watch, Who, aload_messages, has_messages, is_personal
@@ -56,8 +56,8 @@ class Served(HttpResponse):
 
 
 def cache_of(alias: str) -> UnstaleCache:
-    """The cache of an alias. Raises ConfigurationError if it is another backend."""
-    backend = caches[alias]
+    """The cache of an alias. Raises ConfigurationError if there is none, or it is another backend."""
+    backend = cache_named(alias)
     if not isinstance(backend, UnstaleCache):
         raise ConfigurationError(
             f"CACHES[{alias!r}] is no UnstaleCache, so it has no tags to keep views under. Name one by its alias; in "
@@ -262,6 +262,10 @@ class Keeper:
             return None  # too long with prefix and version: no entry can be kept under it
         return Place(backend, as_key(backend.make_key(self._key(asked, headers))), tags, headers, keeping, ttl)
 
+    def watch(self, asked: Asked) -> Watch:
+        """Watch, for what runs before the view and may leave something for it, as for the view itself."""
+        return watch_of(asked, self._keeping(asked, list(asked.request.headers.items())), self._rules)
+
     def _keeping(self, asked: Asked, headers: Headers) -> Keeping:
         if asked.who is not None:
             return Keeping.FOR_USER if asked.who.is_known else Keeping.FOR_NOBODY
@@ -319,6 +323,14 @@ class Keeper:
         return response
 
 
+def watch_of(asked: Asked, keeping: Keeping, rules: Rules) -> Watch:
+    """What watches a view that is asked for a response."""
+    known = {*rules.vary, *asked.covers}
+    if keeping not in SESSIONLESS and not asked.is_checked:
+        known.add(MESSAGES)  # that there are none
+    return Watch(asked.request, keeping, asked.who, known)
+
+
 class _Load:
     """A view as a loader: it returns the response's stored form, or None for what cannot be stored, and keeps the rest.
 
@@ -344,7 +356,7 @@ class _Load:
 
     def __call__(self) -> bytes | None:
         self.ran = self.raised = True
-        with self._watch() as watch:
+        with watch_of(self._asked, self._place.keeping, self._rules) as watch:
             try:
                 self.response = self._making.finish(self._making.run())
             except Exception as error:
@@ -357,13 +369,6 @@ class _Load:
             self.is_own = True
             raise UnkeptError
         return self._kept(watch)
-
-    def _watch(self) -> Watch:
-        asked, keeping = self._asked, self._place.keeping
-        known = {*self._rules.vary, *asked.covers}
-        if keeping not in SESSIONLESS and not asked.is_checked:
-            known.add(MESSAGES)  # that there are none
-        return Watch(asked.request, keeping, asked.who, known)
 
     def _kept(self, watch: Watch) -> bytes | None:
         response, rules = self.response, self._rules
@@ -390,7 +395,7 @@ class _AsyncLoad(_Load):
 
     async def __call__(self) -> bytes | None:  # type: ignore[override] # the loader of an AsyncCache
         self.ran = self.raised = True
-        with self._watch() as watch:
+        with watch_of(self._asked, self._place.keeping, self._rules) as watch:
             try:
                 response = await self._making.run()
                 if callable(getattr(response, "render", None)):

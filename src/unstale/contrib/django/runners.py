@@ -171,4 +171,22 @@ def runner_named(given: Any) -> Any:
     if "." not in given:
         names = ", ".join(repr(name) for name in _NAMED)
         raise ImproperlyConfigured(f"OPTIONS['RUNNER'] must be {names}, or the path of your own, not {given!r}.")
-    return import_string(given)
+    return imported(given, "OPTIONS['RUNNER']")
+
+
+def imported(given: Any, source: str) -> Any:
+    """What a dotted path names; anything else is itself.
+
+    Args:
+        given: the path, or the object.
+        source: the setting that it stands in, for the message.
+
+    Raises:
+        ImproperlyConfigured: it cannot be imported.
+    """
+    if not isinstance(given, str):
+        return given
+    try:
+        return import_string(given)
+    except ImportError as error:
+        raise ImproperlyConfigured(f"{source} names {given!r}, which cannot be imported: {error}") from error

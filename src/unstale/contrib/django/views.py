@@ -20,6 +20,7 @@ besides: `unstale.contrib.http`. docs/django-views.md has the whole.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from difflib import get_close_matches
 from functools import partial, wraps
 from typing import Any, Final, TypedDict, TypeVar, Unpack, cast
 
@@ -28,6 +29,7 @@ from django.http import HttpRequest
 
 from unstale.contrib.django.personal import Who, aidentify, identify
 from unstale.contrib.django.responses import Asked, Keeper, KeptOptions, Making, cache_of
+from unstale.contrib.django.shared_tags import tag_rules
 from unstale.contrib.http import ResponseOptions, Rules, TagRules, TagsOfRequest
 from unstale.core.policy import DEFAULT, Ttl
 from unstale.errors import ConfigurationError
@@ -71,17 +73,18 @@ class ViewOptions(TypedDict, total=False):
 
 
 _OWN: Final = ("per_user", "user_tag", "cache")
+_KNOWN: Final = frozenset({"ttl", *ViewOptions.__annotations__})
 
 
-def kept_options(ttl: Ttl, options: ViewOptions) -> KeptOptions:
-    """A view's options, checked.
+def kept_options(ttl: Ttl, options: ViewOptions, decorator: str = "cached_view") -> KeptOptions:
+    """A view's options, checked. The decorator's name is for messages.
 
     Raises:
         ConfigurationError: an option is unknown or makes no sense.
         InvalidDurationError: a duration is no number of seconds above zero.
     """
-    if "ignore" in options:
-        raise ConfigurationError("No such option: 'ignore'.")
+    check_bare(decorator, ttl)
+    check_options(options)
     common: dict[str, Any] = {name: value for name, value in options.items() if name not in _OWN}
     return KeptOptions(
         rules=Rules.of(cast("ResponseOptions", {**common, "ttl": ttl})),
@@ -91,6 +94,22 @@ def kept_options(ttl: Ttl, options: ViewOptions) -> KeptOptions:
         cache=options.get("cache", "default"),
         x_cache=options.get("x_cache", False),
     )
+
+
+def check_bare(decorator: str, given: object) -> None:
+    """Raise ConfigurationError if a decorator stands without brackets, so that it is given the function itself."""
+    if callable(given):
+        name = getattr(given, "__qualname__", type(given).__qualname__)
+        raise ConfigurationError(f"@{decorator} needs brackets: write @{decorator}(ttl=…) above {name}.")
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Raise ConfigurationError if a view's options have an unknown name; "ttl" stands beside them."""
+    unknown = sorted(set(options) - _KNOWN)
+    if unknown:
+        near = get_close_matches(unknown[0], _KNOWN, n=1)
+        meant = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigurationError(f"No such option: {unknown[0]!r}.{meant} Known: {', '.join(sorted(_KNOWN))}.")
 
 
 def cached_view(ttl: Ttl = DEFAULT, **options: Unpack[ViewOptions]) -> Callable[[V], V]:
@@ -180,9 +199,9 @@ def invalidates_view(*tags: str, cache: str = "default") -> Callable[[V], V]:
 
 def tags_to_invalidate(decorator: str, tags: tuple[str, ...]) -> TagRules:
     """The templates of a decorator that invalidates. Raises ConfigurationError."""
-    if not tags:
-        raise ConfigurationError(f'{decorator}() needs tags: write {decorator}("product:{{product_id}}").')
-    return TagRules(tags)
+    if not tags or callable(tags[0]):
+        raise ConfigurationError(f'{decorator}() needs tags: write @{decorator}("product:{{product_id}}").')
+    return tag_rules(tags)
 
 
 def has_succeeded(response: Any) -> bool:
@@ -200,9 +219,9 @@ class UserTags:
     def __init__(self, options: ViewOptions) -> None:
         """Check the templates. Raises ConfigurationError."""
         self.per_user = options.get("per_user", False)
-        self._rules = TagRules(options.get("tags", ()))
+        self._rules = tag_rules(options.get("tags", ()))
         user_tag = options.get("user_tag", USER_TAG)
-        self._of_user = TagRules((user_tag,) if user_tag else ())
+        self._of_user = tag_rules((user_tag,) if user_tag else ())
         if not self.per_user and ("user" in self._rules.arguments or "user_tag" in options):
             raise ConfigurationError("Tags of the user need per_user=True: without it everybody gets one response.")
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from redis.connection import parse_url
 
 from unstale.aio import AsyncCache
@@ -29,7 +30,7 @@ from unstale.contrib.django.patterns import Advisor, Matcher
 from unstale.core import capture
 from unstale.core.keys import ROOT_MARK, ROOTS
 from unstale.core.keyspace import Keyspace
-from unstale.errors import StoreError
+from unstale.errors import StoreError, UnstaleError
 from unstale.events import Invalidated
 from unstale.options import CacheOptions, make_keyspace, store_options
 from unstale.stores.immediate import Immediate
@@ -85,8 +86,8 @@ class _Raising(Cache):
 
     __slots__ = ()
 
-    def _without(self, verb: str, error: StoreError, targets: Any) -> None:
-        super()._without(verb, error, targets)
+    def _without(self, verb: str, error: StoreError, targets: Any, *, is_raised: bool = True) -> None:
+        super()._without(verb, error, targets, is_raised=is_raised)
         raise error
 
 
@@ -95,8 +96,8 @@ class _AsyncRaising(AsyncCache):
 
     __slots__ = ()
 
-    def _without(self, verb: str, error: StoreError, targets: Any) -> None:
-        super()._without(verb, error, targets)
+    def _without(self, verb: str, error: StoreError, targets: Any, *, is_raised: bool = True) -> None:
+        super()._without(verb, error, targets, is_raised=is_raised)
         raise error
 
 
@@ -264,7 +265,11 @@ _lock = threading.Lock()
 
 
 def engine_of(location: object, params: Mapping[str, Any]) -> Engine:
-    """The engine of a configuration; made when it is first asked for."""
+    """The engine of a configuration; made when it is first asked for.
+
+    Raises:
+        ImproperlyConfigured, ConfigurationError: an option makes no sense. The text begins with the alias in CACHES.
+    """
     secrets = (settings.SECRET_KEY, tuple(settings.SECRET_KEY_FALLBACKS))
     identity = (_frozen(location), _frozen(params), secrets, settings_read())
     engine = _engines.get(identity)
@@ -272,8 +277,21 @@ def engine_of(location: object, params: Mapping[str, Any]) -> Engine:
         with _lock:
             engine = _engines.get(identity)
             if engine is None:
-                engine = _engines[identity] = Engine(read_options(location, params))
+                try:
+                    engine = _engines[identity] = Engine(read_options(location, params))
+                except (ImproperlyConfigured, UnstaleError) as error:
+                    _name_alias(error, location, params)
+                    raise
     return engine
+
+
+def _name_alias(error: Exception, location: object, params: Mapping[str, Any]) -> None:
+    """Put the alias in front of what is wrong: Django tells a backend all its settings, but not its alias."""
+    for alias, one in settings.CACHES.items():
+        rest = {name: value for name, value in one.items() if name not in ("BACKEND", "LOCATION")}
+        if one.get("LOCATION", "") == location and rest == dict(params):
+            error.args = (f"CACHES[{alias!r}]: {error}",)
+            return
 
 
 def _frozen(value: object) -> object:

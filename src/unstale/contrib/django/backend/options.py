@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from hashlib import blake2b
 from typing import Any, Final
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.encoding import force_bytes
-from django.utils.module_loading import import_string
 
-from unstale.contrib.django.compat import Mapped, both, mapped
+from unstale.contrib.django.compat import Mapped, both, known_names, mapped
 from unstale.contrib.django.migration.migrating import stage_of
-from unstale.contrib.django.runners import runner_named
+from unstale.contrib.django.runners import imported, runner_named
+from unstale.core.policy import seconds
+from unstale.errors import InvalidDurationError
 from unstale.options import CacheOptions
 
 NAMESPACE: Final = "django"
@@ -97,11 +99,7 @@ def read_options(location: object, params: Mapping[str, Any]) -> BackendOptions:
     given: Mapping[str, Any] = params.get("OPTIONS") or {}
     compat = mapped(location, {name: value for name, value in given.items() if name not in OWN | _OF_DJANGO})
     if compat.unknown:
-        known = ", ".join(sorted(OWN))
-        raise ImproperlyConfigured(
-            f"OPTIONS of a cache has {compat.unknown[0]!r}, which neither unstale nor django-redis knows. "
-            f"Ours are: {known}."
-        )
+        raise ImproperlyConfigured(_unknown(compat.unknown[0]))
     reverse = params.get("REVERSE_KEY_FUNCTION")
     return BackendOptions(
         url=compat.url,
@@ -110,12 +108,24 @@ def read_options(location: object, params: Mapping[str, Any]) -> BackendOptions:
         strict_patterns=_flag(given, "STRICT_PATTERNS"),
         ignore_exceptions=bool(given.get("IGNORE_EXCEPTIONS", compat.ignore_exceptions)),
         strict=_flag(given, "STRICT"),
-        strict_limit=float(given.get("STRICT_LIMIT", STRICT_LIMIT_SECONDS)),
+        strict_limit=_strict_limit(given.get("STRICT_LIMIT", STRICT_LIMIT_SECONDS)),
         outbox=_outbox(given.get("OUTBOX", False)),
         migrating=stage_of(given.get("MIGRATING", False)),
         old=(location, _of_django_redis(params)),
         scan_count=compat.scan_count,
-        **({"reverse_key": _imported(reverse)} if reverse else {}),
+        **({"reverse_key": _callable(reverse, "REVERSE_KEY_FUNCTION")} if reverse else {}),
+    )
+
+
+def _unknown(name: str) -> str:
+    """What is said of a name that nobody knows: which one was meant, and all that there are."""
+    others = known_names() | _OF_DJANGO
+    by_upper = {known.upper(): known for known in sorted(others | OWN, reverse=True)}  # upper case wins
+    near = get_close_matches(name.upper(), by_upper, n=1, cutoff=0.7)
+    meant = f" Did you mean {by_upper[near[0]]!r}?" if near else ""
+    return (
+        f"OPTIONS has {name!r}, which neither unstale nor django-redis knows.{meant} "
+        f"Ours are: {', '.join(sorted(OWN))}. Besides: {', '.join(sorted(others))}, and redis-py's ssl_…."
     )
 
 
@@ -128,7 +138,11 @@ def _cache_options(given: Mapping[str, Any], params: Mapping[str, Any], compat: 
         **compat.cache,
     }
     options |= {ours: given[name] for name, ours in _CACHE.items() if name in given}
-    options |= {ours: _imported(given[name]) for name, ours in _IMPORTED.items() if given.get(name) is not None}
+    options |= {
+        ours: _callable(given[name], f"OPTIONS[{name!r}]")
+        for name, ours in _IMPORTED.items()
+        if given.get(name) is not None
+    }
     if given.get("RUNNER") is not None:
         options["runner"] = runner_named(given["RUNNER"])
     if "on_event" in compat.cache and given.get("ON_EVENT") is not None:
@@ -157,8 +171,20 @@ def _outbox(value: object) -> str:
     raise ImproperlyConfigured(f"OPTIONS['OUTBOX'] must be True, False or a database's alias, not {value!r}.")
 
 
-def _imported(given: Any) -> Any:
-    return import_string(given) if isinstance(given, str) else given
+def _strict_limit(given: object) -> float:
+    if given is None:
+        raise ImproperlyConfigured("OPTIONS['STRICT_LIMIT'] needs a limit: seconds above zero.")
+    try:
+        return seconds(given, "OPTIONS['STRICT_LIMIT']")  # type: ignore[arg-type] # it checks
+    except InvalidDurationError as error:
+        raise ImproperlyConfigured(str(error)) from error
+
+
+def _callable(given: Any, name: str) -> Any:
+    found = imported(given, name)
+    if not callable(found):
+        raise ImproperlyConfigured(f"{name} must be a function or the path of one, not {given!r}.")
+    return found
 
 
 def namespace_of(key_prefix: str) -> str:

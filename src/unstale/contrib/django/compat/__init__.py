@@ -360,8 +360,8 @@ class LogFailures:
         self._logger = logging.getLogger(logger)
 
     def __call__(self, event: Event) -> None:
-        """Log it, if it is a failure."""
-        if isinstance(event, Failed):
+        """Log it, if it is a failure that no caller is told of."""
+        if isinstance(event, Failed) and not event.is_raised:
             self._logger.error("Exception ignored", exc_info=event.error)
 
 

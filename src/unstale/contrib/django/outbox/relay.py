@@ -11,7 +11,7 @@ the relay's lock to remove it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,7 +24,8 @@ from django.db.models.functions import Now
 
 from unstale.contrib.django.backend.engine import Engine
 from unstale.contrib.django.outbox.models import Invalidation
-from unstale.contrib.django.outbox.rows import SAME, engines
+from unstale.contrib.django.outbox.rows import engines
+from unstale.contrib.django.transactions.outbox_port import SAME, outbox_of
 from unstale.contrib.django.transactions.owed import Owed
 from unstale.core.closing import Closing
 from unstale.errors import StoreError, UnstaleError
@@ -163,12 +164,36 @@ def depth_and_age(using: str = DEFAULT_DB_ALIAS) -> tuple[int, float]:
     return found["depth"], max(found["age"].total_seconds(), 0.0) if found["depth"] else 0.0
 
 
+class NoTableError(UnstaleError):
+    """The outbox has no table. Run manage.py migrate."""
+
+
 def outboxes() -> list[str]:
-    """The databases that hold an outbox of this project, as CACHES, DATABASE_ROUTERS and their tables say."""
-    named = {engine.options.outbox for engine in engines().values() if engine.options.outbox}
-    if SAME in named:
-        table = Invalidation._meta.db_table  # noqa: SLF001 - Django's documented API
-        named |= {alias for alias in settings.DATABASES if router.allow_migrate_model(alias, Invalidation)}
-        named -= {SAME}
-        named = {one for one in named if table in connections[one].introspection.table_names()}
+    """The databases that hold an outbox of this project, as CACHES, DATABASE_ROUTERS and their tables say.
+
+    Raises:
+        NoTableError: a database that OUTBOX names has no table for it; or with OUTBOX = True, none has.
+        ImproperlyConfigured: OUTBOX names what is not there.
+    """
+    known = [engine for engine in engines().values() if outbox_of(engine) is not None]
+    named = {engine.options.outbox for engine in known} - {SAME}
+    check_tables(named)
+    if any(engine.options.outbox == SAME for engine in known):
+        routed = {alias for alias in settings.DATABASES if router.allow_migrate_model(alias, Invalidation)}
+        named |= set(filter(_has_table, routed))
+        if not named:
+            check_tables(routed)
     return sorted(named)
+
+
+def check_tables(databases: Iterable[str]) -> None:
+    """Raise NoTableError if one of these has no table for an outbox, ConnectionDoesNotExist if there is none such."""
+    lacking = sorted(using for using in databases if not _has_table(using))
+    if lacking:
+        raise NoTableError(
+            f"The outbox has no table in the database {', '.join(map(repr, lacking))}: run manage.py migrate."
+        )
+
+
+def _has_table(using: str) -> bool:
+    return Invalidation._meta.db_table in connections[using].introspection.table_names()  # noqa: SLF001 - Django's documented API

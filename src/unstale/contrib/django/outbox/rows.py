@@ -16,19 +16,19 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DEFAULT_DB_ALIAS, Error, connections, router
+from django.db import DEFAULT_DB_ALIAS, Error, OperationalError, ProgrammingError, connections, router
 from django.db.models import Q
 from django.utils.module_loading import import_string
 
 from unstale.contrib.django.backend.engine import Engine, engine_of
 from unstale.contrib.django.backend.keyed import KeyedCache
 from unstale.contrib.django.outbox.models import Invalidation
+from unstale.contrib.django.transactions.outbox_port import SAME
 from unstale.contrib.django.transactions.owed import Owed, Row
 from unstale.contrib.django.transactions.snapshots import is_lasting
 from unstale.core.closing import Closing
 
-SAME: Final = "*"
-"""OUTBOX = True: in the database whose transaction it is."""
+_NO_TABLE: Final = "If the outbox's table is not there in the database {!r}: run manage.py migrate."
 MAX_ROW_TAGS: Final = 1000
 """Tags in one row, about 100 KB at the most."""
 
@@ -116,10 +116,15 @@ def _write(engine: Engine, names: tuple[str, ...], using: str, *, soft: bool, ow
     alias = alias_of(engine)
     rows = Invalidation.objects.using(using)
     written = []
-    for at in range(0, len(names), size):
-        mark = secrets.token_hex(16)
-        row = rows.create(cache=alias, tags=list(names[at : at + size]), soft=soft, owner=owner, mark=mark)
-        written.append(Row(using, row.pk, mark))
+    try:
+        for at in range(0, len(names), size):
+            mark = secrets.token_hex(16)
+            row = rows.create(cache=alias, tags=list(names[at : at + size]), soft=soft, owner=owner, mark=mark)
+            written.append(Row(using, row.pk, mark))
+    except (OperationalError, ProgrammingError) as error:
+        if Invalidation._meta.db_table not in str(error):  # noqa: SLF001 - Django's documented API
+            raise
+        raise type(error)(f"{error} ({_NO_TABLE.format(using)})") from error  # of its kind: who tries again knows it
     return written
 
 
@@ -141,7 +146,8 @@ def keep(engine: Engine, names: tuple[str, ...], using: str, *, soft: bool, owne
             return False
         _write(engine, names, alias, soft=soft, owner=owner)
     except Error as error:
-        logger.error("unstale: the outbox of database %r did not take a row: %s", alias, type(error).__name__)  # noqa: TRY400 - no values in a log
+        hint = f" ({_NO_TABLE.format(alias)})" if isinstance(error, OperationalError | ProgrammingError) else ""
+        logger.error("unstale: the outbox of database %r did not take a row: %s%s", alias, type(error).__name__, hint)  # noqa: TRY400 - no values in a log
         return False
     return True
 

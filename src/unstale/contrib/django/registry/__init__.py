@@ -22,7 +22,7 @@ from django.db import models, router
 from unstale.contrib.django.registry.bumps import Bumps
 from unstale.contrib.django.registry.checking import findings
 from unstale.contrib.django.registry.registrations import Plan, Registration, add, plan_of
-from unstale.contrib.django.registry.rows import belonging, settle
+from unstale.contrib.django.registry.rows import bare, belonging, settle
 from unstale.contrib.django.registry.templates import Row, meta
 from unstale.contrib.django.registry.writes import install, own_transaction
 from unstale.errors import ConfigurationError
@@ -147,7 +147,7 @@ def _value(model: type[models.Model], column: models.Field[Any, Any], look: Call
         if isinstance(value, models.Model):
             value = getattr(value, column.target_field.attname)
         known, settled = settle(column, value)
-        return settled if known else value
+        return settled if known else bare(value)
     raise ConfigurationError(
         f"invalidate_for(rows): a row of {meta(model).label} lacks {column.attname!r}, which its tags depend on."
     )

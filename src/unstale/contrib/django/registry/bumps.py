@@ -1,7 +1,7 @@
 """What a write bumps: tags of rows, or, where it touches many, the tags that stand for them. Sent in batches.
 
 One write may be many statements: Django deletes in chunks of a hundred, and inserts and updates in batches. `one_write`
-counts them together.
+counts them together, and keeps the rows that it deletes, where others of its rows refer to them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from django.core.cache import caches
 from django.core.cache.backends.dummy import DummyCache
 
+from unstale.contrib.django.aliases import cache_named
 from unstale.contrib.django.registry.registrations import Concern, Group, Plan, Registration
-from unstale.contrib.django.registry.rows import follow
+from unstale.contrib.django.registry.rows import Gone, follow, keep
 from unstale.contrib.django.registry.templates import Row
 from unstale.contrib.django.unstale_cache import UnstaleCache
 from unstale.errors import ConfigurationError
@@ -27,6 +27,7 @@ MAX_TAGS: Final = 500
 
 class _Local(threading.local):
     counts: dict[Registration, int] | None = None
+    gone: Gone | None = None
 
 
 _local = _Local()
@@ -38,11 +39,11 @@ def one_write() -> Iterator[None]:
     if _local.counts is not None:
         yield
         return
-    _local.counts = defaultdict(int)
+    _local.counts, _local.gone = defaultdict(int), {}
     try:
         yield
     finally:
-        _local.counts = None
+        _local.counts = _local.gone = None
 
 
 class Bumps:
@@ -56,6 +57,7 @@ class Bumps:
         """
         self._alias = alias
         self._counts: dict[Registration, int] = defaultdict(int) if _local.counts is None else _local.counts
+        self._gone: Gone = {} if _local.gone is None else _local.gone
         self._tags: dict[str, dict[str, None]] = defaultdict(dict)
         self._everything: set[str] = set()
 
@@ -71,6 +73,21 @@ class Bumps:
             return None
         counted = self._counts[concern.registration]
         return -1 if counted > above or above <= 0 else above - counted
+
+    def follow(self, group: Group, rows: list[Row], count: int) -> None:
+        """Read what rows refer to, unless there are many: before a statement that may change or delete that, too.
+
+        Args:
+            group: whose they are.
+            rows: as they are.
+            count: how many the write touches, as far as that was looked at.
+        """
+        if rows and any(concern.reads and not self.is_many(concern, count) for concern in group.concerns):
+            follow(group.reading, rows, self._alias, self._gone)
+
+    def keep(self, group: Group, rows: list[Row]) -> None:
+        """Keep what rows refer to: a statement before their own may delete it."""
+        keep(group.reading, rows, self._gone)
 
     def rows(self, group: Group, rows: list[Row], count: int) -> None:
         """Bump the tags of rows.
@@ -89,7 +106,7 @@ class Bumps:
             else:
                 single.append(concern)
         if any(concern.reads for concern in single):
-            follow(group.reading, rows, self._alias)
+            follow(group.reading, rows, self._alias, self._gone)
         for concern in single:
             self._add(concern, concern.fixed() if not concern.reads else _tags_of(concern, rows))
 
@@ -134,9 +151,12 @@ def ours(name: str) -> Any:
     """The cache of an alias; None for a dummy, which keeps nothing.
 
     Raises:
-        ConfigurationError: it keeps values, and cannot invalidate tags.
+        ConfigurationError: there is none of this alias, or it keeps values and cannot invalidate tags.
     """
-    cache = caches[name]
+    try:
+        cache = cache_named(name)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"A model is registered with the cache {name!r}: {error}") from error
     if isinstance(cache, DummyCache):
         return None
     if not isinstance(cache, UnstaleCache):

@@ -77,9 +77,15 @@ def _of_many(one: Registration) -> Iterator[Finding]:
             "W034",
             f"{shown(one)}: a write of more than {one.above} rows has no one tag to bump in place of theirs, so it "
             "reads and bumps them all.",
-            "Name a tag that every entry with these tags carries as well: parent='orders'; or say that it is meant: "
-            "above=None.",
+            f"Name a tag that every entry with these tags carries as well, such as parent={_example(one)!r}; or give "
+            "the templates a fixed first level, which is their ancestor; or say that it is meant: above=None.",
         )
+
+
+def _example(one: Registration) -> str:
+    """A parent's name, from what a template that lacks one has before its first placeholder; else the model's."""
+    lacking = next(each.text for each in one.read() if each.names and not each.ancestor)
+    return lacking.partition("{")[0].rstrip(":.-_/ ") or str(meta(one.model).model_name)
 
 
 def _of_twins(every: Sequence[Registration]) -> Iterator[Finding]:

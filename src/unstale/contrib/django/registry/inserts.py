@@ -86,8 +86,12 @@ def _upsert(plan: Plan, query: InsertQuery, bumps: Bumps, alias: str, run: Calla
         bumps.send()
         return returned
     overwritten = {column.attname for column in query.update_fields}
-    moves = any(overwritten & each.reading.columns.keys() for each in plan.groups)
+    moves = any(
+        overwritten & each.reading.columns.keys() or each.reading.follows(query.update_fields) for each in plan.groups
+    )
     before = _chosen(plan, chosen, alias) if moves else {}
+    for number, rows in before.items():
+        bumps.follow(plan.groups[number], rows, len(query.objs))
     returned = run()
     after = _chosen(plan, chosen, alias)
     for number, group in enumerate(plan.groups):

@@ -71,6 +71,8 @@ def _rewrite_rows(plan: Plan, query: Any, run: Callable[[], Any], look: Look) ->
     rows = _before(plan, query, look)
     others = [[] if look.is_many(rows) else belonging(group, rows, look.alias) for group in plan.others]
     count = len(rows)
+    for group, old in zip(plan.groups, [rows, *others], strict=True):
+        look.bumps.follow(group, old, count)
     result = run()
     again = _again(plan, query, rows, others, look)
     for group, old, new in zip(plan.groups, [rows, *others], again, strict=True):
@@ -118,6 +120,6 @@ def _again(plan: Plan, query: Any, rows: list[Row], others: list[list[Row]], loo
 
 def _changes(group: Group, values: Values, rows: list[Row]) -> bool:
     columns = group.reading.columns
-    return any(column.generated for column in columns.values()) or any(
-        columns.get(column.attname) == column and may_change(column, value, rows) for column, _, value in values
-    )
+    if any(column.generated for column in columns.values()) or group.reading.follows([each for each, _, _ in values]):
+        return True
+    return any(columns.get(column.attname) == column and may_change(column, value, rows) for column, _, value in values)

@@ -10,7 +10,8 @@ The rows that a foreign key refers to are locked as well, for the same reason: o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+from uuid import UUID
 
 from django.db import connections
 from django.db.models import Field, ForeignKey, Model, QuerySet, fields
@@ -20,6 +21,8 @@ from django.db.models.sql import Query
 from unstale.contrib.django.registry.registrations import Group
 from unstale.contrib.django.registry.templates import Reading, Row, meta
 
+Gone: TypeAlias = "dict[Reading, dict[Any, Row]]"
+"""Followed rows as they were before the write that deletes them, by what was read, and by what refers to them."""
 BATCH: Final = 500
 """Values in one IN (…): SQLite took no more than 999 for long."""
 _EXACT: Final = frozenset(
@@ -32,6 +35,8 @@ _EXACT: Final = frozenset(
     }
 )
 """Django's own fields whose `to_python` gives what the database will. A subclass may do as it likes."""
+_KEPT: Final = frozenset({str, int, bool, UUID})
+"""Types whose values come back from the database as they are. A subclass may have a text of its own: an enumeration."""
 
 
 def in_batches(values: Iterable[Any]) -> Iterator[list[Any]]:
@@ -94,13 +99,31 @@ def belonging(group: Group, rows: Iterable[Row], alias: str) -> list[Row]:
     return of_keys(group, [row[group.key] for row in rows], alias)
 
 
-def follow(reading: Reading, rows: Sequence[Row], alias: str) -> None:
-    """Read what rows refer to, into them: one query for each relation."""
+def follow(reading: Reading, rows: Sequence[Row], alias: str, gone: Gone) -> None:
+    """Read what rows refer to, into them: one query for each relation. What was read already stays as it is.
+
+    Args:
+        reading: what is read.
+        rows: into which.
+        alias: the database.
+        gone: rows that may have been deleted meanwhile.
+    """
     for key, further in reading.followed.items():
-        found = _referred(key, further, {row[key.attname] for row in rows} - {None}, alias)
-        follow(further, list(found.values()), alias)
-        for row in rows:
-            row[key] = found.get(row[key.attname])
+        left = [row for row in rows if key not in row]
+        found = _referred(key, further, {row[key.attname] for row in left} - {None}, alias)
+        follow(further, list(found.values()), alias, gone)
+        before = gone.get(further, {})
+        for row in left:
+            row[key] = found.get(row[key.attname], before.get(row[key.attname]))
+
+
+def keep(reading: Reading, rows: Iterable[Row], gone: Gone) -> None:
+    """Keep what was followed, for when it is deleted."""
+    every = list(rows)
+    for key, further in reading.followed.items():
+        referred = {row[key.attname]: row[key] for row in every if row.get(key) is not None}
+        gone.setdefault(further, {}).update(referred)
+        keep(further, referred.values(), gone)
 
 
 def _referred(key: Field[Any, Any], further: Reading, values: Iterable[Any], alias: str) -> dict[Any, Row]:
@@ -124,6 +147,8 @@ def keys_named(query: Query) -> list[Any] | None:
         return None
     if getattr(lookup.lhs, "target", None) != key or not lookup.rhs_is_direct_value():
         return None
+    if not _is_plain(query) or lookup.lhs.alias != query.get_initial_alias():
+        return None  # a row of the same table that is joined, such as a row's child in a tree
     given = list(lookup.rhs) if isinstance(lookup, In) else [lookup.rhs]
     settled = [settle(key, value) for value in given]
     return [value for _, value in settled] if all(known for known, _ in settled) else None
@@ -145,7 +170,15 @@ def settle(column: Field[Any, Any], value: Any) -> tuple[bool, Any]:
         column = column.target_field
     if type(column) not in _EXACT or hasattr(value, "resolve_expression") or isinstance(value, Model):
         return False, None
-    return True, column.to_python(value)
+    held = bare(column.to_python(value))
+    return (True, held) if held is None or type(held) in _KEPT else (False, None)
+
+
+def bare(value: Any) -> Any:
+    """A text or a number as the database has it, not as a subclass words it: `str(Status.PAID)` is "Status.PAID"."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    return int(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def may_change(column: Field[Any, Any], value: Any, rows: Iterable[Row]) -> bool:

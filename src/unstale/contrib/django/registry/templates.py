@@ -11,7 +11,7 @@ A placeholder names a column of the model (`user_id`, `pk`), or follows foreign 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -146,9 +146,9 @@ def value_at(row: Row, path: Path) -> Any:
     return row[path[-1].attname]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Reading:
-    """What is to be read of rows, and of those that they refer to.
+    """What is to be read of rows, and of those that they refer to. One equals itself alone.
 
     Attributes:
         columns: the fields, by their attribute names.
@@ -169,3 +169,17 @@ class Reading:
                 node = node.followed.setdefault(key, cls())
             node.columns[path[-1].attname] = path[-1]
         return made
+
+    def follows(self, written: Collection[Field[Any, Any]]) -> bool:
+        """Whether a row that is followed may be one in which these columns are written: in a tree."""
+        models = {column.model for column in written}
+        return any(
+            any(column in written or (column.generated and column.model in models) for column in each.columns.values())
+            or each.follows(written)
+            for each in self.followed.values()
+        )
+
+    def followed_models(self) -> set[type[Model]]:
+        """The models whose rows are followed."""
+        own = {meta(key.remote_field.model).concrete_model for key in self.followed}
+        return own.union(*(each.followed_models() for each in self.followed.values()))

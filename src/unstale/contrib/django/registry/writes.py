@@ -10,7 +10,8 @@ nothing but raw SQL, and know what signals do not say: the WHERE, and the databa
 
 What they do to a statement on a registered model's table, in one transaction, opened if there is none:
 
-1. Read of the rows what their tags depend on, locked, unless the statement itself says it.
+1. Read of the rows what their tags depend on, locked, unless the statement itself says it; and of the rows that they
+   refer to, which the statement may change as well.
 2. Write; where the database locks rows, only what was read: a row that another transaction commits in between is not
    written, as if the statement had run when its rows were read.
 3. Read them again if a column that tags depend on may have changed.
@@ -31,6 +32,7 @@ from django.db.models.deletion import Collector
 from django.db.models.sql import compiler as compilers
 
 from unstale.contrib.django.registry.bumps import one_write
+from unstale.contrib.django.registry.cascades import look, rows_ahead
 from unstale.contrib.django.registry.inserts import insert
 from unstale.contrib.django.registry.registrations import Plan, plan_of
 from unstale.contrib.django.registry.rewrites import delete, update
@@ -53,6 +55,7 @@ def install() -> None:
             _hook(compilers.SQLUpdateCompiler, "execute_returning_sql", update)
         for owner, name in ((QuerySet, "bulk_create"), (QuerySet, "bulk_update"), (Collector, "delete")):
             _as_one_write(owner, name)
+        _look_ahead(Collector)
         _installed = True
 
 
@@ -86,6 +89,22 @@ def _as_one_write(owner: Any, name: str) -> None:
             return original(*args, **kwargs)
 
     setattr(owner, name, counted)
+
+
+def _look_ahead(owner: Any) -> None:
+    """Let each cascade look first where it must: see `cascades`. The look counts as part of the write."""
+    original = owner.delete
+
+    @wraps(original)
+    def delete(self: Any) -> Any:
+        ahead = rows_ahead(self)
+        if not ahead:
+            return original(self)
+        with own_transaction(self.using), one_write():
+            look(ahead, self.using)
+            return original(self)
+
+    owner.delete = delete
 
 
 @contextmanager

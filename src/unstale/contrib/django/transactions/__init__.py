@@ -9,8 +9,10 @@ invalidation belongs to all that are open, and takes effect at each one's COMMIT
 what may not be stored, `outbox` what survives this process.
 
 Under `set_autocommit(False)` Django tells nobody of a `commit()`: there an invalidation takes effect at once, and is to
-be called after it. In asynchronous code Django opens no transaction, so `ainvalidate` takes effect at once; called
-through `async_to_sync` inside `atomic()` it does not see the block around it.
+be called after it. One in a block of `atomic()`, which commits nothing there, or of a registered model, takes effect at
+once and again with `connection.commit()`: see `manual`. In asynchronous code Django opens no transaction, so
+`ainvalidate` takes effect at once; called through `async_to_sync` inside `atomic()` it does not see the block around
+it.
 """
 
 from __future__ import annotations
@@ -113,10 +115,11 @@ def invalidate(
 
     Raises:
         InvalidTagError: a tag is bad, or there is none.
+        ImproperlyConfigured: OPTIONS["OUTBOX"] names what is not there.
         StoreError: it has not taken effect, nobody knows, and no outbox has it; or strict, and the tags are not closed.
             A `Deferred` one raises at the end of its block instead, as a commit hook does.
     """
-    _check(names)
+    _check(engine, names)
     settle()
     opened = open_connections(using)
     if not opened:
@@ -129,8 +132,9 @@ def invalidate(
     return Deferred(names)
 
 
-def _check(names: tuple[str, ...]) -> None:
-    """Find a bad tag here, where the project's own line is, and not at COMMIT."""
+def _check(engine: Engine, names: tuple[str, ...]) -> None:
+    """Find a bad tag here, where the project's own line is, and not at COMMIT; and a bad outbox, not in an outage."""
+    outbox_of(engine)
     if not names:
         raise InvalidTagError("Say which tags to invalidate, or call clear() for everything.")
     for name in names:
@@ -188,9 +192,10 @@ async def ainvalidate(
 
     Raises:
         InvalidTagError: a tag is bad, or there is none.
+        ImproperlyConfigured: OPTIONS["OUTBOX"] names what is not there.
         StoreError: it has not taken effect, nobody knows, and no outbox has it.
     """
-    _check(names)
+    _check(engine, names)
     try:
         return await engine.abump(names, soft=soft)
     except StoreError:

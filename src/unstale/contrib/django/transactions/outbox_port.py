@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
 from django.apps import apps
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from unstale.contrib.django.backend.engine import Engine
@@ -13,6 +14,8 @@ from unstale.contrib.django.transactions.owed import Owed, Row
 from unstale.core.closing import Closing
 
 OUTBOX_APP: Final = "unstale.contrib.django.outbox"
+SAME: Final = "*"
+"""OUTBOX = True: in the database whose transaction it is."""
 
 
 class Outbox(Protocol):
@@ -52,10 +55,16 @@ def outbox_of(engine: Engine) -> Outbox | None:
     """The outbox that a cache is to use; None where its options name none.
 
     Raises:
-        ImproperlyConfigured: they do, and the app is not installed.
+        ImproperlyConfigured: they do, and the app is not installed, or there is no such database.
     """
-    if not engine.options.outbox:
+    named = engine.options.outbox
+    if not named:
         return None
+    if named != SAME and named not in settings.DATABASES:
+        raise ImproperlyConfigured(
+            f"OPTIONS['OUTBOX'] names the database {named!r}, which is not in DATABASES: "
+            f"{', '.join(settings.DATABASES)}. True is the one whose transaction it is."
+        )
     if not _installed or not apps.is_installed(OUTBOX_APP):
         raise ImproperlyConfigured(
             f"OPTIONS['OUTBOX'] needs its app: add {OUTBOX_APP!r} to INSTALLED_APPS, and run manage.py migrate."

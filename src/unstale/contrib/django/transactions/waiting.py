@@ -20,6 +20,7 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from unstale.contrib.django.backend.engine import ROOT_TAGS, Engine
+from unstale.contrib.django.transactions.manual import is_manual, watch
 from unstale.contrib.django.transactions.outbox_port import outbox_of
 from unstale.contrib.django.transactions.owed import Owed, complete
 from unstale.contrib.django.transactions.snapshots import has_open_block
@@ -121,6 +122,8 @@ class Waiting:
             self.front = _front_of(connection)
             connection.run_on_commit.insert(0, (set(connection.savepoint_ids), self.collect, True))
         connection.on_commit(self.confirm)
+        if is_manual(connection):
+            watch(connection)
 
     def collect(self) -> None:
         """Hook: the transaction was committed, and this savepoint of it was kept."""
@@ -162,9 +165,7 @@ class Waiting:
         if self.tried_at is not None:
             return Standing.DUE if time.monotonic() - self.tried_at >= RETRY_SECONDS else Standing.TRIED
         if self.is_registered():
-            if self._is_open():
-                return Standing.OPEN
-            return Standing.DUE if self.connection.commit_on_exit else Standing.OVER
+            return Standing.OPEN if is_manual(self.connection) or self._is_open() else Standing.DUE
         return Standing.DUE if self._may_have_committed() else Standing.DROPPED
 
     def _is_open(self) -> bool:

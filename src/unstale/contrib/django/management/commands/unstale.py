@@ -1,19 +1,24 @@
 """`manage.py unstale check | tags [KEY] | inspect KEY | invalidate TAG…`: a look at a cache, and a hand on it.
 
-Exit status 1, and a line on stderr, where the server cannot be reached or the cache is not ours.
+Exit status 1, and a line on stderr, where the server cannot be reached, the outbox has no table, or the cache is not
+ours.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from unstale.contrib.django import describe
 from unstale.errors import StoreError, UnstaleError
+
+QUIET: Final = frozenset({"changed_tag", "entry", "outbox", "problem", "server", "why"})
+"""What people are not told of while it is empty."""
 
 
 class Command(BaseCommand):
@@ -24,6 +29,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """The subcommands."""
         common = CommandParser(add_help=False)
+        _add_options_of_django(common)
         common.add_argument("--cache", default="default", help="alias in CACHES (default: default)")
         common.add_argument("--json", action="store_true", help="print JSON")
         keyed = CommandParser(add_help=False)
@@ -56,9 +62,11 @@ class Command(BaseCommand):
             raise CommandError(f"{type(error).__name__}: {error}") from error
         except (ImproperlyConfigured, UnstaleError) as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(json.dumps(found, ensure_ascii=False) if options["json"] else "\n".join(lines_of(found)))
-        if found.get("reached") is False:
-            raise CommandError(found["problem"])
+        shown = json.dumps(found, ensure_ascii=False) if options["json"] else "\n".join(lines_of(for_people(found)))
+        self.stdout.write(shown)
+        problem = found.get("problem") or found.get("outbox", {}).get("problem")
+        if problem:
+            raise CommandError(problem)
 
     def _tags(self, options: dict[str, Any]) -> dict[str, Any]:
         backend = describe.backend_of(options["cache"])
@@ -72,7 +80,33 @@ class Command(BaseCommand):
     def _invalidate(self, options: dict[str, Any]) -> dict[str, Any]:
         backend = describe.backend_of(options["cache"])
         done = backend.invalidate(*options["tags"], version=options["key_version"], soft=options["soft"])
-        return describe.invalidation_report(options["tags"], done)
+        return describe.invalidation_report(backend, options["tags"], done, options["key_version"])
+
+
+def _add_options_of_django(parser: CommandParser) -> None:
+    """What every command takes, behind the subcommand as well; what is not given there is what stands in front."""
+    for names in (("-v", "--verbosity"), ("--settings",), ("--pythonpath",)):
+        kind: dict[str, Any] = {"type": int, "choices": range(4)} if "-v" in names else {}
+        parser.add_argument(*names, default=argparse.SUPPRESS, help=argparse.SUPPRESS, **kind)
+    for name in ("--traceback", "--no-color", "--force-color", "--skip-checks"):
+        parser.add_argument(name, action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+
+
+def for_people(found: dict[str, Any]) -> dict[str, Any]:
+    """A report in fewer and plainer lines: without what has nothing to say, names as the project has them."""
+    shown = {name: value for name, value in found.items() if value or name not in QUIET}
+    if "made_key" in shown:
+        shown["key"] = f"{shown['key']} ({shown.pop('made_key')})"
+    if "patterns" in shown:
+        shown["patterns"] = [f"{one['pattern']}  →  {one['tag']}" for one in shown["patterns"]]
+    if shown.get("had_a_stamp") is not None:
+        why = (
+            ""
+            if shown["had_a_stamp"]
+            else ": nothing that is cached carried " + ("it" if len(shown["tags"]) == 1 else "them")
+        )
+        shown["had_a_stamp"] = f"{shown['had_a_stamp']} of {len(shown['tags'])}{why}"
+    return shown
 
 
 def lines_of(found: dict[str, Any], indent: str = "") -> Iterator[str]:

@@ -12,9 +12,12 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, Final
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error, close_old_connections
+from django.utils.connection import ConnectionDoesNotExist
 
+from unstale import errors
 from unstale.contrib.django.outbox import relay as relaying
 
 MAX_WAIT_SECONDS: Final = 30.0
@@ -52,9 +55,12 @@ class Command(BaseCommand):
         if options["batch"] < 1 or options["interval"] <= 0 or options["grace"] < 0:
             raise CommandError("--batch and --interval must be above zero, --grace not below.")
         if options["once"]:
-            kept = self._round(options)
+            try:
+                kept = self._round(options)
+            except (relaying.NoTableError, ConnectionDoesNotExist, ImproperlyConfigured) as error:
+                raise CommandError(str(error)) from error
             if kept:
-                raise CommandError(f"rows stay in the outbox: {kept}")
+                raise CommandError(f"rows stay in the outbox: {_shown(kept)}")
             return
         self._listen()
         with suppress(_EndedError):
@@ -64,20 +70,29 @@ class Command(BaseCommand):
     def _loop(self, options: dict[str, Any]) -> None:
         wait = options["interval"]
         while not self._is_ended:
+            kept, said = {}, ""
             try:
                 kept = self._round(options)
+            except relaying.NoTableError as error:
+                said = str(error)
             except Error as error:
-                kept = {type(error).__name__: 0}
+                said = f"the database failed: {type(error).__name__}"
             if kept:
-                self.stderr.write(f"waiting {wait:g} s, rows stay in the outbox: {kept}")
+                said = f"rows stay in the outbox: {_shown(kept)}"
+            if said:
+                self.stderr.write(f"waiting {wait:g} s, {said}")
             close_old_connections()
             self._sleep(wait)
-            wait = min(wait * 2, max(MAX_WAIT_SECONDS, options["interval"])) if kept else options["interval"]
+            wait = min(wait * 2, max(MAX_WAIT_SECONDS, options["interval"])) if said else options["interval"]
 
     def _round(self, options: dict[str, Any]) -> dict[str, int]:
         """One round through all databases; what stays."""
         kept: dict[str, int] = {}
-        for using in options["database"] or relaying.outboxes():
+        relaying.check_tables(options["database"] or ())
+        databases = options["database"] or relaying.outboxes()
+        if not databases:
+            self.stderr.write("No cache in CACHES has OPTIONS['OUTBOX']: there is nothing to relay.")
+        for using in databases:
             report = relaying.relay(using, batch=options["batch"], grace=options["grace"], stop=lambda: self._is_ended)
             if report.done:
                 self.stdout.write(f"{using}: {report.done} done")
@@ -100,3 +115,14 @@ class Command(BaseCommand):
         if not self._is_ended:  # asked after `_sleeps` is set: a signal in between raises
             time.sleep(seconds)
         self._sleeps = False
+
+
+def _shown(kept: dict[str, int]) -> str:
+    """How many rows stay, and why."""
+    return "; ".join(f"{rows}: {_reason(kind)}" for kind, rows in kept.items())
+
+
+def _reason(kind: str) -> str:
+    """An error of ours says in its first sentence what it is."""
+    found = getattr(errors, kind, None)
+    return f"{found.__doc__.partition('. ')[0].rstrip('.')} ({kind})" if found and found.__doc__ else kind
