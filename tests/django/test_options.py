@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,35 @@ def test_what_is_no_argument_of_redis_py_is_an_error() -> None:
     """As it is with redis-py itself."""
     with pytest.raises(ImproperlyConfigured, match="CONNECTION_POOL_KWARGS has 'socket_keep'"):
         mapped(URL, {"CONNECTION_POOL_KWARGS": {"socket_keep": True}})
+
+
+@pytest.mark.parametrize("name", ["SOCKET_TIMEOUT", "SOCKET_CONNECT_TIMEOUT"])
+@pytest.mark.parametrize("value", [0, 0.0, -1, "5", "", True, float("inf"), float("nan"), timedelta(seconds=1)])
+def test_time_limits_that_are_none(name: str, value: Any) -> None:
+    """A number of seconds above zero, or an error: 0 is no limit in one place, and no time in another."""
+    with pytest.raises(ImproperlyConfigured, match=f"{name} must be a number of seconds above zero"):
+        mapped(URL, {name: value})
+    with pytest.raises(ImproperlyConfigured, match=r"socket_timeout must be"):
+        mapped(URL, {"CONNECTION_POOL_KWARGS": {"socket_timeout": value}})
+
+
+@pytest.mark.parametrize("text", ["0", "soon", "-1", "nan"])
+def test_a_time_limit_in_a_url_that_is_none(text: str) -> None:
+    """There a number is text, and is held to the same."""
+    with pytest.raises(ImproperlyConfigured, match="socket_timeout must be"):
+        mapped(f"{URL}?socket_timeout={text}", {})
+
+
+@pytest.mark.parametrize("value", ["False", "True", 0, 1, None])
+def test_a_flag_is_true_or_false(value: Any) -> None:
+    """`"False"`, as an environment variable has it, would be true."""
+    with pytest.raises(ImproperlyConfigured, match="IGNORE_EXCEPTIONS"):
+        read_options(URL, {"OPTIONS": {"IGNORE_EXCEPTIONS": value}})
+    with (
+        override_settings(DJANGO_REDIS_IGNORE_EXCEPTIONS=value),
+        pytest.raises(ImproperlyConfigured, match="DJANGO_REDIS_IGNORE_EXCEPTIONS"),
+    ):
+        read_options(URL, {})
 
 
 # LOCATION

@@ -106,7 +106,7 @@ def read_options(location: object, params: Mapping[str, Any]) -> BackendOptions:
         cache=_cache_options(given, params, compat),
         patterns=given.get("TAG_PATTERNS", ()),
         strict_patterns=_flag(given, "STRICT_PATTERNS"),
-        ignore_exceptions=bool(given.get("IGNORE_EXCEPTIONS", compat.ignore_exceptions)),
+        ignore_exceptions=_flag(given, "IGNORE_EXCEPTIONS", default=compat.ignore_exceptions),
         strict=_flag(given, "STRICT"),
         strict_limit=_strict_limit(given.get("STRICT_LIMIT", STRICT_LIMIT_SECONDS)),
         outbox=_outbox(given.get("OUTBOX", False)),
@@ -156,8 +156,8 @@ def _of_django_redis(params: Mapping[str, Any]) -> dict[str, Any]:
     return {**params, "OPTIONS": {**options, "IGNORE_EXCEPTIONS": False}}
 
 
-def _flag(given: Mapping[str, Any], name: str) -> bool:
-    value = given.get(name, False)
+def _flag(given: Mapping[str, Any], name: str, *, default: bool = False) -> bool:
+    value = given.get(name, default)
     if not isinstance(value, bool):
         raise ImproperlyConfigured(f"OPTIONS[{name!r}] must be True or False, not {value!r}.")
     return value

@@ -8,6 +8,7 @@ which the caller makes an error. Names of django-valkey count where they mean th
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -109,13 +110,12 @@ def _database(draft: _Draft, name: str, value: Any) -> None:
 
 def _timeout(draft: _Draft, name: str, value: Any) -> None:
     """One limit for connecting and for answers: the longer of those that are given."""
-    if not value:  # as in django-redis: nothing was said
+    if value is None:
         return
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        raise ImproperlyConfigured(f"{name} must be a number of seconds, not {value!r}.") from None
-    draft.cache["timeout"] = max(seconds, draft.cache.get("timeout", 0.0))
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 < value < math.inf:
+        raise ImproperlyConfigured(f"{name} must be a number of seconds above zero, not {value!r}. None is one second.")
+    draft.cache["timeout"] = max(float(value), draft.cache.get("timeout", 0.0))
 
 
 def _max_connections(draft: _Draft, name: str, value: Any) -> None:
@@ -302,8 +302,8 @@ def mapped(location: object, options: Mapping[str, Any]) -> Mapped:
         ImproperlyConfigured: a value makes no sense, or a client spreads keys over servers.
     """
     draft = _Draft(read_location(location, _POOL.keys() - _OF_A_URL), options)
-    for name, value in draft.location.query:
-        _POOL[name](draft, name, value)
+    for name, text in draft.location.query:
+        _POOL[name](draft, name, _number(text) if _POOL[name] is _timeout else text)
     unknown = []
     for name, value in options.items():
         rule = _RULES.get(name) or (_tls_argument if str(name).startswith("ssl_") else None)
@@ -315,7 +315,7 @@ def mapped(location: object, options: Mapping[str, Any]) -> Mapped:
     return Mapped(
         url=_url(draft),
         cache={**draft.cache, **{name: value for name, value in _reaching(draft).items() if value}},
-        ignore_exceptions=bool(getattr(settings, "DJANGO_REDIS_IGNORE_EXCEPTIONS", False)),
+        ignore_exceptions=_ignores(),
         scan_count=_scan_count(),
         unknown=tuple(sorted(unknown)),
     )
@@ -343,6 +343,21 @@ def _url(draft: _Draft) -> str:
     if draft.sentinels:
         return sentinel_url(draft.location, draft.sentinels, tls=draft.is_tls)
     return url.replace("redis://", "rediss://", 1) if draft.is_tls and url.startswith("redis://") else url
+
+
+def _number(text: str) -> float | str:
+    """A URL says everything in words."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _ignores() -> bool:
+    given = getattr(settings, "DJANGO_REDIS_IGNORE_EXCEPTIONS", False)
+    if not isinstance(given, bool):
+        raise ImproperlyConfigured(f"DJANGO_REDIS_IGNORE_EXCEPTIONS must be True or False, not {given!r}.")
+    return given
 
 
 def _scan_count() -> int:
