@@ -12,7 +12,7 @@ import pytest
 
 from unstale import Cache, remembering
 from unstale.core import capture
-from unstale.core.capture import MAX_KEYS, forget, heir, inheriting, recall, remember, stored
+from unstale.core.capture import MAX_KEYS, distrust, forget, heir, inheriting, recall, remember, stored
 from unstale.core.ports import Claim, Opening, Peek, Reading
 from unstale.core.stamps import CLOSED
 from unstale.errors import StoreTimeoutError
@@ -172,6 +172,36 @@ def test_outside_one_forgets() -> None:
         return [recall(1, b"k", b"a"), recall(1, b"k", b"b"), recall(2, b"k", b"a")]
 
     assert outside(looks) == [None, (S1, ID1), (S2, ID1)]
+
+
+def test_what_is_distrusted() -> None:
+    """Looks at these stamps count as looks at closed ones, of this cache, whatever the key."""
+    remember(1, b"k", [(b"a", S1), (b"b", S1)], ID1)
+    remember(1, b"l", [(b"b", S1)], ID1)
+    remember(2, b"k", [(b"a", S1)], ID1)
+    distrust(1, [b"a", b"none"])
+    assert [recall(1, b"k", name) for name in (b"a", b"b", b"none")] == [(CLOSED, b""), (S1, ID1), None]
+    assert [recall(1, b"another", b"a"), recall(1, b"l", b"b"), recall(2, b"k", b"a")] == [
+        (CLOSED, b""),
+        (S1, ID1),
+        (S1, ID1),
+    ]
+
+
+def test_distrust_outside_a_request() -> None:
+    """There it ends with the next look, and it is this context's own."""
+
+    def looks() -> list[object]:
+        distrust(1, [b"a"])
+        remember(1, b"k", [(b"a", S1)], ID1)
+        contextvars.copy_context().run(distrust, 1, [b"a"])
+        seen: list[object] = [recall(1, b"k", b"a")]
+        distrust(1, [b"a"])
+        seen.append(recall(1, b"k", b"a"))
+        remember(1, b"k", [(b"a", S2)], ID1)
+        return [*seen, recall(1, b"k", b"a")]
+
+    assert outside(looks) == [(S1, ID1), (CLOSED, b""), (S2, ID1)]
 
 
 def test_remembering_ends() -> None:

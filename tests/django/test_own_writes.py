@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from threading import Thread
 from typing import Any
 
@@ -156,6 +157,88 @@ def test_a_look_after_the_write_counts(backend: Any) -> None:
 
     assert in_a_request(request) is True
     assert found() == "from after the write"
+
+
+def rolled_back_alone(cache: Any, using: str) -> None:
+    """An own write in a block that is rolled back."""
+    with suppress(RolledBackError), transaction.atomic(using=using):
+        cache.invalidate("user:42")
+        raise RolledBackError
+
+
+def rolled_back_inside(cache: Any, using: str) -> None:
+    """In a savepoint of another block."""
+    with transaction.atomic(using=using):
+        rolled_back_alone(cache, using)
+
+
+def everything_rolled_back(cache: Any, using: str) -> None:
+    """Of everything."""
+    with suppress(RolledBackError), transaction.atomic(using=using):
+        cache.clear()
+        raise RolledBackError
+
+
+def after_get(cache: Any, using: str, write: Callable[[Any, str], None]) -> list[bool]:
+    """Look, compute in what is rolled back, set."""
+    cache.get_many([KEY, "user:7:page"])
+    write(cache, using)
+    return [cache.set(KEY, "never committed"), cache.set("user:7:page", "another's")]
+
+
+@pytest.mark.parametrize("by", ["another alias", "the same"])
+@pytest.mark.parametrize("write", [rolled_back_alone, rolled_back_inside])
+def test_get_compute_in_what_is_rolled_back_set(
+    backend: Any, configure: Callable[..., Any], using: str, write: Callable[[Any, str], None], by: str
+) -> None:
+    """What was computed there may never have been committed: it is not stored. What other tags cover is."""
+    configure("long", {"TIMEOUT": 3600}, TAG_PATTERNS=["user:{id}:*"])
+    writes_by = "long" if by == "another alias" else "default"
+
+    def write_by(_: Any, database: str) -> None:
+        write(caches[writes_by], database)
+
+    assert in_a_request(lambda cache: after_get(cache, using, write_by)) == [False, True]
+    assert found() is None
+
+
+def test_get_clear_that_is_rolled_back_set(backend: Any, using: str) -> None:
+    """The same of every key, where all were dirty."""
+    assert in_a_request(lambda cache: after_get(cache, using, everything_rolled_back)) == [False, False]
+
+
+def test_a_look_in_what_is_rolled_back(backend: Any, using: str) -> None:
+    """It counts as little as one before, if it came before the write."""
+
+    def request(cache: Any) -> Any:
+        with suppress(RolledBackError), transaction.atomic(using=using):
+            cache.get(KEY)
+            cache.invalidate("user:42")
+            raise RolledBackError
+        return cache.set(KEY, "never committed")
+
+    assert in_a_request(request) is False
+
+
+def test_a_look_after_the_rollback_counts(backend: Any, using: str) -> None:
+    """A `get` that misses after it counts anew."""
+
+    def request(cache: Any) -> Any:
+        cache.get(KEY)
+        rolled_back_alone(cache, using)
+        cache.get(KEY)
+        return cache.set(KEY, "what stands")
+
+    assert in_a_request(request) is True
+
+
+def test_refused_once_after_a_rollback(backend: Any, using: str) -> None:
+    """The next `set` without a look is stored."""
+
+    def request(cache: Any) -> Any:
+        return [*after_get(cache, using, rolled_back_alone), cache.set(KEY, "anew")]
+
+    assert in_a_request(request) == [False, True, True]
 
 
 @pytest.mark.parametrize("verb", ["clear", "aclear"])

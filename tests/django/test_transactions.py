@@ -432,6 +432,19 @@ class TestDirty:
             assert backend.get_or_set("user:42:page", lambda: "committed") == "committed"
         assert stored(backend, "user:42:page") == "committed"
 
+    def test_a_refused_set_leaves_nothing_dirty(self, backend: Any, using: str) -> None:
+        """What was to be replaced goes at once, also if the transaction is rolled back; `add` replaces nothing."""
+        keep(backend, "user:42:page", "user:42:other", "user:42:third")
+        with suppress(RolledBackError), transaction.atomic(using=using):
+            backend.invalidate("user:42")
+            assert backend.set("user:42:page", "uncommitted") is False
+            assert backend.set_many({"user:42:other": "uncommitted"}) == ["user:42:other"]
+            assert backend.add("user:42:third", "uncommitted") is False
+            raise RolledBackError
+        keys = ("user:42:page", "user:42:other", "user:42:third")
+        assert [stored(backend, key) for key in keys] == [None, None, "old"]
+        assert backend.get("user:42:third") == "old"
+
     def test_get_compute_set(self, backend: Any, using: str) -> None:
         """A value that is computed in the block is not stored after it either."""
         with transaction.atomic(using=using):
@@ -578,6 +591,66 @@ class TestSnapshots:
             assert backend.set("user:42:page", "of the snapshot") is False
             assert backend.get("user:7:page") == "old"
         assert stored(backend, "user:42:page") is None
+
+    @pytest.mark.parametrize("key", ["price", "user:7:page"])
+    @pytest.mark.parametrize("options", [{}, {"xx": True}])
+    def test_a_refused_set_leaves_nothing(
+        self, backend: Any, snapshot: str, key: str, options: dict[str, bool]
+    ) -> None:
+        """What was to be replaced is older still: the key holds nothing then, in the block and after it."""
+        keep(backend, key)
+        with transaction.atomic(using=snapshot):
+            assert backend.set(key, "of the snapshot", **options) is False
+            assert backend.get(key) is None
+        assert stored(backend, key) is None
+
+    def test_refused_sets_leave_nothing(self, backend: Any, snapshot: str) -> None:
+        """The same of many."""
+        keep(backend, "price", "user:7:page", "apart")
+        with transaction.atomic(using=snapshot):
+            given = {"price": "of the snapshot", "user:7:page": "of the snapshot"}
+            assert backend.set_many(given) == list(given)
+        assert [stored(backend, key) for key in ("price", "user:7:page", "apart")] == [None, None, "old"]
+
+    def test_whoever_fills_it_is_stopped(self, backend: Any, snapshot: str) -> None:
+        """A loader that runs while a set of its key is refused does not store what it began before."""
+
+        def load() -> str:
+            with transaction.atomic(using=snapshot):
+                other = threading.Thread(target=refuse)
+                other.start()
+                other.join()
+            return "from before"
+
+        def refuse() -> None:
+            with transaction.atomic(using=snapshot):
+                caches["default"].set("price", "of the snapshot")
+            connections[snapshot].close()
+
+        assert backend.get_or_set("price", load) == "from before"
+        assert stored(backend, "price") is None
+
+    def test_a_lock_in_a_snapshot(self, backend: Any, snapshot: str) -> None:
+        """`add` of a key without tags depends on no snapshot; of one with tags it may, and replaces nothing."""
+        keep(backend, "user:7:page")
+        with transaction.atomic(using=snapshot):
+            assert [backend.add("lock:job", 1, 60), backend.add("lock:job", 2, 60)] == [True, False]
+            assert [backend.set("mark", 1, nx=True), backend.add("user:42:page", "of the snapshot")] == [True, False]
+            assert backend.add("user:7:page", "of the snapshot") is False
+        assert [stored(backend, key) for key in ("lock:job", "mark", "user:42:page")] == [1, 1, None]
+        assert stored(backend, "user:7:page") == "old"
+
+    def test_counts_and_timeouts_in_a_snapshot(self, backend: Any, snapshot: str) -> None:
+        """What changes an entry in its place, and is not computed from rows, works there."""
+        keep(backend, "user:42:count", value=1)
+        with transaction.atomic(using=snapshot):
+            assert [backend.incr("user:42:count"), backend.incr("hits", ignore_key_check=True)] == [2, 1]
+            assert [backend.touch("user:42:count", 60), backend.ttl("user:42:count")] == [True, 60]
+
+    def test_a_session_in_a_snapshot(self, backend: Any, snapshot: str) -> None:
+        """Nor is a session computed from rows."""
+        with transaction.atomic(using=snapshot):
+            assert backend.set("django.contrib.sessions.cacheabc", "session") is True
 
     def test_the_race_itself(self, backend: Any, snapshot: str) -> None:
         """Others commit and invalidate after this snapshot was taken: it does not bring the old value back."""

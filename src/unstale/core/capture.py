@@ -230,6 +230,25 @@ def forget(owner: int, names: Iterable[bytes]) -> None:
                 own.keys[whose, key] = {name: seen for name, seen in looks.items() if name not in gone}
 
 
+def distrust(owner: int, names: Iterable[bytes]) -> None:
+    """Have nothing stored under these stamps as this context has seen them: it was computed from what never came to be.
+
+    In a request to its end, outside until it was refused or the key is looked at, as `shun`.
+    """
+    memory = _remembered.get()
+    if memory is None:
+        return
+    closed: dict[bytes, Seen] = dict.fromkeys(names, (CLOSED, b""))
+    if not memory.strict:
+        memory = _apart(memory)
+    for (whose, key), looks in tuple(memory.keys.items()):
+        if whose == owner and not looks.keys().isdisjoint(closed):
+            memory.keys[whose, key] = {name: closed.get(name, seen) for name, seen in looks.items()}
+    for name, seen in closed.items():
+        if (owner, name) in memory.tags:
+            memory.tags[owner, name] = seen
+
+
 def lapse(owner: int) -> None:
     """Forget all looks of this context outside `remembering()`: what it computed for is over (a request has ended)."""
     memory = _remembered.get()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
@@ -219,6 +219,11 @@ class Engine:
         if len(self._pages) >= MAX_PLANS:
             self._pages.clear()
         self._pages[stand_in] = self._pages.get(stand_in, frozenset()).union(tags)
+
+    def distrust(self, tags: Iterable[str]) -> None:
+        """What this context saw of tags is no ground for a `set`: it may have computed from what was rolled back."""
+        stamp = self.cache._space.names.stamp  # noqa: SLF001 - the facade's own
+        capture.distrust(self.serial, map(stamp, tags))
 
     def lapse(self) -> None:
         """Forget what this context saw outside `remembering()`: its request has ended."""

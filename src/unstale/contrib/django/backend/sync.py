@@ -146,7 +146,8 @@ class SyncCache(KeyedCache):
             tags: besides those of TAG_PATTERNS.
 
         Returns:
-            False where it was refused: a tag was invalidated since it was looked at, or in the open transaction.
+            False where it was refused: a tag was invalidated since it was looked at, or in the open transaction; or the
+            transaction sees an old snapshot. What was there before is then gone, too, since it is older.
 
         Raises:
             pickle.PicklingError, TypeError, AttributeError: as pickle does.
@@ -157,7 +158,7 @@ class SyncCache(KeyedCache):
         try:
             if ttl == 0:
                 return not self.has_key(key, version) if nx else self._engine.cache.delete(plan.key, tags=names or ())
-            if names is None or (plan.role.computed and self._may_not_fill(plan.key, names)):
+            if names is None or (plan.role.computed and self._is_refused(plan.key, names, nx=nx)):
                 return False
             return self._store(plan, names, value, ttl, nx=nx, xx=xx)
         except EncodeError as error:
@@ -166,6 +167,19 @@ class SyncCache(KeyedCache):
             if not self._engine.options.ignore_exceptions:
                 raise
             return False
+
+    def _is_refused(self, key: str, names: tuple[str, ...], *, nx: bool) -> bool:
+        """Whether a value is not stored for this transaction's sake. What it was to replace then goes as well.
+
+        `add` replaces nothing. Without tags it is a lock or a mark, which is computed from no snapshot.
+        """
+        if nx:
+            is_dirty = transactions.pending() and self._is_dirty(key, names)
+            return is_dirty or (bool(names) and transactions.forbids_fill())
+        if not self._may_not_fill(key, names):
+            return False
+        self._engine.cache.delete(key, tags=names)
+        return True
 
     def _store(self, plan: Plan, names: tuple[str, ...], value: Any, ttl: float | None, *, nx: bool, xx: bool) -> bool:
         cache, role = self._engine.cache, plan.role
@@ -203,6 +217,9 @@ class SyncCache(KeyedCache):
                 self._engine.cache.delete_many([plan.key for plan in plans.values()])
                 return []
             tags = self._storable(plans)
+            refused = [plan.key for plan in plans.values() if plan.key not in tags and plan.tags is not None]
+            if refused:  # as one that is set alone: what was to be replaced goes
+                self._engine.cache.delete_many(refused)
             values = {plan.key: data[key] for key, plan in plans.items() if plan.key in tags}
             unstored = set(self._engine.cache.set_many(values, tags=tags.__getitem__, ttl=ttl)) if values else set()
         except EncodeError as error:
@@ -297,10 +314,11 @@ class SyncCache(KeyedCache):
     def clear(self) -> bool:
         """Make every entry of this cache stale: sixteen small writes in one trip. Nothing else in the database goes.
 
-        It begins anew: what this request or thread saw before, and would hold a `set` to, is forgotten.
+        Outside `atomic()` it begins anew: what this request or thread saw, and would hold a `set` to, is forgotten.
         """
-        transactions.invalidate(self._engine, ROOT_TAGS)
-        self._engine.lapse()
+        done = transactions.invalidate(self._engine, ROOT_TAGS)
+        if not isinstance(done, transactions.Deferred):  # what is computed until COMMIT may never come to be
+            self._engine.lapse()
         return True
 
     def invalidate(

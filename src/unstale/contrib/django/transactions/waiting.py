@@ -328,8 +328,12 @@ def settle() -> None:
 
 
 def _let_go(rolled_back: Waiting) -> None:
-    """Open what a transaction that was rolled back had closed. If that fails, the deadline does it."""
+    """Open what a transaction that was rolled back had closed. If that fails, the deadline does it.
+
+    A value may have been computed in it, for a key that was looked at before: that is not stored.
+    """
     for engine, owed in rolled_back.owed.items():
+        engine.distrust(owed.tags())
         for closing in owed.closings:
             try:
                 complete(engine, closing)
