@@ -20,7 +20,7 @@ from ledger_app.models import Order
 from servers import Server
 
 from unstale import remembering
-from unstale.contrib.django import transactions
+from unstale.contrib.django import UnstaleCache, transactions
 from unstale.contrib.django.outbox import rows
 from unstale.contrib.django.outbox.models import Invalidation
 from unstale.contrib.django.outbox.relay import depth_and_age, outboxes, relay
@@ -34,6 +34,13 @@ TAG = ":1:user:42"
 
 class RolledBackError(Exception):
     """Ends a block with a rollback."""
+
+
+class Patient(UnstaleCache):
+    """A backend that alters its options."""
+
+    def __init__(self, location: object, params: dict[str, Any]) -> None:
+        super().__init__(location, {**params, "OPTIONS": {**params["OPTIONS"], "SOCKET_TIMEOUT": 2}})
 
 
 class OnlyDefault:
@@ -392,6 +399,18 @@ class TestWhichDatabase:
         stray = type(backend)(own_valkey.url, {"OPTIONS": {"OUTBOX": True, "NAMESPACE": "stray"}})
         with pytest.raises(ImproperlyConfigured, match="CACHES"), transaction.atomic(using=using):
             stray.invalidate("user:42")
+
+    def test_a_subclass_with_options_of_its_own(
+        self, configure: Callable[..., Any], own_valkey: Server, using: str
+    ) -> None:
+        """Its cache is found by the backend that stands in CACHES, also by the relay."""
+        backend = configure("sub", {"BACKEND": f"{__name__}.Patient"}, OUTBOX=True)
+        with transaction.atomic(using=using):
+            backend.invalidate("user:42")
+            assert [row.cache for row in Invalidation.objects.using(using)] == ["sub"]
+            own_valkey.kill()
+        own_valkey.start()
+        assert relay(using, grace=0).done == 1
 
     def test_several_caches(self, configure: Callable[..., Any], using: str) -> None:
         """A row names its own."""

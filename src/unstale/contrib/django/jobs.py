@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from django.conf import settings
 from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 from django.db import close_old_connections
@@ -44,15 +43,6 @@ def refresh_data(job: Job) -> Data:
     data = loader.data()
     left = job.leave()
     return {**data, "token": left.token.hex(), "probe": None if left.probe is None else left.probe.hex()}
-
-
-def alias_of(backend: AsyncRedisUsersCache) -> str:
-    """The alias under which another process finds the same cache. Raises ImproperlyConfigured where there is none."""
-    for alias in settings.CACHES:
-        found = caches[alias]
-        if isinstance(found, AsyncRedisUsersCache) and found._engine is backend._engine:  # noqa: SLF001 - our own
-            return alias
-    raise ImproperlyConfigured("Work can be done later only for a cache that stands in CACHES.")
 
 
 def perform(data: Mapping[str, Any]) -> object:

@@ -13,8 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from unstale.contrib.django import transactions
+from unstale.contrib.django.aliases import alias_of
 from unstale.contrib.django.backend.engine import ROOT_TAGS
-from unstale.contrib.django.jobs import MAX_TAGS, Data, alias_of, perform
+from unstale.contrib.django.jobs import MAX_TAGS, Data, perform
 from unstale.contrib.django.runners import runner_named
 from unstale.contrib.django.transactions.snapshots import open_connections
 from unstale.core.keys import check_tag
@@ -108,7 +109,7 @@ class Later:
 
     def _send(self, jobs: list[Data]) -> When:
         """Have jobs sent, now or at COMMIT."""
-        alias = alias_of(self._backend)
+        alias = alias_of(self._backend._engine, "Work that is done later")  # noqa: SLF001 - our own
         sends = [partial(send, self._runner, {**job, "cache": alias}) for job in jobs]
         opened = open_connections(self._using)
         for connection in opened:

@@ -22,9 +22,9 @@ from django.db import DEFAULT_DB_ALIAS, connections, router, transaction
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Min
 from django.db.models.functions import Now
 
+from unstale.contrib.django.aliases import engines
 from unstale.contrib.django.backend.engine import Engine
 from unstale.contrib.django.outbox.models import Invalidation
-from unstale.contrib.django.outbox.rows import engines
 from unstale.contrib.django.transactions.outbox_port import SAME, outbox_of
 from unstale.contrib.django.transactions.owed import Owed
 from unstale.core.closing import Closing

@@ -14,14 +14,11 @@ import secrets
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, Error, OperationalError, ProgrammingError, connections, router
 from django.db.models import Q
-from django.utils.module_loading import import_string
 
-from unstale.contrib.django.backend.engine import Engine, engine_of
-from unstale.contrib.django.backend.keyed import KeyedCache
+from unstale.contrib.django.aliases import alias_of
+from unstale.contrib.django.backend.engine import Engine
 from unstale.contrib.django.outbox.models import Invalidation
 from unstale.contrib.django.transactions.outbox_port import SAME
 from unstale.contrib.django.transactions.owed import Owed, Row
@@ -36,25 +33,6 @@ BATCH: Final = 500
 """Rows that one query names."""
 
 logger = logging.getLogger("unstale")
-
-
-def engines() -> dict[str, Engine]:
-    """Our caches in CACHES, by alias: in whatever process, the same aliases mean the same caches."""
-    found: dict[str, Engine] = {}
-    for alias, params in settings.CACHES.items():
-        kind = import_string(params["BACKEND"])
-        if isinstance(kind, type) and issubclass(kind, KeyedCache):
-            rest = {name: value for name, value in params.items() if name not in ("BACKEND", "LOCATION")}
-            found[alias] = engine_of(params.get("LOCATION", ""), rest)
-    return found
-
-
-def alias_of(engine: Engine) -> str:
-    """The alias of an engine's cache. Raises ImproperlyConfigured where CACHES has none: no relay would find it."""
-    for alias, one in engines().items():
-        if one is engine:
-            return alias
-    raise ImproperlyConfigured("OPTIONS['OUTBOX'] needs a cache that stands in CACHES.")
 
 
 def write_with(
@@ -113,7 +91,7 @@ def holds(using: str, engine: Engine) -> bool:
 def _write(engine: Engine, names: tuple[str, ...], using: str, *, soft: bool, owner: str) -> list[Row]:
     """One row; several only for more tags than one holds. A strict write's tags are few, and stay together."""
     size = len(names) if owner else MAX_ROW_TAGS
-    alias = alias_of(engine)
+    alias = alias_of(engine, "OPTIONS['OUTBOX']")
     rows = Invalidation.objects.using(using)
     written = []
     try:
