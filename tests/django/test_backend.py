@@ -341,6 +341,15 @@ def test_strange_keys(call: Call) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::django.core.cache.backends.base.CacheKeyWarning")
+@pytest.mark.parametrize("key", [[1, 2], {"a": 1}, {1, 2}])
+def test_keys_without_a_hash(call: Call, key: Any) -> None:
+    """As with Django's own backends a key is what it is formatted as."""
+    assert [call("set", key, 1), call("get", key), call("get", str(key)), call("incr", key)] == [True, 1, 1, 2]
+    assert [call("touch", key, 60), call("add", key, 1), call("has_key", key)] == [True, False, True]
+    assert [call("get_or_set", key, 3), call("delete", key), call("delete_many", [key])] == [2, True, 0]
+
+
+@pytest.mark.filterwarnings("ignore::django.core.cache.backends.base.CacheKeyWarning")
 @pytest.mark.parametrize("key", STRANGE, ids=range(len(STRANGE)))
 def test_strange_keys_carry_their_tags(make: Callable[..., UnstaleCache], key: str) -> None:
     """A key is made stale by its pattern, however it has to travel."""

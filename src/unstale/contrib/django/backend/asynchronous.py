@@ -29,7 +29,7 @@ class BothCache(SyncCache):
 
     async def aget(self, key: Any, default: Any = None, version: int | None = None, *, tags: Sequence[str] = ()) -> Any:
         """Read a fresh value. See `get`."""
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         names = self._tags(plan, tags, version) if tags else plan.tags
         if names is None:
             return default
@@ -44,13 +44,13 @@ class BothCache(SyncCache):
 
     async def aget_many(self, keys: Iterable[Any], version: int | None = None) -> dict[Any, Any]:
         """Read many keys in one trip. See `get_many`."""
-        plans = {key: self._plans.get((key, version)) or self._plan(key, version) for key in keys}
+        plans = {key: self._plan_of(key, version) for key in keys}
         tags = {plan.key: plan.tags for plan in plans.values() if plan.tags is not None}
         return self._by_given(plans, await self._engine.async_cache.get_many(tags, tags=tags.__getitem__))
 
     async def ahas_key(self, key: Any, version: int | None = None) -> bool:
         """Whether there is a fresh entry."""
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         if plan.tags is None:
             return False
         return await self._engine.async_cache.has_key(plan.key, tags=plan.tags)
@@ -65,7 +65,7 @@ class BothCache(SyncCache):
         tags: Sequence[str] = (),
     ) -> Any:
         """Read a fresh value, or call `default` (what can be awaited is) and store that. See `get_or_set`."""
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         names, ttl = self._tags(plan, tags, version), self._ttl(timeout)
 
         async def load() -> Any:
@@ -92,7 +92,7 @@ class BothCache(SyncCache):
         tags: Sequence[str] = (),
     ) -> bool:
         """Store a value; whether it was stored. See `set`."""
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         names, ttl = self._tags(plan, tags, version), self._ttl(timeout)
         try:
             if ttl == 0:
@@ -140,7 +140,7 @@ class BothCache(SyncCache):
         self, data: Mapping[Any, Any], timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
     ) -> list[Any]:
         """Store many values in one trip; the keys that were not stored."""
-        plans = {key: self._plans.get((key, version)) or self._plan(key, version) for key in data}
+        plans = {key: self._plan_of(key, version) for key in data}
         ttl, cache = self._ttl(timeout), self._engine.async_cache
         try:
             if ttl == 0:
@@ -161,7 +161,7 @@ class BothCache(SyncCache):
 
     async def atouch(self, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         """Give a fresh entry a new timeout; whether there was one."""
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         ttl = self._ttl(timeout)
         if ttl == 0:
             return await self._engine.async_cache.delete(plan.key, tags=plan.tags or ())
@@ -178,7 +178,7 @@ class BothCache(SyncCache):
         self, key: Any, delta: int = 1, version: int | None = None, *, ignore_key_check: bool = False
     ) -> int:
         """Add to an integer. See `incr`."""
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         initial = 0 if ignore_key_check else None
         if plan.tags is None:
             raise ValueError(f"Key {key!r} not found")
@@ -194,7 +194,7 @@ class BothCache(SyncCache):
     async def aincr_version(self, key: Any, delta: int = 1, version: int | None = None) -> int:
         """Move a value to another version of its key, with its timeout; the new version. Raises ValueError."""
         version = self.version if version is None else version
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         value = await self.aget(key, MISSING, version)
         left = await self._engine.async_cache.ttl(plan.key, tags=plan.tags or ())
         if value is MISSING or left is None:
@@ -205,12 +205,12 @@ class BothCache(SyncCache):
 
     async def adelete(self, key: Any, version: int | None = None) -> bool:
         """Remove an entry; whether a fresh one was there."""
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         return await self._engine.async_cache.delete(plan.key, tags=plan.tags or ())
 
     async def adelete_many(self, keys: Iterable[Any], version: int | None = None) -> int | None:
         """Remove entries in one trip; how many there were."""
-        plans = [self._plans.get((key, version)) or self._plan(key, version) for key in keys]
+        plans = [self._plan_of(key, version) for key in keys]
         return await self._engine.async_cache.delete_many([plan.key for plan in plans]) if plans else None
 
     async def aclear(self) -> bool:

@@ -88,19 +88,28 @@ class KeyedCache(BaseCache):
             raise InvalidTagError("A tag must have a name.")
         return f"{self._tag_prefix}:{self._version if version is None else version}:{name}"
 
+    def _plan_of(self, key: Any, version: int | None) -> Plan:
+        """What a key comes to, kept from the last time or made."""
+        try:
+            plan = self._plans.get((key, version))
+        except TypeError:  # it has no hash: Django's own backends take whatever can be formatted
+            plan = None
+        return plan or self._plan(key, version)
+
     def _plan(self, key: Any, version: int | None) -> Plan:
         """What a key comes to. Warns of keys that memcached would refuse, each time, as Django's own backends do."""
         if not self._is_shared:
             self._plans = self._engine.plans(self._key_func, self._key_prefix, self._version)
             self._is_shared = True
         given = (int, key, version) if type(key) is int else (key, version)
-        plan = self._plans.get(given)  # where the plans were only now shared, or of an int
-        if plan is not None and type(key) in _KEPT and type(version) in _KEPT_VERSIONS:
+        is_kept = type(key) in _KEPT and type(version) in _KEPT_VERSIONS
+        plan = self._plans.get(given) if is_kept else None  # where the plans were only now shared, or of an int
+        if plan is not None:
             return plan
         made = self.make_key(key, version)
         self.validate_key(made)
         plan = self._planned(str(key), made, version)
-        if type(key) in _KEPT and type(version) in _KEPT_VERSIONS and len(made) <= SHORT and not _WARNS.search(made):
+        if is_kept and len(made) <= SHORT and not _WARNS.search(made):
             if len(self._plans) >= MAX_PLANS:
                 self._plans.clear()
             self._plans[given] = plan

@@ -44,7 +44,7 @@ class AsyncRedisUsersCache(RedisUsersCache):
         return [key async for key in self.aiter_keys(search, version=version)]
 
     async def _aleft(self, key: Any, version: int | None) -> float:
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         if plan.tags is None:
             return 0.0
         return await self._engine.async_cache.ttl(plan.key, tags=plan.tags) or 0.0

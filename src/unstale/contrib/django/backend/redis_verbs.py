@@ -147,7 +147,7 @@ class RedisUsersCache(SortedSetsCache):
 
     def _left(self, key: Any, version: int | None) -> float:
         """Seconds left: of a fresh entry or of a structure; 0 where there is neither."""
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         if self._is_hidden(plan):
             return 0.0
         left = self._engine.cache.ttl(plan.key, tags=plan.tags or ())
@@ -170,7 +170,7 @@ class RedisUsersCache(SortedSetsCache):
 
     def persist(self, key: Any, version: int | None = None, client: Any = None) -> bool:  # noqa: ARG002 - its
         """Take the limit away; whether there was one. The entry's stamps live on with it."""
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         left = self._left(key, version)
         if not 0 < left < math.inf:
             return False
@@ -201,7 +201,7 @@ class RedisUsersCache(SortedSetsCache):
         return self._expire(key, at - time.time(), version, client)
 
     def _expire(self, key: Any, seconds: float | None, version: int | None, client: Any) -> bool:
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         if self._is_hidden(plan):
             return False
         if self.touch(key, seconds, version):
@@ -229,7 +229,7 @@ class RedisUsersCache(SortedSetsCache):
         Raises:
             ConfigurationError: memory:// has no server.
         """
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         made: Lock = self._redis(client).lock(
             self._engine.redis.lock_name(plan.key),
             timeout=timeout,

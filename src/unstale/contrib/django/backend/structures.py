@@ -33,7 +33,7 @@ class StructuresCache(BothCache):
 
     def _name(self, key: Any, version: int | None) -> bytes:
         """What a key's structure is called in Redis."""
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         return self._engine.redis.name_of(plan.key)
 
     def _names(self, keys: Iterable[Any], version: int | None) -> list[bytes]:

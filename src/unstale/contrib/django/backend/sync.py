@@ -45,7 +45,7 @@ class SyncCache(KeyedCache):
         Raises:
             StoreError: the server is away, and IGNORE_EXCEPTIONS is off.
         """
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         names = self._tags(plan, tags, version) if tags else plan.tags
         if names is None or (busy and transactions.pending() and self._is_dirty(plan.key, names)):
             return default
@@ -64,7 +64,7 @@ class SyncCache(KeyedCache):
 
     def get_many(self, keys: Iterable[Any], version: int | None = None) -> dict[Any, Any]:
         """Read many keys in one trip; what is not fresh is left out."""
-        plans = {key: self._plans.get((key, version)) or self._plan(key, version) for key in keys}
+        plans = {key: self._plan_of(key, version) for key in keys}
         tags = self._readable(plans)
         return self._by_given(plans, self._engine.cache.get_many(tags, tags=tags.__getitem__))
 
@@ -80,7 +80,7 @@ class SyncCache(KeyedCache):
 
     def has_key(self, key: Any, version: int | None = None) -> bool:
         """Whether there is a fresh entry."""
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         if plan.tags is None or (transactions.pending() and self._is_dirty(plan.key, plan.tags)):
             return False
         return self._engine.cache.has_key(plan.key, tags=plan.tags)
@@ -98,7 +98,7 @@ class SyncCache(KeyedCache):
 
         One loader a key runs at a time, over all processes. See `unstale.Cache.get_or_set`.
         """
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         names, ttl = self._tags(plan, tags, version), self._ttl(timeout)
         loader = default if callable(default) else lambda: default
         if names is None or ttl == 0 or self._may_not_fill(plan.key, names):
@@ -153,7 +153,7 @@ class SyncCache(KeyedCache):
             pickle.PicklingError, TypeError, AttributeError: as pickle does.
             StoreError: the server did not do it, and IGNORE_EXCEPTIONS is off.
         """
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         names, ttl = self._tags(plan, tags, version), self._ttl(timeout)
         try:
             if ttl == 0:
@@ -210,7 +210,7 @@ class SyncCache(KeyedCache):
         self, data: Mapping[Any, Any], timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
     ) -> list[Any]:
         """Store many values in one trip; the keys that were not stored."""
-        plans = {key: self._plans.get((key, version)) or self._plan(key, version) for key in data}
+        plans = {key: self._plan_of(key, version) for key in data}
         ttl = self._ttl(timeout)
         try:
             if ttl == 0:
@@ -242,7 +242,7 @@ class SyncCache(KeyedCache):
 
     def touch(self, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         """Give a fresh entry a new timeout, from now; its stamps then live as long. Whether there was one."""
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         ttl = self._ttl(timeout)
         if ttl == 0:
             return self._engine.cache.delete(plan.key, tags=plan.tags or ())
@@ -277,7 +277,7 @@ class SyncCache(KeyedCache):
             TypeError: it is no integer from -(2**53 - 1) to 2**53 - 1.
             StoreError: the server did not do it, or nobody knows whether it did.
         """
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         if plan.tags is None or (transactions.pending() and self._is_dirty(plan.key, plan.tags)):
             raise ValueError(f"Key {key!r} not found")
         initial = 0 if ignore_key_check else None
@@ -293,7 +293,7 @@ class SyncCache(KeyedCache):
     def incr_version(self, key: Any, delta: int = 1, version: int | None = None) -> int:
         """Move a value to another version of its key, with its timeout; the new version. Raises ValueError."""
         version = self.version if version is None else version
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         value, left = self.get(key, MISSING, version), self._engine.cache.ttl(plan.key, tags=plan.tags or ())
         if value is MISSING or left is None:
             raise ValueError(f"Key {key!r} not found")
@@ -303,12 +303,12 @@ class SyncCache(KeyedCache):
 
     def delete(self, key: Any, version: int | None = None) -> bool:
         """Remove an entry, and stop whoever is filling it from storing; whether a fresh one was there. At once."""
-        plan = self._plans.get((key, version)) or self._plan(key, version)
+        plan = self._plan_of(key, version)
         return self._engine.cache.delete(plan.key, tags=plan.tags or ())
 
     def delete_many(self, keys: Iterable[Any], version: int | None = None) -> int | None:
         """Remove entries in one trip; how many there were. None for no keys, as in Django."""
-        plans = [self._plans.get((key, version)) or self._plan(key, version) for key in keys]
+        plans = [self._plan_of(key, version) for key in keys]
         return self._engine.cache.delete_many([plan.key for plan in plans]) if plans else None
 
     def clear(self) -> bool:
