@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import connections
 from django.test import override_settings
 from registry_app.models import Purchase
 from registry_app.world import RECORDING
@@ -113,6 +114,15 @@ def test_a_database_with_compilers_of_its_own_is_found(monkeypatch: pytest.Monke
     with override_settings(CACHES=CACHES), invalidates(Purchase, "all", cache="ours"):
         (found,) = findings()
     assert (found.code, "'other'" in found.message) == ("E035", True)
+
+
+def test_a_database_without_autocommit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its COMMITs are the project's own; without a registration that is nobody's business."""
+    monkeypatch.setitem(connections.settings["other"], "AUTOCOMMIT", False)
+    with override_settings(CACHES=CACHES), invalidates(Purchase, "all", cache="ours"):
+        (found,) = findings()
+    assert (found.code, "'other'" in found.message) == ("E036", True)
+    assert findings() == []
 
 
 def test_the_databases_of_django_are_hooked() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -91,6 +92,21 @@ def test_what_a_transaction_wrote_it_does_not_read_from_the_cache(world: World, 
         caches["default"].set(f"person:{world.a.pk}:page", "uncommitted")
         within = pages()
     assert (within, pages()) == ("b", "b")
+
+
+def test_a_manual_commit_makes_stale_what_was_filled_before_it(world: World, pages: Any, cache: Any) -> None:
+    """Under `set_autocommit(False)` others may load the old row after the write, and before its `commit()`."""
+    transaction.set_autocommit(False, using=world.db)
+    try:
+        world.of(Purchase).filter(pk=world.purchase.pk).update(status="x")
+        other = threading.Thread(target=fill, args=(cache, world))
+        other.start()
+        other.join()
+        transaction.commit(using=world.db)
+        assert pages() == "b"
+    finally:
+        transaction.rollback(using=world.db)
+        transaction.set_autocommit(True, using=world.db)
 
 
 # Random writes, against an oracle

@@ -4,6 +4,7 @@ E030  a template names no column of the model        W031  one template of a mod
 E032  there is no cache of that alias                E033  the cache's backend is not ours
 W034  a write of many rows has nothing to bump in their place
 E035  a database's backend writes in a way of its own, which is not seen
+E036  a database's transactions are manual: AUTOCOMMIT is off
 """
 
 from __future__ import annotations
@@ -101,6 +102,14 @@ def _of_twins(every: Sequence[Registration]) -> Iterator[Finding]:
 
 def _of_databases() -> Iterator[Finding]:
     for alias in connections:
+        if not connections.settings[alias].get("AUTOCOMMIT", True):
+            yield Finding(
+                "E036",
+                f"DATABASES[{alias!r}]: AUTOCOMMIT is False, so Django runs no hooks at COMMIT. A registered write "
+                "invalidates at once and again with connection.commit(); a COMMIT sent in another way is not seen.",
+                "Leave AUTOCOMMIT on and use atomic(). If every transaction ends with transaction.commit() or "
+                "rollback(), or no registered model is written there: SILENCED_SYSTEM_CHECKS = ['unstale.E036'].",
+            )
         try:
             missing = [name for name in ("Insert", "Update", "Delete") if not is_hooked(alias, f"SQL{name}Compiler")]
         except ImproperlyConfigured:
