@@ -30,6 +30,7 @@ from unstale.errors import StoreError
 from unstale.events import Invalidated
 
 TAG = ":1:user:42"
+UNSTALE = "unstale.contrib.django.UnstaleCache"
 
 
 class RolledBackError(Exception):
@@ -411,6 +412,16 @@ class TestWhichDatabase:
             own_valkey.kill()
         own_valkey.start()
         assert relay(using, grace=0).done == 1
+
+    def test_beside_caches_that_cannot_be_made(
+        self, configure: Callable[..., Any], own_valkey: Server, using: str
+    ) -> None:
+        """They do not keep another's invalidations from being written."""
+        there = {"first": {"BACKEND": "not.there.Cache"}, "second": {"BACKEND": UNSTALE, "LOCATION": "nowhere"}}
+        mine = {"BACKEND": UNSTALE, "LOCATION": own_valkey.url, "OPTIONS": {"OUTBOX": True}}
+        with override_settings(CACHES={**there, "mine": mine}), transaction.atomic(using=using):
+            caches["mine"].invalidate("user:42")
+            assert [row.cache for row in Invalidation.objects.using(using)] == ["mine"]
 
     def test_several_caches(self, configure: Callable[..., Any], using: str) -> None:
         """A row names its own."""

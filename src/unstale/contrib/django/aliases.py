@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from django.conf import settings
 from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
@@ -30,18 +32,23 @@ def cache_named(alias: str) -> BaseCache:
 def engines() -> dict[str, Engine]:
     """Our caches in CACHES, by alias: in whatever process, the same aliases mean the same caches.
 
-    As their backends have them: a subclass may have options of its own.
+    Raises:
+        ImproperlyConfigured, ConfigurationError: the settings of one make no sense.
     """
-    made = ((alias, caches[alias]) for alias, params in settings.CACHES.items() if _may_be_ours(params["BACKEND"]))
-    return {alias: backend._engine for alias, backend in made if isinstance(backend, KeyedCache)}  # noqa: SLF001 - our own
+    found = ((alias, _engine_at(alias)) for alias in settings.CACHES)
+    return {alias: engine for alias, engine in found if engine is not None}
 
 
-def _may_be_ours(backend: str) -> bool:
+def _engine_at(alias: str) -> Engine | None:
+    """The engine of an alias, as its backend has it, since a subclass may have options of its own; None: not ours."""
     try:
-        kind = import_string(backend)
+        kind = import_string(settings.CACHES[alias]["BACKEND"])
     except ImportError:  # whoever uses it is told
-        return False
-    return not isinstance(kind, type) or issubclass(kind, KeyedCache)
+        return None
+    if isinstance(kind, type) and not issubclass(kind, KeyedCache):
+        return None  # it may want what is not installed, or connect
+    backend = caches[alias]
+    return backend._engine if isinstance(backend, KeyedCache) else None  # noqa: SLF001 - our own
 
 
 def alias_of(engine: Engine, what: str) -> str:
@@ -54,7 +61,8 @@ def alias_of(engine: Engine, what: str) -> str:
     Raises:
         ImproperlyConfigured: CACHES has none.
     """
-    for alias, one in engines().items():
-        if one is engine:
-            return alias
+    for alias in settings.CACHES:
+        with suppress(ImproperlyConfigured, ConfigurationError):  # another's settings: whoever uses it is told
+            if _engine_at(alias) is engine:
+                return alias
     raise ImproperlyConfigured(f"{what} needs a cache that stands in CACHES.")
