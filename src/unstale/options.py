@@ -179,8 +179,8 @@ class Reporter:
             logger = logging.getLogger("unstale")
             if isinstance(event, Failed):
                 how = "" if event.is_raised else ", gone on without the cache"
-                text = "%s failed%s (%d such since the last line): %s"
-                logger.warning(text, event.operation, how, count, event.error)
+                text = f"%s failed{how} (%d such since the last line): %s"
+                logger.warning(text, event.operation, count, event.error)
             else:
                 text = "the load of %r failed while an older value could be served (%d such since the last line): %s"
                 logger.warning(text, event.key, count, type(event.error).__name__)
