@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import Server, binary_of
+from servers import SERVERS, STORES, Server, require
 
 from unstale import Cache, remembering
 from unstale.events import Event
 from unstale.options import make_keyspace
 from unstale.stores.memory import MemoryStore
-
-SERVERS = ("valkey", "redis")
-STORES = ("memory", *SERVERS)
-
-
-def require(kind: str) -> None:
-    """Skip where there is no such server; in CI that is a failure."""
-    if kind == "redis" and binary_of(kind) is None:
-        if os.environ.get("CI"):
-            pytest.fail("redis-server is not installed, which CI needs")
-        pytest.skip("redis-server is not installed")
 
 
 @pytest.fixture(scope="session")

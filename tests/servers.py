@@ -11,9 +11,21 @@ import time
 from pathlib import Path
 from typing import Self
 
+import pytest
 import redis
 
 from unstale.stores.embedded import server_binary
+
+SERVERS = ("valkey", "redis")
+STORES = ("memory", *SERVERS)
+
+
+def require(kind: str) -> None:
+    """Skip where there is no such server; in CI that is a failure."""
+    if kind == "redis" and binary_of(kind) is None:
+        if os.environ.get("CI"):
+            pytest.fail("redis-server is not installed, which CI needs")
+        pytest.skip("redis-server is not installed")
 
 
 def free_port() -> int:

@@ -13,8 +13,7 @@ from typing import Any, Self
 
 import pytest
 from children.async_common import HASTY, LOOPS, NOT_HUNG, PATIENT, Run, Watch, failures, runner_of, until
-from conftest import require
-from servers import Server, free_port
+from servers import Server, free_port, require
 from test_faults import ANSWERS, INFO, Stranger
 from test_tls_acl import Authority, SecureServer
 

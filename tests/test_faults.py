@@ -14,8 +14,7 @@ from typing import Any, Self
 import hiredis
 import pytest
 import redis
-from conftest import SERVERS, require
-from servers import Server, free_port
+from servers import SERVERS, Server, free_port, require
 
 from unstale import Cache, remembering
 from unstale.core.ports import Commit, Committed

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import require
-from servers import Server, free_port
+from servers import Server, free_port, require
 
 from unstale import Cache, remembering
 from unstale.core import capture, freshness, keyspace

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import require
 from sentinels import PASSWORD, SERVICE, Deployment, Sentinel, until
-from servers import Server, free_port
+from servers import Server, free_port, require
 
 from unstale import AsyncCache, Cache, UnstaleError
 from unstale.errors import (

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 import redis
 from children.launch import Child
-from conftest import SERVERS, require
-from servers import Server, binary_of, free_port
+from servers import SERVERS, Server, binary_of, free_port, require
 
 from unstale import Cache, UnstaleError, remembering
 from unstale.errors import StoreRefusedError, StoreTimeoutError, StoreUnavailableError
