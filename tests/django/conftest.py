@@ -24,6 +24,8 @@ from django.db import connections
 from django.test import override_settings
 from servers import Server
 
+from unstale.contrib.django.backend import engine
+
 HERE = Path(__file__).parent
 FOLDER = tempfile.TemporaryDirectory(prefix="unstale-django-")
 POSTGRES = {"host": "127.0.0.1", "port": 5432, "user": "postgres"}
@@ -96,6 +98,18 @@ if not settings.configured:
 def migrate(alias: str) -> None:
     """Make all tables in a database, those of apps without migrations too."""
     call_command("migrate", database=alias, run_syncdb=True, verbosity=0)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """After the last test in here: the engines, which are the process's, let go of their connections.
+
+    Other tests count those of the servers that they share with these.
+    """
+    if nextitem is None or HERE not in nextitem.path.parents:
+        for one in list(engine._engines.values()):
+            one.close()
+        engine._engines.clear()
 
 
 @pytest.fixture(scope="session")
