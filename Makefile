@@ -49,6 +49,7 @@ lock: .venv/installed-lock ## requirements/*.txt anew from pyproject.toml (LOCK_
 	$(UV_COMPILE) pyproject.toml --extra demo -c requirements/test.txt -o requirements/demo.txt
 	$(UV_COMPILE) pyproject.toml --extra demo --group bench -c requirements/test.txt -o requirements/bench.txt
 	$(UV_COMPILE) pyproject.toml --extra drf --extra embedded --group shop -c requirements/test.txt -o requirements/shop.txt
+	$(UV_COMPILE) pyproject.toml --extra lab -c requirements/test.txt -o requirements/lab.txt
 	$(UV_COMPILE) pyproject.toml --extra drf --extra celery --group docs -c requirements/test.txt -o requirements/docs.txt
 	$(UV_COMPILE) --group lint -c requirements/test.txt -o requirements/lint.txt
 	$(UV_COMPILE) --group build -c requirements/test.txt -c requirements/lint.txt -o requirements/build.txt
