@@ -95,11 +95,14 @@ class PipelinedClient(DefaultClient):
 class AsyncDeletes(NoDeletes):
     """The same delete, in a Celery task: the request does not wait for it."""
 
-    def acted(self, user_id: int) -> None:
-        """See NoDeletes."""
+    def __init__(self) -> None:
         from unstale.tools.lab.site.tasks import delete_pattern  # noqa: PLC0415 - Celery, for this variant alone
 
-        delete_pattern.delay(f"user:{user_id}:*")
+        self._delete_pattern = delete_pattern
+
+    def acted(self, user_id: int) -> None:
+        """See NoDeletes."""
+        self._delete_pattern.delay(f"user:{user_id}:*")
 
 
 class KnownKeys(NoDeletes):
