@@ -14,9 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from unstale.tools.lab.generator import Load
 from unstale.tools.lab.plan import ALARM_PERCENT, Plan, Variant
 from unstale.tools.lab.results import Figures, Outcome, Sample, figures
+from unstale.tools.lab.tally import Second
 
 BARS: Final = " ▁▂▃▄▅▆▇█"
 HISTORY: Final = 30
@@ -39,7 +39,7 @@ class View:
         self._variant: Variant | None = None
         self._what = ""
         self._part: float | None = None
-        self._load: Load | None = None
+        self._load: Second | None = None
         self._engine: deque[float] = deque(maxlen=HISTORY)
         self._host = 0.0
         self._ended: list[tuple[Outcome, Figures]] = []
@@ -52,10 +52,10 @@ class View:
             self._engine.clear()
         self._what, self._part = what, part
 
-    def second(self, variant: Variant, load: Load) -> None:
+    def second(self, variant: Variant, second: Second) -> None:
         """See Watcher."""
         del variant
-        self._load = load
+        self._load = second
 
     def sample(self, variant: Variant, sample: Sample) -> None:
         """See Watcher."""
