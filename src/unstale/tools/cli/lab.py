@@ -133,7 +133,7 @@ def _show(results: Results, folder: Path) -> None:
     for part in tables(results):
         console.print(part)
     for sentence in conclusions(results):
-        console.print(f"\n{sentence}", soft_wrap=False)
+        console.print(f"\n{sentence}")
     page = write_report(results, scale, folder)
     console.print(f"\n{page}", soft_wrap=True)
 
