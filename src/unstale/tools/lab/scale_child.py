@@ -10,24 +10,19 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
 
 from unstale.errors import UnstaleError
-from unstale.tools.lab.keyspace import BATCH, fill, names
-from unstale.tools.lab.node import Node
-from unstale.tools.lab.plan import Plan
+from unstale.tools.lab.scale_fill import EACH, Others, fill_in, values_for
 from unstale.tools.lab.scale_job import Doing, LeftOut, ScaleJob, Told
-from unstale.tools.lab.scale_plan import KEYSETS, METHODS, REAL_TO, SMALL, WALKS, Station, share, stations
+from unstale.tools.lab.scale_plan import KEYSETS, METHODS, WALKS, Station, share, stations
 from unstale.tools.lab.scale_results import Verb
 from unstale.tools.lab.scale_sample import Meter, Task, users_of
 from unstale.tools.lab.scale_ways import TTL_SECONDS, WAYS, Pages, configure
 
-TELL_EACH: Final = 10_000
-"""Keys, while they are filled in."""
 LONGEST: Final = 0.8
 """The part of a station's time that one method may take for one verb, its first sample apart."""
 CHEAP_SECONDS: Final = 1.0
@@ -47,7 +42,6 @@ class Measuring:
         self._plan = job.plan
         self._prefix = job.prefix
         self._tell = tell
-        self._node = Node(job.url, "The server")
         self._meter = Meter(job.url)
         self._began = time.monotonic()
         self._others = 0
@@ -139,32 +133,16 @@ class Measuring:
     def _fill(self, station: Station) -> None:
         """Add others' keys until there are as many as the station has."""
         missing = max(0, station.keys - int(self._meter.client.dbsize()))
-        more = Plan(keys=missing, users=self._others, ttl=TTL_SECONDS, seed=self._plan.seed)
-        self._others += -(-missing // station.per_user)
+        others = Others(self._prefix, station.per_user, TTL_SECONDS, values_for(station.keys, self._plan.seed))
 
         def told(written: int) -> None:
-            if written % TELL_EACH == 0:
-                self._say(f"filling in: {station.keys - missing + written:,} of {station.keys:,} keys")
+            self._say(f"filling in: {station.keys - missing + written:,} of {station.keys:,} keys")
 
         began = time.monotonic()
-        if station.keys <= REAL_TO:
-            fill(self._node, more, self._prefix, per_user=station.per_user, told=told)
-        else:
-            self._fill_small(names(more, self._prefix, station.per_user), told)
+        self._others = fill_in(self._meter.client, others, self._others, missing, told)
         self._filled = station.keys
-        if missing > TELL_EACH:
+        if missing > EACH:
             self._fill_seconds = (time.monotonic() - began) / missing
-
-    def _fill_small(self, missing: Iterator[str], told: Callable[[int], None]) -> None:
-        """The same with values that take little memory: a walk over the keyspace does not look at values."""
-        written = 0
-        while batch := list(islice(missing, BATCH)):
-            with self._meter.client.pipeline(transaction=False) as pipeline:
-                for name in batch:
-                    pipeline.set(name, b"x" * SMALL, ex=TTL_SECONDS)
-                pipeline.execute()
-            written += len(batch)
-            told(written)
 
 
 def main() -> int:

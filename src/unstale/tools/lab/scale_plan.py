@@ -39,8 +39,10 @@ STAMPS: Final = frozenset({"unstale", "timestamps"})
 
 MOST_USERS: Final = 500
 """Of each method: so many deletes are enough for one sample."""
-MOST_KEYS: Final = 10_000
-"""Of one method's users, in all, so that putting them back takes a second at most."""
+MOST_KEYS: Final = 5_000
+"""Of one method's users, in all, where they are several."""
+PUT_BACK: Final = 2_000
+"""Keys of the users who are invalidated at once, where they are several: storing them again takes time."""
 ROOM: Final = 2
 """A part of the keyspace that all methods' users may fill together: one in so many keys."""
 CALLS: Final = 500
@@ -62,7 +64,7 @@ class ScalePlan(msgspec.Struct, frozen=True, kw_only=True):
     methods: tuple[str, ...] = tuple(METHODS)
     rounds: int = 7
     """Samples of each combination, where the time allows."""
-    seconds: float = 230.0
+    seconds: float = 260.0
     """How long may be measured in all, after which nothing more is begun. Filling the keyspace is in it."""
     server: str = "embedded"
     """As `Plan.server`."""
@@ -170,11 +172,14 @@ def _growing(plan: ScalePlan, found: list[Station], skipped: list[str]) -> list[
     return growing
 
 
+def at_once(method: str, station: Station) -> int:
+    """How many users are invalidated before their pages are put back."""
+    return 1 if method in WALKS else min(station.users, max(1, PUT_BACK // station.per_user))
+
+
 def calls(method: str, verb: Verb, station: Station) -> int:
-    """How often one sample does it: each user's keys can be deleted once, a stamp can be written again and again."""
-    if verb == "read" or method in STAMPS:
-        return CALLS
-    return 1 if method in WALKS else station.users
+    """How often one sample does it: a user's keys can be deleted once, a stamp can be written again and again."""
+    return CALLS if verb == "read" or method in STAMPS else at_once(method, station)
 
 
 def keysets(plan: ScalePlan) -> set[int]:

@@ -17,7 +17,7 @@ from unstale.tools.lab.errors import LabError
 from unstale.tools.lab.node import connect
 from unstale.tools.lab.sampling import OWN_TRIPS
 from unstale.tools.lab.scale_job import Sampled
-from unstale.tools.lab.scale_plan import KEYSETS, Station, calls
+from unstale.tools.lab.scale_plan import KEYSETS, Station, at_once, calls
 from unstale.tools.lab.scale_results import Verb
 from unstale.tools.lab.scale_ways import Way
 
@@ -128,16 +128,16 @@ class Task:
         """Until the engine has worked enough for its clock; after each time the users' pages are put back."""
         spent = 0.0
         for _ in range(MOST_SHOTS):
-            users = list(islice(self._turn, self._count))
+            users = list(islice(self._turn, at_once(self.method, self.station)))
             cost = self._shot(meter, users)
-            self._put_back(list(dict.fromkeys(users)))
+            self._put_back(users)
             yield cost
             spent += cost.engine_seconds
             if spent >= ENOUGH_SECONDS:
                 return
 
     def _shot(self, meter: Meter, users: list[int]) -> Cost:
-        return meter.measure(lambda number: self._way.invalidate(users[number]), len(users))
+        return meter.measure(lambda number: self._way.invalidate(users[number % len(users)]), self._count)
 
     def _put_back(self, users: list[int]) -> None:
         """See that nothing of these users is served any more; store it again."""
