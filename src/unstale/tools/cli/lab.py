@@ -11,16 +11,24 @@ from typing import Annotated, Final, NoReturn
 import typer
 from rich.console import Console
 from rich.live import Live
+from rich.progress import Progress
 
 from unstale.errors import UnstaleError
+from unstale.tools.lab import scale_results
+from unstale.tools.lab.conclusions import conclusions
 from unstale.tools.lab.errors import LabError
 from unstale.tools.lab.live import View
 from unstale.tools.lab.plan import VARIANTS, Plan, Variant, variants_of
 from unstale.tools.lab.results import Outcome, Results, Sample, figures, read
 from unstale.tools.lab.run import RESULTS_FILE, InterruptedLabError, Watcher, run
+from unstale.tools.lab.scale import run_scale
+from unstale.tools.lab.scale_job import Doing
+from unstale.tools.lab.scale_plan import ScalePlan
+from unstale.tools.lab.table import notes, tables
 from unstale.tools.lab.tally import Second
 
 STOPPED: Final = 130
+SCALE_FILE: Final = "scale.json"
 REFRESH: Final = 2
 """How often a second the view is drawn: seldom, since the machine is being measured."""
 
@@ -80,7 +88,7 @@ def replay(  # noqa: PLR0913 - a command's options
             raise LabError("--url puts the whole load on that server and needs --yes. Its database must be empty.")
         if resume and out is None:
             raise LabError("--resume needs the folder of the run: --out lab-results/…")
-        folder = out or Path("lab-results", datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S"))
+        folder = out or _folder()
         plan = Plan(
             variants=variants_of(variant or VARIANTS),
             server=url or server,
@@ -97,6 +105,50 @@ def replay(  # noqa: PLR0913 - a command's options
         if resume:
             plan = read(folder / RESULTS_FILE).plan
         _run(plan, folder, database, resume=resume)
+
+
+SCALE: Final = ScalePlan()
+
+
+@lab.command()
+def scale(  # noqa: PLR0913 - a command's options
+    *,
+    size: Annotated[list[int] | None, typer.Option(help="Keys in the database; may be repeated.")] = None,
+    per_user: Annotated[list[int] | None, typer.Option(help="Keys of each user; may be repeated.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Samples of each combination.")] = SCALE.rounds,
+    seconds: Annotated[float, typer.Option(min=1, help="For all of it.")] = SCALE.seconds,
+    server: Annotated[str, typer.Option(help="embedded, or a program such as redis-server.")] = SCALE.server,
+    url: Annotated[str | None, typer.Option(help="A server of yours, with an empty database. Needs --yes.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do fill the server of --url, and load it.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the keyspace.")] = SCALE.seed,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; that of a run, to have both.")] = None,
+) -> None:
+    """Measure what one invalidation and one read cost, in keyspaces of several sizes."""
+    with _told():
+        if url is not None and not yes:
+            raise LabError("--url fills that server and loads it, and needs --yes. Its database must be empty.")
+        plan = ScalePlan(
+            sizes=tuple(size or SCALE.sizes),
+            per_user=tuple(per_user or SCALE.per_user),
+            rounds=rounds,
+            seconds=seconds,
+            server=url or server,
+            seed=seed,
+        )
+        folder = out or _folder()
+        with Progress(console=console, transient=True) as progress:
+            task = progress.add_task("", total=1.0)
+
+            def tell(doing: Doing) -> None:
+                progress.update(task, completed=doing.part, description=doing.what)
+
+            found = run_scale(plan, tell)
+        folder.mkdir(parents=True, exist_ok=True)
+        scale_results.write(found, folder / SCALE_FILE)
+        results = read(folder / RESULTS_FILE) if (folder / RESULTS_FILE).exists() else None
+        for part in scale_tables(found):
+            console.print(part)
+        console.print(f"\n{write_report(results, found, folder)}", soft_wrap=True)
 
 
 @lab.command()
@@ -128,14 +180,17 @@ def _run(plan: Plan, folder: Path, database: str | None, *, resume: bool) -> Non
 
 def _show(results: Results, folder: Path) -> None:
     """The table, what follows from it, and the report."""
-    scale = read_scale(folder / SCALE_FILE) if (folder / SCALE_FILE).exists() else None
-    console.print()
-    for part in tables(results):
+    scale = scale_results.read(folder / SCALE_FILE) if (folder / SCALE_FILE).exists() else None
+    for part in (*tables(results), *notes(results)):
         console.print(part)
     for sentence in conclusions(results):
         console.print(f"\n{sentence}")
     page = write_report(results, scale, folder)
     console.print(f"\n{page}", soft_wrap=True)
+
+
+def _folder() -> Path:
+    return Path("lab-results", datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S"))
 
 
 def _list() -> None:
