@@ -20,11 +20,11 @@ from unstale.tools.lab.errors import LabError
 from unstale.tools.lab.plan import VARIANTS
 from unstale.tools.lab.workers import Site, serving, shop_directory
 
-STUBBORN = """
+STUBBORN = r"""
 import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 os.fork()
-print(os.getpid(), flush=True)
+os.write(1, b"%d\n" % os.getpid())  # in one piece
 time.sleep(600)
 """
 """Two processes that do not care for SIGTERM."""
