@@ -79,9 +79,10 @@ def run_scale(plan: ScalePlan, progress: Progress) -> ScaleResults:
 def _possible(plan: ScalePlan) -> tuple[ScalePlan, list[str]]:
     """The plan with those sizes that fit, and what is left out; the server is looked at, too."""
     skipped: list[str] = []
-    if "://" not in plan.server:
+    lab = Plan(server=plan.server, variants=(VARIANT.name,))
+    if not is_users_own(lab):
         plan, skipped = fitting(plan, psutil.virtual_memory().available - SPARE_BYTES)
-    check(Plan(server=plan.server, variants=(VARIANT.name,), keys=keys_like(max(plan.sizes)), seed=plan.seed))
+    check(msgspec.structs.replace(lab, keys=keys_like(max(plan.sizes))))
     return plan, skipped
 
 

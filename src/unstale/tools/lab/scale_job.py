@@ -37,7 +37,9 @@ class Sampled(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     per_user: int
     engine_us: float
     client_us: float
+    """CPU of the measuring process."""
     trips: float
+    """How often the server has read from the client: what is sent in one piece of over 16 KiB takes it several reads."""
 
 
 class LeftOut(msgspec.Struct, frozen=True, tag=True):
