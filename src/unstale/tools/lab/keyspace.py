@@ -93,18 +93,20 @@ def page(draw: random.Random) -> bytes:
     newest = draw.randrange(1_000_000, 9_000_000)
     ordered_at = _LAST_ORDER_AT - timedelta(seconds=draw.randrange(10_000_000))
     orders = []
-    for number in range(PAGE_SIZE):
+    number = newest
+    for _ in range(PAGE_SIZE):
         product = draw.randrange(len(_NAMES))
         ordered_at -= timedelta(seconds=draw.randrange(1, 1_000_000), microseconds=draw.randrange(1_000_000))
         orders.append(
             {
-                "id": newest - number * draw.randrange(1, 50),
+                "id": number,
                 "product": product + 1,
                 "product_name": _NAMES[product],
                 "quantity": draw.randrange(1, 4),
                 "ordered_at": ordered_at.isoformat().replace("+00:00", "Z"),
             }
         )
+        number -= draw.randrange(1, 50)
     return json.dumps({"version": newest, "results": orders}, separators=(",", ":")).encode()
 
 

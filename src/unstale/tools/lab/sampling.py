@@ -94,7 +94,8 @@ class Sampler:
             raise LabError(f"{self._node.name} did not answer once in the {self._seconds:g} seconds measured.")
         began_at = self._window_at
         while began_at < end_at:
-            if self._over.wait(max(0.0, self._due_after(last.at) - time.monotonic())):
+            due_at = self._window_at + due_after(last.at - self._window_at, self._seconds, self._interval)
+            if self._over.wait(max(0.0, due_at - time.monotonic())):
                 return
             now = self._look()
             until = min(now.at, end_at)
@@ -102,16 +103,23 @@ class Sampler:
             self._samples.append(slice_of(work, now, seconds=until - began_at, at=until - self._window_at))
             began_at, last = until, now
 
-    def _due_after(self, at: float) -> float:
-        """When the next look is due. No slice is short: what it shows would be chance."""
-        passed = math.ceil((at - self._window_at) / self._interval + 0.5)
-        due = min(passed * self._interval, self._seconds)
-        rest = self._seconds - due
-        return self._window_at + (self._seconds if rest < self._interval / 2 else due)
-
     def _look(self) -> Look:
         with asking(self._node):
             return engine.look(self._client, self._database)
+
+
+def due_after(at: float, seconds: float, interval: float) -> float:
+    """When a window's next look is due, so that slices are as even as may be: what a short one shows is chance.
+
+    Only a look that had to wait until shortly before the window's end leaves a short slice.
+
+    Args:
+        at: of the last look, in seconds of the window.
+        seconds: how long the window is.
+        interval: how long a slice should be, in seconds.
+    """
+    due = math.ceil(at / interval + 0.5) * interval
+    return seconds if due + interval / 2 > seconds else due
 
 
 def slice_of(work: Work, now: Look, *, seconds: float, at: float) -> Sample:

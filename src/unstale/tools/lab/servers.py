@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -144,14 +144,11 @@ def _answering(node: Node, warden: subprocess.Popen[bytes]) -> Node:
     deadline = time.monotonic() + START_SECONDS
     with connect(node.url, 1.0) as client:
         while warden.poll() is None and time.monotonic() < deadline:
-            try:
+            with suppress(redis.ConnectionError, redis.TimeoutError):
                 about = client.info("server")
-            except (redis.ConnectionError, redis.TimeoutError):
-                time.sleep(0.01)
-                continue
-            if about["process_id"] != pid:
-                break  # another server has taken the port in the meantime; ours is about to end
-            return Node(node.url, name_of(about), pid, node.core, node.core_fraction, node.log)
+                if about["process_id"] == pid:  # else another server has taken the port, and ours is about to end
+                    return Node(node.url, name_of(about), pid, node.core, node.core_fraction, node.log)
+            time.sleep(0.01)
     raise LabError(f"{node.name} did not start.{node.tail()}")
 
 
