@@ -39,7 +39,7 @@ class Sampled(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     client_us: float
     """CPU of the measuring process."""
     trips: float
-    """How often the server has read from the client: what is sent in one piece of over 16 KiB takes it several reads."""
+    """How often the server has read from the client: it takes several reads for what is longer than 16 KiB."""
 
 
 class LeftOut(msgspec.Struct, frozen=True, tag=True):
