@@ -22,6 +22,6 @@ def main() -> None:
     application()
 
 
-def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
+def _as_ctrl_c(_number: int, _frame: FrameType | None) -> None:
     """End as Ctrl-C does: every child process ends, and what was measured is kept."""
     raise KeyboardInterrupt

@@ -13,13 +13,12 @@ from rich.console import Console
 from rich.live import Live
 
 from unstale.errors import UnstaleError
-from unstale.tools.engine import CLASSES
 from unstale.tools.lab.errors import LabError
-from unstale.tools.lab.generator import Load
 from unstale.tools.lab.live import View
 from unstale.tools.lab.plan import VARIANTS, Plan, Variant, variants_of
 from unstale.tools.lab.results import Outcome, Results, Sample, figures, read
 from unstale.tools.lab.run import RESULTS_FILE, InterruptedLabError, Watcher, run
+from unstale.tools.lab.tally import Second
 
 STOPPED: Final = 130
 REFRESH: Final = 2
@@ -134,7 +133,7 @@ def _show(results: Results, folder: Path) -> None:
     for part in tables(results):
         console.print(part)
     for sentence in conclusions(results):
-        console.print(f"\n{sentence}", soft_wrap=False)
+        console.print(f"\n{sentence}")
     page = write_report(results, scale, folder)
     console.print(f"\n{page}", soft_wrap=True)
 
@@ -166,7 +165,7 @@ class _Lines:
             self._variant = variant
             console.print(f"{variant.name}: {variant.stands_for}")
 
-    def second(self, variant: Variant, load: Load) -> None:
+    def second(self, variant: Variant, second: Second) -> None:
         pass
 
     def sample(self, variant: Variant, sample: Sample) -> None:

@@ -1,6 +1,6 @@
 """The load process as the lab sees it: started, listened to, and ended. What it does is in `load`.
 
-It is a process of its own, since locust patches the standard library; so `load` is never imported here.
+It is a process of its own, since locust and gevent want the whole of one; what sends requests is never imported here.
 """
 
 from __future__ import annotations
@@ -20,27 +20,14 @@ from typing import Final
 import msgspec
 
 from unstale.tools.lab.errors import LabError
+from unstale.tools.lab.load import read_requests, write_job
 from unstale.tools.lab.place import Job
 from unstale.tools.lab.results import Requests
-from unstale.tools.lab.workers import Site
+from unstale.tools.lab.tally import Second
 
 LOOK_SECONDS: Final = 0.2
 END_SECONDS: Final = 15.0
 """How long the load process may take to write what it has, after its grace."""
-
-
-class Load(msgspec.Struct, kw_only=True):
-    """What the load process says once a second."""
-
-    second: float
-    """Of the window; negative in the warm-up."""
-    offered: int
-    completed: int
-    errors: int
-    stale: int
-    hits: int
-    reads: int
-    p99: float | None = None
 
 
 class Generator:
@@ -53,18 +40,22 @@ class Generator:
         self._said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def watch(self, site: Site, tell: Callable[[Load], None]) -> None:
+    def watch(self, check: Callable[[], None], tell: Callable[[Second], None]) -> None:
         """Until the load has ended.
 
+        Args:
+            check: raises if something else has died.
+            tell: is given each second.
+
         Raises:
-            LabError: it, or a process of the site, has died; or it does not end.
+            LabError: it has died, or does not end.
         """
         while self._process.poll() is None:
-            site.check()
+            check()
             if time.monotonic() > self._ends_by:
                 raise LabError(f"The load process did not end. Its log: {tail(self._log)}")
             with contextlib.suppress(queue.Empty):
-                tell(msgspec.json.decode(self._said.get(timeout=LOOK_SECONDS), type=Load))
+                tell(msgspec.json.decode(self._said.get(timeout=LOOK_SECONDS), type=Second))
         if self._process.returncode:
             raise LabError(f"The load process ended with {self._process.returncode}. Its log: {tail(self._log)}")
 
@@ -87,7 +78,7 @@ class Generator:
 def generating(job: Job, scratch: Path) -> Iterator[Generator]:
     """The load process, in a session of its own: Ctrl-C in the terminal reaches it by way of us."""
     path, log = scratch / "job.json", scratch / "load.log"
-    path.write_bytes(msgspec.json.encode(job, enc_hook=str))
+    write_job(job, path)
     with log.open("wb") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "unstale.tools.lab.load", str(path)],
@@ -105,9 +96,7 @@ def generating(job: Job, scratch: Path) -> Iterator[Generator]:
 
 def requests_of(job: Job) -> Requests:
     """What the load process has written; nothing, if it was stopped before it had anything."""
-    if not job.out.exists():
-        return Requests()
-    return msgspec.json.decode(job.out.read_bytes(), type=Requests)
+    return read_requests(job.out) if job.out.exists() else Requests()
 
 
 def tail(log: Path, lines: int = 15) -> str:

@@ -14,9 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from unstale.tools.lab.generator import Load
 from unstale.tools.lab.plan import ALARM_PERCENT, Plan, Variant
 from unstale.tools.lab.results import Figures, Outcome, Sample, figures
+from unstale.tools.lab.tally import Second
 
 BARS: Final = " ▁▂▃▄▅▆▇█"
 HISTORY: Final = 30
@@ -39,7 +39,7 @@ class View:
         self._variant: Variant | None = None
         self._what = ""
         self._part: float | None = None
-        self._load: Load | None = None
+        self._load: Second | None = None
         self._engine: deque[float] = deque(maxlen=HISTORY)
         self._host = 0.0
         self._ended: list[tuple[Outcome, Figures]] = []
@@ -52,10 +52,10 @@ class View:
             self._engine.clear()
         self._what, self._part = what, part
 
-    def second(self, variant: Variant, load: Load) -> None:
+    def second(self, variant: Variant, second: Second) -> None:
         """See Watcher."""
         del variant
-        self._load = load
+        self._load = second
 
     def sample(self, variant: Variant, sample: Sample) -> None:
         """See Watcher."""
@@ -84,8 +84,7 @@ class View:
 
     def _progress(self) -> list[RenderableType]:
         if self._load is None:
-            done = ProgressBar(total=1, completed=self._part, width=30) if self._part is not None else Text("…")
-            return [Text(f"{SAYINGS[self._what]} "), done]
+            return [_bar(SAYINGS[self._what], self._part)]
         total = self._plan.warm_seconds + self._plan.seconds
         done = min(total, max(0.0, self._plan.warm_seconds + self._load.second))
         if self._load.second < 0:
@@ -94,7 +93,7 @@ class View:
             what = "measuring"
         else:
             what = "waiting for the last answers"
-        return [Text(f"{what} "), ProgressBar(total=total, completed=done, width=30)]
+        return [_bar(what, done / total)]
 
     def _now(self) -> list[RenderableType]:
         if self._load is None:
@@ -115,6 +114,13 @@ class View:
                 ("  errors ", "dim"), (str(load.errors), "bold red" if load.errors else ""),
             ),
         ]  # fmt: skip
+
+
+def _bar(what: str, part: float | None) -> RenderableType:
+    """What is going on, and how much of it is done, from 0 to 1; None: nobody knows."""
+    row = Table.grid(padding=(0, 1))
+    row.add_row(what, ProgressBar(total=1, completed=part, width=30) if part is not None else "…")
+    return row
 
 
 def table_of(ended: list[tuple[Outcome, Figures]]) -> Table:

@@ -6,10 +6,7 @@ is told by a `Watcher`. After each variant the results are written, so that a ru
 
 from __future__ import annotations
 
-import contextlib
-import importlib.metadata
 import os
-import platform
 import shutil
 import tempfile
 import time
@@ -19,18 +16,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
-import psutil
-
 from unstale.errors import UnstaleError
 from unstale.tools.lab import results as written
 from unstale.tools.lab.errors import LabError
-from unstale.tools.lab.generator import Load, generating, requests_of
-from unstale.tools.lab.keyspace import fill
+from unstale.tools.lab.generator import generating, requests_of
+from unstale.tools.lab.keyspace import fill, leave_as_found
+from unstale.tools.lab.node import Node
 from unstale.tools.lab.place import Job, Place
 from unstale.tools.lab.plan import Plan, Variant
+from unstale.tools.lab.preconditions import applies, check
 from unstale.tools.lab.results import Outcome, Results, Sample
 from unstale.tools.lab.sampling import Sampler, idle_percent
-from unstale.tools.lab.servers import Node, applies, check, extra_node, leave_as_found, serving_cache
+from unstale.tools.lab.servers import extra_node, serving_cache
+from unstale.tools.lab.surroundings import machine, versions
+from unstale.tools.lab.tally import Second
 from unstale.tools.lab.workers import Site, serving
 
 RESULTS_FILE: Final = "results.json"
@@ -38,17 +37,6 @@ IDLE_SECONDS: Final = 2.0
 """How long the engine is looked at before there is any load."""
 HEAD_START_SECONDS: Final = 4.0
 """For the load process to import locust and make its connections, before the warm-up."""
-LIBRARIES: Final = (
-    "celery",
-    "django",
-    "django-redis",
-    "djangorestframework",
-    "gunicorn",
-    "hiredis",
-    "locust",
-    "redis",
-    "unstale",
-)
 
 
 class Watcher(Protocol):
@@ -57,7 +45,7 @@ class Watcher(Protocol):
     def phase(self, variant: Variant, what: str, part: float | None = None) -> None:
         """A part of a variant begins, or goes on: `part` of it is done, from 0 to 1."""
 
-    def second(self, variant: Variant, load: Load) -> None:
+    def second(self, variant: Variant, second: Second) -> None:
         """A second of the load has passed."""
 
     def sample(self, variant: Variant, sample: Sample) -> None:
@@ -110,7 +98,7 @@ def _begin(plan: Plan, directory: Path, *, resume: bool) -> Results:
     if path.exists():
         raise LabError(f"{path} is there already. Go on with it by --resume, or name another folder by --out.")
     directory.mkdir(parents=True, exist_ok=True)
-    return Results(plan=plan, versions=_versions(), machine=_machine())
+    return Results(plan=plan, versions=versions(), machine=machine())
 
 
 def _keep(results: Results, outcome: Outcome) -> None:
@@ -130,6 +118,8 @@ class _Course:
         self._database = database
         self._logs = logs
         self._watch = watch
+        self._second: Node | None = None
+        self._told = 0
         self._outcome = Outcome(
             variant=variant.name,
             stands_for=variant.stands_for,
@@ -159,12 +149,15 @@ class _Course:
         self._outcome.server = node.name
         stack.callback(leave_as_found, node, place.prefix)
         self._phase("keyspace", 0.0)
-        fill(node, self._plan, place.prefix, progress=lambda part: self._phase("keyspace", part))
+        self._outcome.keys = fill(node, self._plan, place.prefix, told=self._filled)
         self._phase("site")
         site = stack.enter_context(serving(self._variant, self._plan, place))
         self._phase("idle")
         self._outcome.idle_percent = idle_percent(node, IDLE_SECONDS)
         self._load(site, node, scratch, stack)
+
+    def _filled(self, keys: int) -> None:
+        self._phase("keyspace", keys / self._plan.keys)
 
     def _phase(self, what: str, part: float | None = None) -> None:
         self._watch.phase(self._variant, what, part)
@@ -193,18 +186,26 @@ class _Course:
         window_at = time.monotonic() + HEAD_START_SECONDS + plan.warm_seconds
         job = Job(base_url=site.base_url, plan=plan, window_at=window_at, out=scratch / "requests.json")
         self._phase("load")
-        looked = stack.enter_context(Sampler(node, window_at, plan.seconds, on_sample=self._sampled))
-        second = self._second and stack.enter_context(Sampler(self._second, window_at, plan.seconds))
+        looked = stack.enter_context(Sampler(node, window_at=window_at, seconds=plan.seconds))
+        second = self._second and stack.enter_context(Sampler(self._second, window_at=window_at, seconds=plan.seconds))
         try:
             with generating(job, scratch) as generator:
-                generator.watch(site, lambda load: self._watch.second(self._variant, load))
+                generator.watch(lambda: self._checked(site, looked), self._said)
         finally:
             outcome.requests = requests_of(job)
             outcome.samples = looked.samples
             outcome.second_node = second.samples if second else []
 
-    def _sampled(self, sample: Sample) -> None:
-        self._watch.sample(self._variant, sample)
+    def _checked(self, site: Site, looked: Sampler) -> None:
+        """See that all lives, and tell of the samples that are new."""
+        site.check()
+        looked.check()
+        for sample in looked.samples[self._told :]:
+            self._watch.sample(self._variant, sample)
+            self._told += 1
+
+    def _said(self, second: Second) -> None:
+        self._watch.second(self._variant, second)
 
 
 @contextmanager
@@ -220,20 +221,3 @@ def _scratch(logs: Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
-
-
-def _machine() -> dict[str, str]:
-    """What a reader needs to compare; no name of the machine's."""
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": str(psutil.cpu_count()),
-        "memory_gib": f"{psutil.virtual_memory().total / 2**30:.0f}",
-    }
