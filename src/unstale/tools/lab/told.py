@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias
 from unstale.tools.engine import CLASSES
 from unstale.tools.lab.plan import VARIANTS, Plan
 from unstale.tools.lab.results import Figures, Outcome, Results, figures
-from unstale.tools.lab.wording import count, rate
+from unstale.tools.lab.wording import count
 
 Ground: TypeAlias = Literal["failed", "interrupted", "skipped", "not held"]
 OURS: Final = frozenset(one.name for one in VARIANTS.values() if one.caching in {"unstale", "unstale-strict"})
@@ -120,6 +120,6 @@ def _marks(outcome: Outcome, found: Figures) -> list[Mark]:
 
 def _not_held(found: Figures) -> str:
     return (
-        f"did not hold the offered rate: {rate(found.rate)} of {rate(found.offered_rate)} requests/s were answered in "
-        f"time; {count(found.late)} answers came late, {count(found.unanswered)} never"
+        f"did not hold the offered rate: of {count(found.offered)} requests {count(found.late)} were answered late, "
+        f"{count(found.unanswered)} never"
     )
