@@ -19,11 +19,13 @@ from unstale.tools.lab.conclusions import conclusions
 from unstale.tools.lab.errors import LabError
 from unstale.tools.lab.live import View
 from unstale.tools.lab.plan import VARIANTS, Plan, Variant, variants_of
+from unstale.tools.lab.report import write_report, write_scale_charts
 from unstale.tools.lab.results import Outcome, Results, Sample, figures, read
 from unstale.tools.lab.run import RESULTS_FILE, InterruptedLabError, Watcher, run
 from unstale.tools.lab.scale import run_scale
 from unstale.tools.lab.scale_job import Doing
 from unstale.tools.lab.scale_plan import ScalePlan
+from unstale.tools.lab.scale_table import scale_tables
 from unstale.tools.lab.table import notes, tables
 from unstale.tools.lab.tally import Second
 
@@ -59,7 +61,8 @@ def replay(  # noqa: PLR0913 - a command's options
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do put that load on the server of --url.")] = False,
     database: Annotated[
-        str | None, typer.Option(help="postgres://user:password@host:port/name, empty; else SQLite files.")
+        str | None,
+        typer.Option(help="postgres://user:password@host:port/name: each step gets a new one beside it. Else SQLite."),
     ] = None,
     rate: Annotated[float, typer.Option(min=0.1, help="Requests offered, a second.")] = DEFAULT.rate,
     seconds: Annotated[float, typer.Option(min=1, help="Measured, for each step.")] = DEFAULT.seconds,
@@ -145,10 +148,13 @@ def scale(  # noqa: PLR0913 - a command's options
             found = run_scale(plan, tell)
         folder.mkdir(parents=True, exist_ok=True)
         scale_results.write(found, folder / SCALE_FILE)
-        results = read(folder / RESULTS_FILE) if (folder / RESULTS_FILE).exists() else None
-        for part in scale_tables(found):
+        for part in (*scale_tables(found), *found.skipped):
             console.print(part)
-        console.print(f"\n{write_report(results, found, folder)}", soft_wrap=True)
+        has_run = (folder / RESULTS_FILE).exists()
+        drawn = (
+            write_report(read(folder / RESULTS_FILE), found, folder) if has_run else write_scale_charts(found, folder)
+        )
+        console.print(f"\n{drawn}", soft_wrap=True)
 
 
 @lab.command()
@@ -166,7 +172,7 @@ def _run(plan: Plan, folder: Path, database: str | None, *, resume: bool) -> Non
     stopped = False
     try:
         with _watching(plan) as watch:
-            results = run(plan, folder, watch, database=database, resume=resume)
+            results = run(plan, folder, watch, database_url=database, resume=resume)
     except InterruptedLabError:
         stopped = True
         results = read(folder / RESULTS_FILE)
