@@ -2,6 +2,14 @@
 
 Nothing here starts a server, waits, or judges. The engine is the main thread, which runs all commands: the figure that
 ElastiCache calls EngineCPUUtilization. The process has other threads (I/O, freeing memory), which are counted apart.
+
+Two traps of `INFO commandstats`, both measured on Redis 7.0 and Valkey 9.1 (tests/test_engine.py holds them):
+
+- A command inside a script or a transaction is counted twice: by its own name, and in the time of EVALSHA or EXEC.
+- Its times are a clock's, not the CPU's: a command during which the server had to wait for its core (on a busy
+  machine, or held to a fraction of a core) counts the wait.
+
+`Work.seconds_by_class` allows for both.
 """
 
 from __future__ import annotations
@@ -15,9 +23,11 @@ CommandClass: TypeAlias = Literal["reads", "writes", "deletes", "scans", "script
 CLASSES: Final[tuple[CommandClass, ...]] = ("reads", "writes", "deletes", "scans", "scripts", "other")
 
 _WORDS: Final[Mapping[CommandClass, str]] = {
-    "reads": "get mget getrange strlen exists ttl pttl type hget hmget hgetall smembers sismember zrange zscore lrange",
-    "writes": "set setex psetex setnx mset getset getex append incr incrby decr decrby expire pexpire pexpireat "
-    "expireat persist rename hset hmset hdel sadd srem zadd zrem zremrangebyscore lpush rpush setrange copy",
+    "reads": "get mget getrange strlen exists ttl pttl expiretime pexpiretime type hget hmget hgetall hkeys hvals "
+    "hlen hexists smembers smismember sismember scard zrange zrangebyscore zscore zmscore zcard lrange llen",
+    "writes": "set setex psetex setnx mset msetnx getset getex append incr incrby incrbyfloat decr decrby expire "
+    "pexpire pexpireat expireat persist rename hset hsetnx hmset hincrby hdel sadd srem spop zadd zincrby zrem "
+    "zremrangebyscore zremrangebyrank lpush rpush lpop rpop lrem ltrim setrange copy",
     "deletes": "del unlink getdel flushdb flushall",
     "scans": "scan keys sscan hscan zscan",
     "scripts": "eval evalsha eval_ro evalsha_ro fcall fcall_ro",
@@ -26,6 +36,8 @@ CLASS_OF: Final[Mapping[str, CommandClass]] = {
     command: kind for kind, commands in _WORDS.items() for command in commands.split()
 }
 """By a command's name in lower case; what is not here is `other`."""
+_TRANSACTION: Final = "exec"
+"""Its time is that of the commands in it, and next to nothing of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +46,7 @@ class Command:
 
     calls: int
     seconds: float
-    """Inside the command, in the engine. A script's contain those of the commands that it calls."""
+    """Inside the command, by the clock. A script's and EXEC's contain those of the commands in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +54,7 @@ class Look:
     """A server's counters at one moment. All but `at`, memory and keys only grow while the server lives."""
 
     at: float
-    """Seconds of the monotonic clock, halfway through the look."""
+    """Seconds of the monotonic clock, when the answer had come: a busy server answers late, with its counts of then."""
     engine_seconds: float
     """CPU seconds of the main thread. macOS does not tell it apart: there it is the whole process's."""
     process_seconds: float
@@ -54,6 +66,10 @@ class Look:
     """In the database that was asked for."""
     commands: Mapping[str, Command]
     """By name in lower case; subcommands by that of the whole (`client|list` is `client`)."""
+    command_seconds: float | None = None
+    """Inside commands, each second once. None: this server does not tell (Redis before 7.2)."""
+    run_id: str = ""
+    """Another one after each start of the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +82,8 @@ class Work:
     process_seconds: float
     trips: int
     commands: Mapping[str, Command]
+    command_seconds: float | None = None
+    """As in `Look`."""
 
     @property
     def engine_percent(self) -> float:
@@ -73,11 +91,23 @@ class Work:
         return 100 * self.engine_seconds / self.seconds if self.seconds else 0.0
 
     def seconds_by_class(self) -> dict[CommandClass, float]:
-        """Seconds inside commands, for every class, also one with none."""
+        """Seconds inside commands, for every class, also one with none. Their sum is never above `engine_seconds`.
+
+        What a script calls counts in its own class, and `scripts` is what is left of the script's own. A server that
+        does not tell `command_seconds` lets no one know that rest: there `scripts` is the whole of the scripts' time,
+        so commands inside scripts weigh double. Where the sum would be above `engine_seconds`, all classes are made
+        smaller in proportion: the waits that are in them fell on whatever command was running.
+        """
         found: dict[CommandClass, float] = dict.fromkeys(CLASSES, 0.0)
         for name, command in self.commands.items():
-            found[CLASS_OF.get(name, "other")] += command.seconds
-        return found
+            if name != _TRANSACTION:
+                found[CLASS_OF.get(name, "other")] += command.seconds
+        if self.command_seconds is not None:
+            twice = sum(found.values()) - self.command_seconds
+            found["scripts"] -= min(max(0.0, twice), found["scripts"])
+        total = sum(found.values())
+        part = min(1.0, self.engine_seconds / total) if total else 1.0
+        return {kind: seconds * part for kind, seconds in found.items()}
 
 
 def look(client: Any, database: int = 0) -> Look:
@@ -90,20 +120,23 @@ def look(client: Any, database: int = 0) -> Look:
     Raises:
         redis.RedisError: it cannot be asked.
     """
-    begun = time.monotonic()
     with client.pipeline(transaction=False) as pipeline:
-        for section in ("cpu", "stats", "memory", "keyspace", "commandstats"):
+        for section in ("server", "cpu", "stats", "memory", "keyspace", "commandstats"):
             pipeline.info(section)
-        cpu, stats, memory, keyspace, commands = pipeline.execute()
+        server, cpu, stats, memory, keyspace, commands = pipeline.execute()
+    at = time.monotonic()
+    spent = stats.get("eventloop_duration_cmd_sum")
     suffix = "_main_thread" if "used_cpu_user_main_thread" in cpu else ""
     return Look(
-        at=(begun + time.monotonic()) / 2,
+        at=at,
         engine_seconds=cpu[f"used_cpu_user{suffix}"] + cpu[f"used_cpu_sys{suffix}"],
         process_seconds=cpu["used_cpu_user"] + cpu["used_cpu_sys"],
         trips=stats["total_reads_processed"],
         memory_bytes=memory["used_memory"],
         keys=keyspace.get(f"db{database}", {}).get("keys", 0),
         commands=_by_command(commands),
+        command_seconds=None if spent is None else spent / 1e6,
+        run_id=server.get("run_id", ""),
     )
 
 
@@ -113,7 +146,7 @@ def between(first: Look, second: Look) -> Work:
     Raises:
         ValueError: the counters went back: the server was restarted, or its statistics were reset, in between.
     """
-    if second.engine_seconds < first.engine_seconds or second.trips < first.trips:
+    if second.run_id != first.run_id or _went_back(first, second):
         raise ValueError("The server's counters went back between two looks: it was restarted, or reset.")
     none = Command(0, 0.0)
     before = {name: first.commands.get(name, none) for name in second.commands}
@@ -128,6 +161,19 @@ def between(first: Look, second: Look) -> Work:
         process_seconds=second.process_seconds - first.process_seconds,
         trips=second.trips - first.trips,
         commands=grown,
+        command_seconds=None
+        if first.command_seconds is None or second.command_seconds is None
+        else second.command_seconds - first.command_seconds,
+    )
+
+
+def _went_back(first: Look, second: Look) -> bool:
+    """Whether any counter is lower than before. Statistics that were reset begin without any command."""
+    none = Command(0, 0.0)
+    return (
+        second.engine_seconds < first.engine_seconds
+        or second.trips < first.trips
+        or any(second.commands.get(name, none).calls < one.calls for name, one in first.commands.items())
     )
 
 

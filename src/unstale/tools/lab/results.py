@@ -83,7 +83,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
     variant: str
     stands_for: str
-    status: Literal["complete", "interrupted", "failed"]
+    status: Literal["complete", "interrupted", "failed", "skipped"]
     reason: str = ""
     """Why it is not complete."""
     server: str = ""
