@@ -1,4 +1,4 @@
-"""Which charts a run has, under which names, and what each says to who cannot see it. Nothing is drawn or written here."""
+"""Which charts a run has, under which names, and what each says to who cannot see it. Nothing is written here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that asks nothing of any network, and its charts once more as PNG and SVG beside it.
+"""The report of a run: one HTML file that asks nothing of any network, and its charts beside it as PNG and SVG.
 
 It is drawn from results alone, and the same results give the same bytes: there is no clock and no server here.
 """
