@@ -153,6 +153,16 @@ def test_the_page_is_not_blank(opened: Opened) -> None:
     assert counted[0][0] < 0.97 * image.width * image.height
 
 
+@pytest.mark.parametrize("width", [320, 640, 641, 768, 900, 961, 1024, 1920])
+def test_no_width_between_scrolls_sideways(browser: Browser, report: Path, width: int) -> None:
+    """Tablets, small laptops and large screens too."""
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(report.as_uri())
+    found = page.evaluate("() => document.documentElement.scrollWidth"), page.evaluate(TOO_WIDE)
+    page.close()
+    assert found == (width, [])
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_light_and_dark_differ(browser: Browser, report: Path, width: int) -> None:
     """The ground is light in one and dark in the other, as the reader's system has it, and changes with it."""

@@ -159,9 +159,7 @@ def test_a_step_that_was_complete_is_not_run_again(command: Command, tmp_path: P
         (["--keys", "2000000000"], ["memory", "keys"]),
     ],
 )
-def test_what_cannot_be_done_is_said(
-    command: Command, tmp_path: Path, options: list[str], words: list[str]
-) -> None:
+def test_what_cannot_be_done_is_said(command: Command, tmp_path: Path, options: list[str], words: list[str]) -> None:
     """Each with a sentence and status 2, before anything is started, and without a traceback."""
     where = [] if "--resume" in options else ["--out", str(tmp_path / "run")]
     code, _, errors = command.run("lab", *options, *where)

@@ -1,4 +1,4 @@
-"""Which charts a run has, under which names, and what each says to who cannot see it. Nothing is written here."""
+"""Which charts a run has, under which names, and what each says to who cannot see it. Nothing is drawn here."""
 
 from __future__ import annotations
 
@@ -35,12 +35,15 @@ class Chart:
 def gallery(run: Told, scale: ScaleResults | None) -> list[Chart]:
     """The charts in the order of the report: those of the run, if anything was measured, and that of the scale."""
     found = _of_the_run(run) if run.measured else []
-    if scale is not None and (panels := cuts(scale)):
-        alt = "Engine CPU of one call, log-log. " + " ".join(_said(panel) for panel in panels)
-        found.append(
-            Chart("cost-by-keyspace", "scale", alt, lambda theme, width: cost_by_keyspace(scale, theme, width))
-        )
-    return found
+    return found if scale is None else [*found, *of_the_scale(scale)]
+
+
+def of_the_scale(scale: ScaleResults) -> list[Chart]:
+    """The charts of a scale run, if anything was measured."""
+    if not (panels := cuts(scale)):
+        return []
+    alt = "Engine CPU of one call, log-log. " + " ".join(_said(panel) for panel in panels)
+    return [Chart("cost-by-keyspace", "scale", alt, lambda theme, width: cost_by_keyspace(scale, theme, width))]
 
 
 def _of_the_run(run: Told) -> list[Chart]:

@@ -205,10 +205,7 @@ def plan_rows(plan: Plan) -> list[Row]:
     return [
         Row("offered", f"{rate(plan.rate)} requests/s, open loop: at their times, whether or not others were answered"),
         Row("measured", f"{plan.seconds:g} s a step, after {plan.warm_seconds:g} s of the same load"),
-        Row(
-            "requests",
-            f"{100 * plan.actions:g} % user actions; of the reads {100 * plan.catalogue:g} % of the catalogue",
-        ),
+        Row("requests", f"{100 * plan.actions:g} % user actions; of the reads {100 * plan.catalogue:g} % catalogue"),
         Row("users", f"{count(plan.users)}, by a Zipf law of exponent {plan.user_law:g}"),
         Row("pages", f"{plan.pages} a user, by a Zipf law of exponent {plan.page_law:g}"),
         Row("keys beforehand", f"{count(plan.keys)}, JSON pages of other users"),

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that asks nothing of any network, and its charts beside it as PNG and SVG.
+"""The report of a run: one HTML file that asks nothing of any network, and its charts as PNG and SVG beside it.
 
 It is drawn from results alone, and the same results give the same bytes: there is no clock and no server here.
 """
@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 from unstale.tools.lab import page, wording
 from unstale.tools.lab.conclusions import findings
 from unstale.tools.lab.drawing import DARK, LIGHT, NARROW, THEMES, WIDE, Theme, plain_settings, png, svg
-from unstale.tools.lab.gallery import Chart, Place, gallery
+from unstale.tools.lab.gallery import Chart, Place, gallery, of_the_scale
 from unstale.tools.lab.results import Results
 from unstale.tools.lab.scale_results import ScaleResults
 from unstale.tools.lab.told import told
@@ -95,6 +95,23 @@ def write_report(results: Results, scale: ScaleResults | None, directory: Path) 
     path = directory / REPORT_FILE
     path.write_text(text, encoding="utf-8", newline="\n")
     return path
+
+
+def write_scale_charts(scale: ScaleResults, directory: Path) -> Path:
+    """Draw the charts of a scale run that stands alone, as PNG and SVG.
+
+    Returns:
+        the folder that they are in.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    folder = directory / CHARTS_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    with plain_settings():
+        for chart in of_the_scale(scale):
+            _drawn(chart, folder)
+    return folder
 
 
 def _drawn(chart: Chart, folder: Path) -> Drawn:

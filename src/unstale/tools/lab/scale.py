@@ -6,15 +6,12 @@ printed here: what is being done goes to the caller's `progress`.
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -26,15 +23,15 @@ from unstale.tools.lab.keyspace import leave_as_found
 from unstale.tools.lab.plan import VARIANTS, Plan
 from unstale.tools.lab.preconditions import SPARE_BYTES, check
 from unstale.tools.lab.scale_job import Doing, LeftOut, Sampled, ScaleJob, Told
-from unstale.tools.lab.scale_plan import REAL_TO, ScalePlan, checked, fitting, keys_like, stations
+from unstale.tools.lab.scale_plan import REAL_TO, SMALL, ScalePlan, checked, fitting, keys_like, stations
 from unstale.tools.lab.scale_results import ScalePoint, ScaleResults, Verb
 from unstale.tools.lab.servers import is_users_own, serving_cache
+from unstale.tools.lab.surroundings import machine, versions
 
 PREFIX: Final = "unstale-lab-scale"
 """What all keys begin with."""
 VARIANT: Final = VARIANTS["unstale"]
 """Of which only the server counts here: one core, one I/O thread."""
-LIBRARIES: Final = ("django", "django-redis", "redis", "hiredis")
 TAIL: Final = 2000
 """Characters of a dead child's last words."""
 
@@ -61,7 +58,7 @@ def run_scale(plan: ScalePlan, progress: Progress) -> ScaleResults:
     """
     planned, too_large = _possible(checked(plan))
     lab = Plan(server=plan.server, seed=plan.seed)
-    results = ScaleResults(seed=plan.seed, machine=_machine(planned), versions=_versions(), skipped=too_large)
+    results = ScaleResults(seed=plan.seed, machine=_machine(planned), versions=versions(), skipped=too_large)
     results.skipped += stations(planned)[1]
     with (
         tempfile.TemporaryDirectory(prefix="unstale-scale-") as directory,
@@ -79,9 +76,10 @@ def run_scale(plan: ScalePlan, progress: Progress) -> ScaleResults:
 def _possible(plan: ScalePlan) -> tuple[ScalePlan, list[str]]:
     """The plan with those sizes that fit, and what is left out; the server is looked at, too."""
     skipped: list[str] = []
-    if "://" not in plan.server:
+    lab = Plan(server=plan.server, variants=(VARIANT.name,))
+    if not is_users_own(lab):
         plan, skipped = fitting(plan, psutil.virtual_memory().available - SPARE_BYTES)
-    check(Plan(server=plan.server, variants=(VARIANT.name,), keys=keys_like(max(plan.sizes)), seed=plan.seed))
+    check(msgspec.structs.replace(lab, keys=keys_like(max(plan.sizes))))
     return plan, skipped
 
 
@@ -168,17 +166,8 @@ def _child(log: Path) -> Iterator[subprocess.Popen[bytes]]:
             child.kill()
 
 
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{library: version(library) for library in LIBRARIES}}
-
-
 def _machine(plan: ScalePlan) -> dict[str, str]:
-    found = {
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": str(os.cpu_count()),
-        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
-        "values": "about 1 KiB",
-    }
+    values = "of pages that are read: about 1 KiB; of others: as the site answers them, about 2 KiB"
     if max(plan.sizes) > REAL_TO:
-        found["values"] += f"; in keyspaces of more than {REAL_TO:,} keys, those that are never read have 16 bytes"
-    return found
+        values += f", and {SMALL} bytes in keyspaces of more than {REAL_TO:,} keys"
+    return {**machine(), "values": values}

@@ -66,7 +66,7 @@ class Measuring:
         for at, station in enumerate(rest):
             needed = self._fill_seconds * (station.keys - self._filled)
             if needed >= self._left:
-                self._tell(LeftOut(f"{station.name}: {self._no_time(needed)}, of which filling it in would be most."))
+                self._tell(LeftOut(f"{station.name}: filling it in {self._no_time(needed)}."))
                 continue
             self._station(station, rest[at:])
 
@@ -117,7 +117,7 @@ class Measuring:
         if task.rounds and task.spent + task.last > LONGEST * seconds:
             return f"each takes {task.last:.1f} s"
         expected = task.last if task.rounds else self._expected(task)
-        return self._no_time(expected) if expected >= max(self._left, CHEAP_SECONDS) else ""
+        return f"another {self._no_time(expected)}" if expected >= max(self._left, CHEAP_SECONDS) else ""
 
     def _expected(self, task: Task) -> float:
         """Seconds of a first sample, by the last one elsewhere: a walk takes longer where there are more keys."""
@@ -128,7 +128,7 @@ class Measuring:
         return last.last * (task.station.keys / last.station.keys if walks else 1.0)
 
     def _no_time(self, needed: float) -> str:
-        return f"it would take about {needed:.1f} s, and {max(0.0, self._left):.1f} s are left"
+        return f"would take about {needed:.1f} s, and {max(0.0, self._left):.1f} s are left"
 
     def _fill(self, station: Station) -> None:
         """Add others' keys until there are as many as the station has."""

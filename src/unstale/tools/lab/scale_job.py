@@ -37,7 +37,9 @@ class Sampled(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     per_user: int
     engine_us: float
     client_us: float
+    """CPU of the measuring process."""
     trips: float
+    """How often the server has read from the client: it takes several reads for what is longer than 16 KiB."""
 
 
 class LeftOut(msgspec.Struct, frozen=True, tag=True):
