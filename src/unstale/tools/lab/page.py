@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -15,14 +15,14 @@ from unstale.tools.lab import results as lab_results
 from unstale.tools.lab.plan import VARIANTS, Plan
 from unstale.tools.lab.results import Results
 from unstale.tools.lab.scale_chart import cuts
-from unstale.tools.lab.scale_results import ScaleResults
+from unstale.tools.lab.scale_results import ScalePoint, ScaleResults
 from unstale.tools.lab.told import Step, Told
 from unstale.tools.lab.wording import (
+    DASH,
     count,
     duration,
     latency,
     less,
-    listed,
     milliseconds,
     number,
     one_decimal,
@@ -101,7 +101,7 @@ def at_a_glance(run: Told) -> list[Row]:
     if base is None or ours is None:
         return []
     rows = [
-        Row("engine CPU of a core", f"{base.engine_percent:.0f} % → {ours.engine_percent:.1f} %"),
+        Row("engine CPU, of a core", f"{base.engine_percent:.0f} % → {ours.engine_percent:.1f} %"),
         Row("requests/s answered in time", f"{rate(base.rate)} → {rate(ours.rate)}"),
         Row("stale answers of unstale", count(ours.stale), ours.stale > 0),
     ]
@@ -161,20 +161,31 @@ def _stale(step: Step) -> str:
     return f"{count(one.stale)} {what} stale{most}."
 
 
-def growth(scale: ScaleResults) -> list[str]:
-    """How much more a call cost at the largest size than at the smallest, by method: a sentence for each panel."""
-    said = []
-    for panel in cuts(scale):
-        each = [
-            f"{method} {number(points[-1].engine_us / points[0].engine_us)} times "
-            f"({duration(points[0].engine_us)} → {duration(points[-1].engine_us)})"
-            for method, points in panel.lines().items()
-            if points[0].engine_us > 0
-        ]
-        sizes = sorted({panel.size(point) for point in panel.points})
-        what = f"From {count(sizes[0])} to {count(sizes[-1])}, {panel.title} {panel.subtitle}"
-        said.append(f"{what}, cost {listed(each)}.")
-    return said
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What a call cost at the smallest size and at the largest, by method: a column for each panel of the curves."""
+
+    heads: tuple[tuple[str, str], ...]
+    """What was called, and by what it grew."""
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+    """A method, and its figures in the order of the heads."""
+
+
+def growth(scale: ScaleResults) -> Growth:
+    """The ends of the curves, as a table."""
+    panels = [(panel, panel.lines()) for panel in cuts(scale)]
+    methods = dict.fromkeys(method for _, lines in panels for method in lines)
+    heads = [(panel.title, panel.subtitle) for panel, _ in panels]
+    rows = [(method, tuple(_ends(lines.get(method, [])) for _, lines in panels)) for method in methods]
+    return Growth(tuple(heads), tuple(rows))
+
+
+def _ends(points: Sequence[ScalePoint]) -> str:
+    if not points:
+        return DASH
+    first, last = points[0].engine_us, points[-1].engine_us
+    times = f" ({number(last / first)} ×)" if first > 0 else ""
+    return f"{duration(first)} → {duration(last)}{times}"
 
 
 def begun(results: Results) -> str:
