@@ -57,8 +57,11 @@ class Finding:
 
 
 def conclusions(results: Results) -> list[str]:
-    """The findings as sentences, each a paragraph."""
-    return [finding.text for finding in findings(results)]
+    """What was found as sentences, each a paragraph; what was not measured in one."""
+    found = findings(results)
+    said = [finding.text for finding in found if finding.verdict != "not measured"]
+    without = [finding.about for finding in found if finding.verdict == "not measured"]
+    return [*said, f"Not measured: {'; '.join(without)}."] if without else said
 
 
 def findings(results: Results) -> list[Finding]:
@@ -97,7 +100,7 @@ def _rates(run: Told) -> Finding:
         said.append(f"{listed(names(held))} held the offered {offered} requests/s.")
     if broke:
         each = listed([f"{step.name} {rate(step.figures.rate)}/s" for step in broke])
-        said.append(f"{'The others' if held else 'None'} did not{' hold it' if not held else ''}: {each}.")
+        said.append(f"The others did not: {each}." if held else f"No step held the offered {offered}: {each}.")
     late = [step.name for step in run.measured if step.figures.offered_late]
     if late:
         said.append(f"This machine could not offer it to {listed(late)}: their figures are of a lower rate.")
@@ -278,7 +281,7 @@ def _stale_of_others(run: Told) -> Finding:
         each = listed([f"{step.name} {_stale(step.figures)}" for step in some])
         said.append(f"Stale answers were served by {each}.")
     if none:
-        said.append(f"None was seen with {listed(names(none))} in this run, which proves nothing either way.")
+        said.append(f"With {listed(names(none))} none was seen in this run, which proves nothing either way.")
     return Finding(about, "told", " ".join(said))
 
 
