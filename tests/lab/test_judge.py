@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unstale.tools.lab.judge import Judge, is_stale
+from unstale.tools.lab.judge import Floor, Judge, is_stale
 
 ACTIONS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 40)))
 """Answered actions: a user and an order's id each, in any order."""
@@ -26,7 +26,7 @@ def test_only_an_older_version_is_stale() -> None:
 
 def test_a_user_who_has_not_acted_has_no_floor() -> None:
     """Before the first action is answered, nothing can be stale."""
-    assert Judge().began(3) == 0
+    assert Judge().began(3) == Floor(newest=0, actions=0)
 
 
 def test_an_answer_before_the_request_raises_its_floor_and_one_after_it_does_not() -> None:
@@ -46,7 +46,7 @@ def test_behind_counts_the_users_own_actions() -> None:
 
 def test_an_older_action_answered_later_does_not_lower_the_floor() -> None:
     """Two actions of one user at a time may be answered the other way round."""
-    assert judge_of([(1, 11), (1, 10)]).began(1) == 11
+    assert judge_of([(1, 11), (1, 10)]).began(1).newest == 11
 
 
 def test_a_version_from_before_the_first_action_is_behind_all_of_them() -> None:
@@ -61,25 +61,27 @@ def test_behind_is_the_count_of_answered_orders_above_the_version(
 ) -> None:
     """Each of the user's answered orders that is newer than the version counts once."""
     judge = judge_of(actions)
-    newer = {order for whose, order in actions if whose == user and order > version}
-    assert judge.behind(user, version, judge.began(user)) == len(newer)
+    newer = sum(whose == user and order > version for whose, order in actions)
+    assert judge.behind(user, version, judge.began(user)) == newer
 
 
 @given(ACTIONS, ACTIONS, st.integers(0, 3), st.integers(0, 41))
-def test_stale_is_what_is_behind_whatever_is_answered_meanwhile(
+def test_what_is_answered_meanwhile_does_not_count(
     before: list[tuple[int, int]], meanwhile: list[tuple[int, int]], user: int, version: int
 ) -> None:
-    """Answers that come while a request is under way make it neither stale nor fresh."""
+    """Answers that come while a request is under way, also of older orders, change nothing for it."""
     judge = judge_of(before)
     floor = judge.began(user)
+    at_once = judge.behind(user, version, floor)
     for whose, order in meanwhile:
         judge.answered(whose, order)
-    assert (judge.behind(user, version, floor) > 0) == is_stale(version, floor)
+    assert judge.behind(user, version, floor) == at_once
+    assert (at_once > 0) == is_stale(version, floor.newest)
 
 
 @given(ACTIONS)
 def test_a_floor_only_rises(actions: list[tuple[int, int]]) -> None:
     """Whatever comes, in whatever order."""
     judge = Judge()
-    floors = [(judge.answered(user, order), judge.began(1))[1] for user, order in actions]
+    floors = [(judge.answered(user, order), judge.began(1).newest)[1] for user, order in actions]
     assert floors == sorted(floors)

@@ -9,7 +9,16 @@ errs on the mild side: an answer counts from when it has been read here, which i
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from typing import NamedTuple
+
+
+class Floor(NamedTuple):
+    """What a request may not fall behind: what had been answered when it began."""
+
+    newest: int
+    """The newest of the user's answered orders; 0: there was none."""
+    actions: int
+    """How many of the user's actions had been answered."""
 
 
 def is_stale(version: int, floor: int) -> bool:
@@ -21,29 +30,26 @@ class Judge:
     """Every user's answered actions, by the ids of their orders. For one thread."""
 
     def __init__(self) -> None:
-        self._answered: dict[int, list[int]] = {}
+        self._orders: dict[int, list[int]] = {}  # as they were answered, which need not be as they were placed
+        self._newest: dict[int, int] = {}
 
     def answered(self, user: int, order: int) -> None:
-        """An action's answer has come. Several of one user may come in any order."""
-        orders = self._answered.setdefault(user, [])
-        place = bisect_left(orders, order)
-        if orders[place : place + 1] != [order]:
-            orders.insert(place, order)
+        """An action's answer has come."""
+        self._orders.setdefault(user, []).append(order)
+        self._newest[user] = max(order, self._newest.get(user, 0))
 
-    def began(self, user: int) -> int:
-        """The floor of a request that begins now: the newest answered order's id, or 0."""
-        orders = self._answered.get(user)
-        return orders[-1] if orders else 0
+    def began(self, user: int) -> Floor:
+        """The floor of a request that begins now."""
+        return Floor(self._newest.get(user, 0), len(self._orders.get(user, ())))
 
-    def behind(self, user: int, version: int, floor: int) -> int:
-        """By how many of the user's answered actions a version is behind the floor; 0: it is not stale.
+    def behind(self, user: int, version: int, floor: Floor) -> int:
+        """By how many of the user's actions that had been answered a version is behind; 0: it is not stale.
 
         Args:
             user: whose version it is.
             version: the newest order that the answer shows.
             floor: what `began` gave for the request.
         """
-        if not is_stale(version, floor):
+        if not is_stale(version, floor.newest):
             return 0
-        orders = self._answered[user]
-        return bisect_right(orders, floor) - bisect_right(orders, version)
+        return sum(order > version for order in self._orders[user][: floor.actions])

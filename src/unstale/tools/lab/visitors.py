@@ -24,7 +24,7 @@ from locust.env import Environment
 from locust.exception import StopUser
 
 from unstale.tools.lab import schedule
-from unstale.tools.lab.judge import Judge
+from unstale.tools.lab.judge import Floor, Judge
 from unstale.tools.lab.place import Job
 from unstale.tools.lab.results import KINDS, Requests
 from unstale.tools.lab.schedule import ACTION, CATALOGUE, HISTORY, Due
@@ -193,7 +193,7 @@ class Visit:
             return f"not sent: {error.strerror}"
         return f"{type(error).__name__}: {error}"
 
-    def _judged(self, attempt: Attempt, response: Any, expected: int, floor: int) -> str | None:
+    def _judged(self, attempt: Attempt, response: Any, expected: int, floor: Floor) -> str | None:
         """Note what came. Returns what is wrong with it, if anything."""
         due = attempt.due
         attempt.took = self._now() - due.at
