@@ -38,7 +38,8 @@ class Generator:
         self._ends_by = job.window_at + job.plan.seconds + job.plan.grace_seconds + END_SECONDS
         self._log = log
         self._said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def watch(self, check: Callable[[], None], tell: Callable[[Second], None]) -> None:
         """Until the load has ended.
@@ -54,8 +55,10 @@ class Generator:
             check()
             if time.monotonic() > self._ends_by:
                 raise LabError(f"The load process did not end. Its log: {tail(self._log)}")
-            with contextlib.suppress(queue.Empty):
-                tell(msgspec.json.decode(self._said.get(timeout=LOOK_SECONDS), type=Second))
+            self._tell(tell, LOOK_SECONDS)
+        self._listener.join(END_SECONDS)
+        while not self._said.empty():
+            self._tell(tell, 0.0)
         if self._process.returncode:
             raise LabError(f"The load process ended with {self._process.returncode}. Its log: {tail(self._log)}")
 
@@ -68,6 +71,10 @@ class Generator:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+
+    def _tell(self, tell: Callable[[Second], None], wait_seconds: float) -> None:
+        with contextlib.suppress(queue.Empty):
+            tell(msgspec.json.decode(self._said.get(timeout=wait_seconds), type=Second))
 
     def _listen(self) -> None:
         for line in self._process.stdout or ():
