@@ -12,7 +12,7 @@ UV_COMPILE = $(VENV) -m uv pip compile --quiet --universal --python-version 3.11
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test bench lint shop docs wheel lock clean
+.PHONY: help demo test bench lab lint shop docs wheel lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,9 @@ test: .venv/installed-test .venv/django-tests ## the whole suite, with branch co
 
 bench: .venv/installed-bench ## the figures that the design promises, side by side
 	$(VENV) -m bench
+
+lab: .venv/installed-lab ## the whole investigation replayed and measured, with a report (LAB="--rate 30 -v unstale")
+	$(VENV) -m unstale lab $(LAB)
 
 lint: .venv/installed-lint .venv/installed-test ## ruff, mypy, and the layering rule
 	$(VENV) -m ruff check

@@ -28,6 +28,8 @@ from unstale.tools.lab.plan import Plan
 FORMAT: Final = 1
 HELD: Final = 0.98
 """A variant held the offered rate if it completed this part of it within the window."""
+SENT_LATE: Final = 0.25
+"""The machine could not offer the rate if 1 % of the requests were sent this many seconds late, or one not at all."""
 Kind = Literal["history", "catalogue", "action"]
 KINDS: Final[tuple[Kind, ...]] = ("history", "catalogue", "action")
 
@@ -43,11 +45,17 @@ class Requests(msgspec.Struct, kw_only=True):
     took: list[float | None] = []
     """Seconds from when it was due to its answer; None: there was none by the end of the grace."""
     status: list[int] = []
-    """HTTP's; 0: no answer, or the connection broke."""
+    """HTTP's; 0: no answer, the connection broke, or what came is not what the API promises: see `reasons`."""
     hit: list[bool | None] = []
     """Whether it was answered from the cache, as X-Cache said; None: it did not say."""
     behind: list[int] = []
     """By how many of the user's answered actions its version was behind; 0: it was not stale."""
+    sent_late: list[float | None] = []
+    """Seconds from when it was due to when the generator sent it: its own lateness. None: it could not send it."""
+    reasons: dict[str, int] = {}
+    """No column: what went wrong with requests, in words, and how often each did."""
+    generator_cpu_seconds: float = 0.0
+    """No column: CPU of the load process from the window's beginning to the end of the grace."""
 
 
 class Sample(msgspec.Struct, kw_only=True, frozen=True):
@@ -75,7 +83,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
     variant: str
     stands_for: str
-    status: Literal["complete", "interrupted", "failed"]
+    status: Literal["complete", "interrupted", "failed", "skipped"]
     reason: str = ""
     """Why it is not complete."""
     server: str = ""
@@ -130,6 +138,12 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     errors: int
     """Answers that were neither 200 nor 201."""
     offered_rate: float
+    offered_late: bool
+    """Whether this machine could not offer the rate, so that the figures are of a lower one: see SENT_LATE."""
+    sent_late_p99: float | None
+    """Seconds by which the generator itself was late; None: it was not recorded, or over 1 % were never sent."""
+    generator_us_per_request: float | None
+    """CPU of the load process; None: no request was offered."""
     rate: float
     """Completed, a second."""
     held: bool
@@ -189,6 +203,9 @@ def figures(outcome: Outcome, plan: Plan) -> Figures:
         unanswered=sum(took is None for took in asked.took),
         errors=sum(took is not None and not fine for took, fine in zip(asked.took, right, strict=True)),
         offered_rate=len(due) / window if window else 0.0,
+        offered_late=_offered_late(asked.sent_late),
+        sent_late_p99=_quantile(_ordered(asked.sent_late), 0.99),
+        generator_us_per_request=1e6 * asked.generator_cpu_seconds / len(asked.due) if asked.due else None,
         rate=count / window if window else 0.0,
         held=count >= HELD * len(due),
         actions=actions,
@@ -212,12 +229,7 @@ def figures(outcome: Outcome, plan: Plan) -> Figures:
 
 def latency(asked: Requests, kinds: set[Kind]) -> Latency:
     """Quantiles of some kinds of requests."""
-    chosen = [
-        took if took is not None else math.inf
-        for took, kind in zip(asked.took, asked.kind, strict=True)
-        if KINDS[kind] in kinds
-    ]
-    chosen.sort()
+    chosen = _ordered(took for took, kind in zip(asked.took, asked.kind, strict=True) if KINDS[kind] in kinds)
     return Latency(p50=_quantile(chosen, 0.50), p95=_quantile(chosen, 0.95), p99=_quantile(chosen, 0.99))
 
 
@@ -250,6 +262,15 @@ def read(path: Path) -> Results:
 def _percent_by_class(samples: Sequence[Sample], seconds: float) -> dict[CommandClass, float]:
     sums = {kind: sum(sample.by_class.get(kind, 0.0) for sample in samples) for kind in CLASSES}
     return {kind: 100 * spent / seconds if seconds else 0.0 for kind, spent in sums.items()}
+
+
+def _offered_late(sent_late: Sequence[float | None]) -> bool:
+    at_99 = _quantile(_ordered(sent_late), 0.99)
+    return None in sent_late or (at_99 is not None and at_99 > SENT_LATE)
+
+
+def _ordered(seconds: Iterable[float | None]) -> list[float]:
+    return sorted(math.inf if one is None else one for one in seconds)
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -1,0 +1,27 @@
+"""The command `unstale`. Only in this package something is printed: the tools return data.
+
+Exit status: 0 all is well, 1 something did not run to its end, 2 it cannot be done as asked, 130 it was stopped.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+
+def main() -> None:
+    """The command. What it needs is the extra `lab`."""
+    try:
+        from unstale.tools.cli.application import application  # noqa: PLC0415 - an extra: the package does not need it
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("unstale"):
+            raise
+        sys.exit(f"The command unstale needs {error.name}: pip install 'unstale[lab]'")
+    signal.signal(signal.SIGTERM, _as_ctrl_c)
+    application()
+
+
+def _as_ctrl_c(_number: int, _frame: FrameType | None) -> None:
+    """End as Ctrl-C does: every child process ends, and what was measured is kept."""
+    raise KeyboardInterrupt

@@ -1,0 +1,343 @@
+"""What follows from the figures of a run: sentences, all computed, and how each stands to the article and our targets.
+
+No result is known in advance here: the same sentence is written whichever way a figure came out. What was not measured
+is said to be so. The story's claims are the article's; the targets are unstale's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from unstale.tools.lab.results import Figures, Results
+from unstale.tools.lab.told import Step, Told, names, told
+from unstale.tools.lab.wording import (
+    count,
+    duration,
+    latency,
+    less,
+    listed,
+    one_decimal,
+    percent,
+    rate,
+)
+
+Verdict: TypeAlias = Literal["met", "missed", "told", "not measured"]
+"""`told`: a figure that nothing was claimed about."""
+
+IMPROVEMENTS: Final = {
+    "hiredis": "Parsing with hiredis",
+    "pipelined-deletes": "Deletes in one pipeline",
+    "async-deletes": "Deletes in a task",
+}
+"""The article's small ones, and what each is called."""
+BUSY: Final = 80.0
+"""Engine CPU, in percent of a core, above which the article's alarm story begins: its bigger node peaked at 83 %."""
+LITTLE: Final = 0.2
+"""A change of the engine's CPU and of the rate by less than this part is little."""
+ARTICLE_LESS: Final = 0.95
+"""The article's claim: over 95 % less CPU."""
+TARGET_LESS: Final = 0.999
+"""Ours: so much less engine CPU per completed action than the baseline's."""
+MOST_REASONS: Final = 3
+"""So many reasons of a variant's errors are told."""
+TARGET_POINTS: Final = 2.0
+"""Ours: the hit rate is within so many percentage points of that of time stamps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that the figures say."""
+
+    about: str
+    """The question that it answers, in a few words."""
+    verdict: Verdict
+    text: str
+
+
+def conclusions(results: Results) -> list[str]:
+    """What was found as sentences, each a paragraph; what was not measured in one."""
+    found = findings(results)
+    said = [finding.text for finding in found if finding.verdict != "not measured"]
+    without = [finding.about for finding in found if finding.verdict == "not measured"]
+    return [*said, f"Not measured: {'; '.join(without)}."] if without else said
+
+
+def findings(results: Results) -> list[Finding]:
+    """All that is found, in the order of the story."""
+    return list(_all(told(results)))
+
+
+def _all(run: Told) -> Iterator[Finding]:
+    yield _rates(run)
+    yield _baseline(run)
+    yield _change(run, "bigger-node", "Scale up")
+    yield _change(run, "second-node", "Scale out")
+    yield from _improvements(run)
+    yield _article_less(run, "no-deletes", "Without deletes")
+    yield _article_less(run, "timestamps", "The article's time stamps")
+    yield _target_less(run)
+    yield _against_timestamps(run)
+    yield _against_known_keys(run)
+    yield _hit_rate(run)
+    yield _strict(run)
+    yield _smaller_node(run)
+    yield _stale_of_others(run)
+    yield _stale_of_ours(run)
+    yield _errors(run)
+
+
+def _rates(run: Told) -> Finding:
+    about = "The offered rate"
+    if not run.measured:
+        return Finding(about, "not measured", "No variant was measured.")
+    offered = rate(run.plan.rate)
+    held = [step for step in run.measured if step.figures.held]
+    broke = [step for step in run.measured if not step.figures.held]
+    said = []
+    if held:
+        said.append(f"{listed(names(held))} held the offered {offered} requests/s.")
+    if broke:
+        each = listed([f"{step.name} {rate(step.figures.rate)}/s" for step in broke])
+        said.append(f"The others did not: {each}." if held else f"No step held the offered {offered}: {each}.")
+    late = [step.name for step in run.measured if step.figures.offered_late]
+    if late:
+        said.append(f"This machine could not offer it to {listed(late)}: their figures are of a lower rate.")
+    without = [step.name for step in run.steps if not step.measured] + list(run.missing)
+    if without:
+        said.append(f"Not measured: {listed(without)}.")
+    return Finding(about, "told", " ".join(said))
+
+
+def _baseline(run: Told) -> Finding:
+    about = "The alarm"
+    base = run.figures("baseline")
+    if base is None:
+        return _not_measured(about, "baseline")
+    what = f"baseline used {_engine(base)} of a core in the engine, at {rate(base.rate)} of {rate(base.offered_rate)}"
+    if base.engine_percent >= BUSY or not base.held:
+        return Finding(
+            about, "met", f"{what} requests/s: as in the article, deletes by pattern are what fills the node."
+        )
+    short = f"below the {BUSY:.0f} % at which the article's story begins, by {BUSY - base.engine_percent:.0f} points"
+    return Finding(about, "missed", f"{what} requests/s: {short}, and it held the rate.")
+
+
+def _change(run: Told, name: str, about: str) -> Finding:
+    """What more hardware changed; the article says: nearly nothing."""
+    base, other = run.figures("baseline"), run.figures(name)
+    if base is None or other is None:
+        return _not_measured(about, *(one for one in ("baseline", name) if run.figures(one) is None))
+    what = (
+        f"{name} used {_engine(other)} of a core in the engine ({_engine(base)} in the baseline), completed "
+        f"{rate(other.rate)} requests/s ({rate(base.rate)}), and took {_per_action(other)} of the engine an action "
+        f"({_per_action(base)})."
+    )
+    if _differs(other.engine_percent, base.engine_percent) or _differs(other.rate, base.rate):
+        return Finding(about, "missed", f"{what} That is more than little, unlike in the article.")
+    return Finding(about, "met", f"{what} As in the article, that is little.")
+
+
+def _improvements(run: Told) -> Iterator[Finding]:
+    """hiredis, one pipeline, and tasks: kept in the article, and no help to the engine."""
+    base = run.figures("baseline")
+    for name, about in IMPROVEMENTS.items():
+        other = run.figures(name)
+        if base is None or other is None:
+            yield _not_measured(about, *(one for one in ("baseline", name) if run.figures(one) is None))
+            continue
+        yield Finding(
+            about,
+            "told",
+            f"{name} used {_engine(other)} of a core in the engine ({_engine(base)} in the baseline) and completed "
+            f"{rate(other.rate)} requests/s ({rate(base.rate)}); half of its actions were answered within "
+            f"{latency(other.action_latency.p50)} ({latency(base.action_latency.p50)}).",
+        )
+
+
+def _article_less(run: Told, name: str, about: str) -> Finding:
+    """Over 95 % less CPU than the deletes: the article's result."""
+    return _less(run, name, about, ARTICLE_LESS, "the article's “over 95 % less”")
+
+
+def _target_less(run: Told) -> Finding:
+    return _less(run, "unstale", "unstale against the baseline", TARGET_LESS, "our target of 99.9 % less")
+
+
+def _less(run: Told, name: str, about: str, target: float, called: str) -> Finding:
+    base, other = run.figures("baseline"), run.figures(name)
+    if base is None or other is None:
+        return _not_measured(about, *(one for one in ("baseline", name) if run.figures(one) is None))
+    if not base.engine_us_per_action or other.engine_us_per_action is None:
+        stuck = "the baseline" if not base.engine_us_per_action else name
+        text = f"Engine CPU per completed action of {name} against the baseline cannot be told: {stuck} completed none."
+        return Finding(about, "not measured", text)
+    what = (
+        f"Engine CPU per completed action: {name} {_per_action(other)}, baseline {_per_action(base)}: "
+        f"{less(other.engine_us_per_action, base.engine_us_per_action)}."
+    )
+    if 1 - other.engine_us_per_action / base.engine_us_per_action >= target:
+        return Finding(about, "met", f"{what} That reaches {called}.")
+    most = duration((1 - target) * base.engine_us_per_action)
+    return Finding(about, "missed", f"{what} That misses {called}, for which it had to be at most {most}.")
+
+
+def _against_timestamps(run: Told) -> Finding:
+    about = "unstale against time stamps"
+
+    def judged(ours: float, theirs: float) -> tuple[Verdict, str]:
+        if ours <= theirs:
+            return "met", "Our target, at or under time stamps, is met."
+        return "missed", f"Our target, at or under time stamps, is missed by {duration(ours - theirs)} an action."
+
+    return _against(run, "timestamps", about, judged)
+
+
+def _against_known_keys(run: Told) -> Finding:
+    """Nothing is promised here; it is said as plainly, whichever way it is."""
+
+    def judged(ours: float, theirs: float) -> tuple[Verdict, str]:
+        if ours <= theirs:
+            return "told", "So unstale costs the engine less than deleting keys that one knows."
+        return "told", "So deleting keys that one knows costs the engine less than unstale."
+
+    return _against(run, "known-keys", "unstale against known keys", judged)
+
+
+def _against(run: Told, name: str, about: str, judged: Callable[[float, float], tuple[Verdict, str]]) -> Finding:
+    ours, other = run.figures("unstale"), run.figures(name)
+    if ours is None or other is None:
+        return _not_measured(about, *(one for one in ("unstale", name) if run.figures(one) is None))
+    if ours.engine_us_per_action is None or not other.engine_us_per_action:
+        return Finding(about, "not measured", f"Engine CPU of {about} cannot be told: no action was completed.")
+    verdict, text = judged(ours.engine_us_per_action, other.engine_us_per_action)
+    what = (
+        f"Engine CPU per completed action: unstale {_per_action(ours)}, {name} {_per_action(other)}: "
+        f"{less(ours.engine_us_per_action, other.engine_us_per_action)}. Round trips per request: "
+        f"{one_decimal(ours.trips_per_request)} and {one_decimal(other.trips_per_request)}."
+    )
+    return Finding(about, verdict, f"{what} {text}")
+
+
+def _hit_rate(run: Told) -> Finding:
+    about = "Hit rate"
+    ours, other = run.figures("unstale"), run.figures("timestamps")
+    if ours is None or other is None:
+        return _not_measured(about, *(one for one in ("unstale", "timestamps") if run.figures(one) is None))
+    if ours.hit_rate is None or other.hit_rate is None:
+        return Finding(about, "not measured", "The hit rates cannot be compared: no history was read.")
+    points = 100 * (ours.hit_rate - other.hit_rate)
+    way = "above" if points >= 0 else "below"
+    what = (
+        f"Hit rate: unstale {percent(ours.hit_rate)}, time stamps {percent(other.hit_rate)}: "
+        f"{abs(points):.1f} points {way}."
+    )
+    if abs(points) <= TARGET_POINTS:
+        return Finding(about, "met", f"{what} Our target, within {TARGET_POINTS:.0f} points, is met.")
+    over = abs(points) - TARGET_POINTS
+    return Finding(about, "missed", f"{what} That is {over:.1f} points outside our target of {TARGET_POINTS:.0f}.")
+
+
+def _strict(run: Told) -> Finding:
+    about = "unstale-strict"
+    ours, strict = run.figures("unstale"), run.figures("unstale-strict")
+    if ours is None or strict is None:
+        return _not_measured(about, *(one for one in ("unstale", "unstale-strict") if run.figures(one) is None))
+    return Finding(
+        about,
+        "told",
+        f"unstale-strict took {_per_action(strict)} of the engine an action (unstale {_per_action(ours)}), "
+        f"{one_decimal(strict.trips_per_request)} round trips a request ({one_decimal(ours.trips_per_request)}), and "
+        f"half of its actions were answered within {latency(strict.action_latency.p50)} "
+        f"({latency(ours.action_latency.p50)}).",
+    )
+
+
+def _smaller_node(run: Told) -> Finding:
+    about = "Scale down"
+    small = run.figures("smaller-node")
+    if small is None:
+        return _not_measured(about, "smaller-node")
+    what = (
+        f"smaller-node answered {rate(small.rate)} of {rate(small.offered_rate)} requests/s, its engine at "
+        f"{_engine(small)} of a core, and 99 % of its reads within {latency(small.read_latency.p99)}."
+    )
+    if small.held:
+        return Finding(about, "met", f"{what} As in the article, the node can be scaled down.")
+    return Finding(about, "missed", f"{what} It did not hold the rate, unlike in the article.")
+
+
+def _stale_of_others(run: Told) -> Finding:
+    """Who served what nobody should be given any more; none seen proves nothing."""
+    about = "Stale answers"
+    others = [step for step in run.measured if not step.ours]
+    if not others:
+        return Finding(about, "not measured", "Stale answers of the other schemes were not measured.")
+    some = [step for step in others if step.figures.stale]
+    none = [step for step in others if not step.figures.stale]
+    said = []
+    if some:
+        each = listed([f"{step.name} {_stale(step.figures)}" for step in some])
+        said.append(f"Stale answers were served by {each}.")
+    if none:
+        said.append(f"With {listed(names(none))} none was seen in this run, which proves nothing either way.")
+    return Finding(about, "told", " ".join(said))
+
+
+def _stale_of_ours(run: Told) -> Finding:
+    about = "Stale answers of unstale"
+    ours = [step for step in run.measured if step.ours]
+    if not ours:
+        return Finding(about, "not measured", "unstale was not measured, so nothing is shown of its promise.")
+    some = [step for step in ours if step.figures.stale]
+    if some:
+        each = listed([f"{step.name} {_stale(step.figures)}" for step in some])
+        text = f"{each}: unstale promises none. This is a bug of unstale's: please report it, with `results.json`."
+        return Finding(about, "missed", text)
+    idle = [step for step in ours if not (step.figures.actions and step.figures.reads)]
+    if idle:
+        text = f"{listed(names(idle))} completed no read or no action: nothing was shown of unstale's promise."
+        return Finding(about, "not measured", text)
+    reads = sum(step.figures.reads for step in ours)
+    actions = sum(step.figures.actions for step in ours)
+    what = f"{listed(names(ours))} served no stale answer in {count(reads)} reads between {count(actions)} actions."
+    return Finding(about, "met", what)
+
+
+def _errors(run: Told) -> Finding:
+    about = "Errors"
+    if not run.measured:
+        return Finding(about, "not measured", "Errors were not measured.")
+    failed = [step for step in run.measured if step.figures.errors]
+    if not failed:
+        return Finding(about, "told", "No request was answered with an error.")
+    each = "; ".join(f"{step.name} {count(step.figures.errors)}{_reasons(step)}" for step in failed)
+    return Finding(about, "told", f"Requests answered with an error: {each}.")
+
+
+def _reasons(step: Step) -> str:
+    """The most frequent ones, as the load told them."""
+    told = sorted(step.outcome.requests.reasons.items(), key=lambda one: -one[1])[:MOST_REASONS]
+    return f" ({', '.join(f'{reason}: {count(often)}' for reason, often in told)})" if told else ""
+
+
+def _not_measured(about: str, *missing: str) -> Finding:
+    return Finding(about, "not measured", f"{about}: not measured, for want of {listed(list(missing))}.")
+
+
+def _stale(one: Figures) -> str:
+    behind = f", at most {one.most_behind} behind" if one.most_behind > 1 else ""
+    return f"({count(one.stale)}{behind})"
+
+
+def _engine(one: Figures) -> str:
+    return f"{one.engine_percent:.1f} %"
+
+
+def _per_action(one: Figures) -> str:
+    return duration(one.engine_us_per_action)
+
+
+def _differs(one: float, other: float) -> bool:
+    return abs(one - other) > LITTLE * other
