@@ -178,7 +178,7 @@ def _run(plan: Plan, folder: Path, database: str | None, *, resume: bool) -> Non
         results = read(folder / RESULTS_FILE)
     _show(results, folder)
     if stopped:
-        errors.print(f"Stopped. Go on with: unstale lab --resume --out {folder}")
+        errors.print(f"Stopped. Go on with: unstale lab --resume --out {folder}", soft_wrap=True)
         raise typer.Exit(STOPPED)
     if any(one.status == "failed" for one in results.outcomes):
         raise typer.Exit(1)

@@ -93,12 +93,9 @@ class Visit:
     def begin(self) -> None:
         """Let locust start the visitors."""
         plan = self.job.plan
-        longest = plan.warm_seconds + plan.seconds + plan.grace_seconds
+        most = 1 + round(plan.rate * (plan.warm_seconds + plan.seconds))
         Visitors.visit = self
-        Visitors.network_timeout = Visitors.connection_timeout = longest  # the end of the grace comes before
-        Visitors.client_pool = _Once(
-            concurrency=2 + round(plan.rate * longest), network_timeout=longest, connection_timeout=longest
-        )
+        Visitors.client_pool = _Once(concurrency=most, network_timeout=None, connection_timeout=None)  # `end` cuts them
         self.runner.start(user_count=1, spawn_rate=1)
 
     def ends_on(self, number: int, code: int) -> None:
@@ -180,6 +177,8 @@ class Visit:
         with client.request(
             method, path, name=name, data=body, headers=headers, catch_response=True, context={"attempt": attempt}
         ) as response:
+            if self._over.ready():
+                raise gevent.GreenletExit  # it came while the last ones are being cut: after the end
             wrong = self._broken(attempt, response) or self._judged(attempt, response, status, floor)
             response.request_meta["response_time"] = 1000 * (self._now() - due.at)  # also in locust's: since it was due
             response.success() if wrong is None else response.failure(wrong)
