@@ -13,7 +13,7 @@ from made_up import made_up_outcome, made_up_results, made_up_scale
 
 from unstale.tools.lab import page
 from unstale.tools.lab import results as lab_results
-from unstale.tools.lab.conclusions import findings
+from unstale.tools.lab.conclusions import conclusions
 from unstale.tools.lab.gallery import gallery
 from unstale.tools.lab.plan import Plan
 from unstale.tools.lab.report import kept_together, marked, write_report
@@ -131,8 +131,8 @@ def test_the_story_is_told_in_order(folder: Path) -> None:
 def test_every_conclusion_is_in_it(folder: Path) -> None:
     """The page says all that the terminal says."""
     text = text_of(folder / "report.html")
-    for finding in findings(made_up_results(SOME, seconds=5)):
-        assert finding.text.replace("`", "") in text
+    for sentence in conclusions(made_up_results(SOME, seconds=5)):
+        assert sentence.replace("`", "") in text
 
 
 def test_plan_versions_and_machine_are_in_it(folder: Path) -> None:

@@ -100,6 +100,26 @@ def test_a_question_without_its_variant_is_not_measured() -> None:
     assert verdict(results, "Stale answers of unstale")[0] == "met"
 
 
+def test_what_is_left_open_is_one_sentence() -> None:
+    """A run of one variant does not end in a list of a dozen things that it did not measure."""
+    told = conclusions(made_up_results(("unstale",)))
+    assert sum("for want of" in sentence for sentence in told) == 1
+    assert told[-1].startswith("Not measured: The alarm, for want of baseline; ")
+
+
+def test_a_comparison_below_the_rate_says_so() -> None:
+    """Figures of a variant that was slower are of fewer actions, and that is said with them."""
+    results = made_up_results(("timestamps", "unstale"))
+    asked = results.outcomes[0].requests
+    asked.took = [None if place % 2 else took for place, took in enumerate(asked.took)]
+    assert "Not both held the rate" in verdict(results, "unstale against time stamps")[1]
+
+
+def test_none_that_held_the_rate_are_named() -> None:
+    """Where every variant was too slow, it is said of all of them."""
+    assert verdict(made_up_results(("baseline",)), "The offered rate")[1].startswith("None held the offered 60")
+
+
 def test_a_run_without_any_outcome_has_conclusions() -> None:
     """A run that was stopped at once says that nothing was measured."""
     results = made_up_results(("baseline",), seconds=2)

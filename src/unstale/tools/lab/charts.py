@@ -165,7 +165,7 @@ def latencies(run: Told, theme: Theme, width: int) -> Figure:
         theme, width, high * len(panels),
     )  # fmt: skip
     seen = [value for _, found in panels for one in found for value in (one.p50, one.p95, one.p99) if value]
-    low, most = min(seen, default=0.001) / 1.6, max(seen, default=1.0) * 1.6
+    low, most = _two_decades(min(seen, default=0.001) / 1.6, max(seen, default=1.0) * 1.6)
     for place, (what, found) in enumerate(panels):
         paper.write(0, place * high + 2, what, fontweight="bold")
         axes = _rows(paper, place * high + 24, run.steps, room=78)
@@ -303,6 +303,13 @@ def _right_of(axes: Axes, paper: Sheet) -> float:
     """The sheet's right edge, in fractions of the axes' width."""
     place = axes.get_position()
     return float((1 - paper.margin / paper.outer - place.x0) / place.width)
+
+
+def _two_decades(low: float, most: float) -> tuple[float, float]:
+    """A range of a log scale, widened to whole decades where it would have fewer than two ticks."""
+    if math.floor(math.log10(most)) > math.ceil(math.log10(low)):
+        return low, most
+    return 10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(most))
 
 
 def _decades(axes: Axes, low: float, most: float, microseconds: float) -> None:

@@ -6,7 +6,7 @@ is said to be so. The story's claims are the article's; the targets are unstale'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -57,16 +57,22 @@ class Finding:
 
 
 def conclusions(results: Results) -> list[str]:
-    """What was found as sentences, each a paragraph; what was not measured in one."""
-    found = findings(results)
-    said = [finding.text for finding in found if finding.verdict != "not measured"]
-    without = [finding.about for finding in found if finding.verdict == "not measured"]
-    return [*said, f"Not measured: {'; '.join(without)}."] if without else said
+    """The findings as sentences, each a paragraph."""
+    return [finding.text for finding in summed_up(findings(results))]
 
 
 def findings(results: Results) -> list[Finding]:
     """All that is found, in the order of the story."""
     return list(_all(told(results)))
+
+
+def summed_up(found: Sequence[Finding]) -> list[Finding]:
+    """The same, with all that was not measured as one finding at the end: a run of a few variants leaves much open."""
+    kept = [finding for finding in found if finding.verdict != "not measured"]
+    left_out = [finding.text.removesuffix(".") for finding in found if finding.verdict == "not measured"]
+    if left_out:
+        kept.append(Finding("Left open", "not measured", f"Not measured: {'; '.join(left_out)}."))
+    return kept
 
 
 def _all(run: Told) -> Iterator[Finding]:
@@ -100,7 +106,7 @@ def _rates(run: Told) -> Finding:
         said.append(f"{listed(names(held))} held the offered {offered} requests/s.")
     if broke:
         each = listed([f"{step.name} {rate(step.figures.rate)}/s" for step in broke])
-        said.append(f"The others did not: {each}." if held else f"No step held the offered {offered}: {each}.")
+        said.append(f"The others did not: {each}." if held else f"None held the offered {offered} requests/s: {each}.")
     late = [step.name for step in run.measured if step.figures.offered_late]
     if late:
         said.append(f"This machine could not offer it to {listed(late)}: their figures are of a lower rate.")
@@ -217,6 +223,8 @@ def _against(run: Told, name: str, about: str, judged: Callable[[float, float], 
         f"{less(ours.engine_us_per_action, other.engine_us_per_action)}. Round trips per request: "
         f"{one_decimal(ours.trips_per_request)} and {one_decimal(other.trips_per_request)}."
     )
+    if not (ours.held and other.held):
+        text += f" Not both held the rate: {count(ours.actions)} and {count(other.actions)} actions were completed."
     return Finding(about, verdict, f"{what} {text}")
 
 
@@ -281,7 +289,7 @@ def _stale_of_others(run: Told) -> Finding:
         each = listed([f"{step.name} {_stale(step.figures)}" for step in some])
         said.append(f"Stale answers were served by {each}.")
     if none:
-        said.append(f"With {listed(names(none))} none was seen in this run, which proves nothing either way.")
+        said.append(f"No stale answer was seen with {listed(names(none))}, which proves nothing either way.")
     return Finding(about, "told", " ".join(said))
 
 
@@ -323,7 +331,7 @@ def _reasons(step: Step) -> str:
 
 
 def _not_measured(about: str, *missing: str) -> Finding:
-    return Finding(about, "not measured", f"{about}: not measured, for want of {listed(list(missing))}.")
+    return Finding(about, "not measured", f"{about}, for want of {listed(list(missing))}.")
 
 
 def _stale(one: Figures) -> str:

@@ -16,7 +16,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from unstale.tools.lab import page, wording
-from unstale.tools.lab.conclusions import findings
+from unstale.tools.lab.conclusions import findings, summed_up
 from unstale.tools.lab.drawing import DARK, LIGHT, NARROW, THEMES, WIDE, Theme, plain_settings, png, svg
 from unstale.tools.lab.gallery import Chart, Place, gallery, of_the_scale
 from unstale.tools.lab.results import Results
@@ -85,7 +85,7 @@ def write_report(results: Results, scale: ScaleResults | None, directory: Path) 
         results=results,
         scale=scale,
         charts=drawn,
-        findings=findings(results),
+        findings=summed_up(findings(results)),
         page=page,
         wording=wording,
         light=LIGHT,
