@@ -56,6 +56,17 @@ def _getting(cache: Any, _: int) -> Callable[[], object]:
     return lambda: cache.get(KEY)
 
 
+def _getting_new(cache: Any, calls: int) -> Callable[[], object]:
+    """Keys that were read before, each with an entry that was not: unstale must verify its signature."""
+    keys = [f"user:42:orders:{number}" for number in range(2000, 2000 + calls)]
+    cache.set_many(dict.fromkeys(keys, VALUE))
+    for key in keys:
+        cache.get(key)
+    cache.set_many(dict.fromkeys(keys, VALUE))
+    pending = iter(keys)
+    return lambda: cache.get(next(pending))
+
+
 def _getting_many(cache: Any, _: int) -> Callable[[], object]:
     stored = dict.fromkeys(MANY, VALUE)
     cache.set_many(stored)
@@ -83,6 +94,7 @@ def _counting(cache: Any, _: int) -> Callable[[], object]:
 
 VERBS: Final[dict[str, Ready]] = {
     "get": _getting,
+    "get of a new entry": _getting_new,
     "get_many of 10": _getting_many,
     "set": _setting,
     "delete": _deleting,

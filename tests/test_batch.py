@@ -208,7 +208,7 @@ def test_value_that_cannot_be_encoded(cache: Cache) -> None:
         (["k"], lambda key: key, InvalidTagError),
         (["k"], [5], InvalidTagError),
     ],
-    ids=repr,
+    ids=lambda value: repr(value).partition(" at 0x")[0],
 )
 def test_bad_arguments(cache: Cache, keys: Any, tags: Any, error: type[Exception]) -> None:
     """Bad keys and tags are refused before anything is loaded."""

@@ -577,7 +577,7 @@ async def coroutine() -> int:
         (5, "functions"),
         (None, "functions"),
     ],
-    ids=str,
+    ids=lambda value: repr(value).partition(" at 0x")[0],
 )
 def test_what_cannot_be_decorated(cache: Cache, function: Any, says: str) -> None:
     """What has no value to keep is refused when it is decorated, with what to do."""
@@ -733,7 +733,9 @@ def test_braces() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [[1], {"a": 1}, {1}, (1, 2), object(), b"bytes", SimpleNamespace(id=1), 1j, Shop, len], ids=repr
+    "value",
+    [[1], {"a": 1}, {1}, (1, 2), object(), b"bytes", SimpleNamespace(id=1), 1j, Shop, len],
+    ids=lambda value: repr(value).partition(" at 0x")[0],
 )
 def test_what_has_no_text(value: Any) -> None:
     """A value whose text does not say which one it is is refused, with what to do."""

@@ -107,6 +107,11 @@ def sealed(version: int, stamp: bytes) -> bytes:
     return draft(version).seal(bytes(16), (stamp,))
 
 
+def _but_the_stamp(reader: Reader) -> tuple[str, int, int, int, bool]:
+    """What a reader is told apart by before the stamps are renamed."""
+    return reader.at, reader.floor, reader.value, reader.left, reader.seen is None
+
+
 def stamp_of(data: bytes) -> bytes:
     """The stamp that an entry records."""
     return data[STAMPS_AT : STAMPS_AT + STAMP_SIZE]
@@ -153,7 +158,8 @@ class Model:
         if cell is not None:
             owners = sorted((owner, max(at - self.clock, 0.0)) for owner, at in cell.owners.items())
             stamp = (name(cell.value), cell.until - self.clock, tuple(owners))
-        readers = tuple(reader._replace(seen=name(reader.seen)) for reader in state.readers)
+        # Which reader is which does not matter: states that differ in that alone are one.
+        readers = tuple(reader._replace(seen=name(reader.seen)) for reader in sorted(state.readers, key=_but_the_stamp))
         entry_now = None
         if kept is not None and (kept[1] in known or cell is None or cell.value is None):
             entry_now = (kept[0], name(kept[1]))

@@ -115,7 +115,7 @@ def test_msgpack_carries_every_float(value: float) -> None:
         (uuid.UUID(int=7), str(uuid.UUID(int=7))),
         ({3}, [3]),
     ],
-    ids=repr,
+    ids=lambda value: repr(value).partition(" at 0x")[0],
 )
 def test_what_msgpack_makes_of_the_rest(value: object, back: object) -> None:
     """What MessagePack has no type for comes back as the nearest it has."""
@@ -186,7 +186,11 @@ def test_raw_codec_carries_bytes_only(value: object) -> None:
         encode(value, codec_named("raw"))
 
 
-@pytest.mark.parametrize("value", [bytearray(b"ab"), memoryview(b"ab"), memoryview(b"a-b-")[::2]], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [bytearray(b"ab"), memoryview(b"ab"), memoryview(b"a-b-")[::2]],
+    ids=lambda value: repr(value).partition(" at 0x")[0],
+)
 def test_raw_codec_takes_buffers(value: Any) -> None:
     """The raw codec takes whatever holds bytes."""
     assert round_trip(value, "raw") == b"ab"

@@ -169,7 +169,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("url", "connection", "named"), BAD, ids=str)
+@pytest.mark.parametrize(("url", "connection", "named"), BAD, ids=lambda value: repr(value).partition(" at 0x")[0])
 @pytest.mark.parametrize("kind", [Cache, AsyncCache])
 def test_arguments_that_make_no_sense(kind: Any, url: str, connection: dict[str, Any], named: str) -> None:
     """What redis-py's connection does not know, or cannot be, is refused by its name when the cache is made."""

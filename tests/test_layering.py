@@ -15,6 +15,7 @@ LAYERS = [
     ["cached", "draw", "facade", "flights", "options", "templates"],
     ["cache", "aio", "local", "outbox", "runners"],
     ["testing", "tools", "contrib"],
+    ["__main__"],
 ]
 IMPURE = {"asyncio", "datetime.datetime", "logging", "os", "random", "redis", "socket", "threading", "time", "uuid"}
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")

@@ -99,12 +99,12 @@ def test_pickle_without_keys() -> None:
         [],
         (),
         [""],
-        [KEY, "secret"],
+        pytest.param([KEY, "secret"], id="one that is and one that is not"),
         [None],
         [5],
-        bytearray(KEY, "ascii"),
+        pytest.param(bytearray(KEY, "ascii"), id="bytearray"),
         "ä" * 16,
-        secrets.token_hex(8),
+        "8de7a0a0af9b3623",
     ],
     ids=repr,
 )
@@ -267,6 +267,50 @@ def test_tampering(opened: Open, store: MemoryStore, tmp_path: Path) -> None:
     replace(store, data)
     cache.get("k", tags=["a"])
     assert mark.exists()
+
+
+def test_tampering_with_what_was_read_before(opened: Open, store: MemoryStore, tmp_path: Path) -> None:
+    """That an entry was opened once opens nothing that differs from it."""
+    cache = opened(signing_keys=KEY, codec="pickle")
+    mark = tmp_path / "mark"
+    cache.set("k", Trap(mark), tags=["a"])
+    data = entry(store)
+    for at in range(len(data)):
+        if at in UNSIGNED_TIMES:
+            continue
+        replace(store, data)
+        for _ in range(2):
+            cache.get("k", tags=["a"])
+            mark.rmdir()
+        changed = bytearray(data)
+        changed[at] ^= 1
+        replace(store, bytes(changed))
+        assert cache.get("k", "miss", tags=["a"]) == "miss"
+        assert not mark.exists()
+
+
+def test_a_pickle_that_was_read_before_and_cannot_be_any_more(opened: Open) -> None:
+    """A miss, also where its signature needs no second look."""
+    cache = opened(signing_keys=KEY, codec="pickle")
+    _Moody.refuses = False
+    cache.set("k", _Moody(), tags=["a"])
+    for _ in range(3):
+        assert isinstance(cache.get("k", tags=["a"]), _Moody)
+    _Moody.refuses = True
+    assert cache.get("k", "miss", tags=["a"]) == "miss"
+
+
+class _Moody:
+    """Can be unpickled only while it likes."""
+
+    refuses = False
+
+    def __getstate__(self) -> str:
+        return "state"
+
+    def __setstate__(self, _: object) -> None:
+        if self.refuses:
+            raise ValueError
 
 
 def repaired(data: bytes, size: int) -> bytes:
@@ -682,7 +726,9 @@ def test_own_codec_with_a_bad_number(number: Any) -> None:
         Cache.from_url("memory://", codec=codec)
 
 
-@pytest.mark.parametrize("codec", [None, 5, object(), "msgpak", "", Reversed], ids=repr)
+@pytest.mark.parametrize(
+    "codec", [None, 5, object(), "msgpak", "", Reversed], ids=lambda value: repr(value).partition(" at 0x")[0]
+)
 def test_no_codec(codec: Any) -> None:
     """What is no codec is refused, a class in place of an object as well."""
     with pytest.raises(ConfigurationError):

@@ -35,7 +35,6 @@ from unstale.events import Failed, Hit
 
 if TYPE_CHECKING:
     from unstale.core.browse import Walk
-    from unstale.core.signing import Begun
 
 Tags: TypeAlias = Sequence[str]
 TagsOfKey: TypeAlias = "Tags | Callable[[str], Tags]"
@@ -76,7 +75,6 @@ class Facade:
     """A cache's fixed parts, and what needs no waiting."""
 
     __slots__ = (
-        "_begun",
         "_beta",
         "_decode",
         "_emit",
@@ -89,6 +87,7 @@ class Facade:
         "_prefix",
         "_raw_prefix",
         "_signed_forms",
+        "_signer",
         "_space",
         "_store",
         "_tagset",
@@ -112,7 +111,7 @@ class Facade:
         self._emit = space.emit
         self._payloads = space.payloads
         signer, codec = space.payloads.signer, space.payloads.codec
-        self._begun: Begun = {} if signer is None else signer.begun
+        self._signer: Any = signer
         self._decode, self._undecodable = codecs.quick_of(codec)
         self._signed_forms = signed_forms(codec.number) if signer is not None and codec.number in OF_BYTES else ()
         self._beta = space.policy.beta
@@ -193,7 +192,7 @@ class Facade:
             value: Any = NOTHING
             form = data[FLAGS_AT:TIMES_AT]
             if form in self._signed_forms and into is None:
-                body = fresh_body(data, expected, names, values, identity, self._begun)
+                body = fresh_body(data, expected, names, values, identity, self._signer)
                 if body is not None:
                     try:
                         value = self._decode(body)
@@ -202,7 +201,7 @@ class Facade:
             else:
                 payload = fresh_payload(data, expected, names, values, identity)
                 if payload is not None:
-                    is_plain = form in PLAIN_FORMS and into is None and not self._begun
+                    is_plain = form in PLAIN_FORMS and into is None and self._signer is None
                     value = payload if is_plain else self._value(data, payload, into)
             if value is not NOTHING:
                 if capture.running() is not None:

@@ -120,6 +120,7 @@ def _requests(shape: Shape, plan: Plan, dice: random.Random) -> Requests:
         made.status.append((201 if kind == "action" else 200) if answered else 0)
         made.hit.append(None if kind == "action" or not answered else dice.random() < 0.62)
         stale = kind == "history" and answered and dice.random() < shape.stale
+        made.sent_late.append(abs(dice.gauss(0, 0.002)))
         made.behind.append(dice.randrange(1, 4) if stale else 0)
     return made
 

@@ -155,6 +155,27 @@ def test_an_interrupt_keeps_what_there_is(server: Server) -> None:
     assert not sampler._thread.is_alive()
 
 
+def test_an_interrupt_does_not_wait_for_a_server_that_hangs(own_server: Server) -> None:
+    """Which would take as long as it may take to answer."""
+    sampler = Sampler(node_of(own_server), window_at=time.monotonic() + 0.1, seconds=3600.0, interval=0.1)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        during(sampler, own_server.freeze, a_while, interrupt)
+    sampler._thread.join(10)
+    assert not sampler._thread.is_alive()
+
+
+def test_what_is_wrong_with_the_sampler_is_not_hidden(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server whose INFO lacks a figure, as a bug of ours would show."""
+    sampler = Sampler(node_of(server), window_at=time.monotonic(), seconds=0.1)
+    monkeypatch.setattr(engine, "look", lambda *_: {}["used_memory"])
+    with pytest.raises(KeyError, match="used_memory"):
+        during(sampler, a_while)
+
+
 def test_a_window_that_is_over_before_the_first_answer_is_said(own_server: Server) -> None:
     """There is nothing to tell of it."""
     sampler = Sampler(node_of(own_server), window_at=time.monotonic() - 5, seconds=1.0)

@@ -214,6 +214,17 @@ def test_bad_requests_are_refused(running: Running) -> None:
 
 
 @of("baseline")
+def test_an_error_of_the_cache_is_seen(running: Running) -> None:
+    """Where a server that is full refuses a write the site says 500: it does not quietly go on without a cache."""
+    with running.cache.client as client:
+        client.config_set("maxmemory", 1)
+        refused = ask(running.url, "/api/orders/?page=8", "token-of-user0")
+        client.config_set("maxmemory", 0)
+    assert refused.status == 500
+    assert read(running.url, 0, 8).x_cache == "miss"
+
+
+@of("baseline")
 def test_the_baseline_looks_at_all_keys(running: Running) -> None:
     """Its action walks the keyspace, and its deletes are a transaction, as django-redis has it."""
     read(running.url, 3)

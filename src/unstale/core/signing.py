@@ -16,6 +16,7 @@ from hmac import compare_digest
 from typing import Final, TypeAlias
 
 from unstale.core.layout import CHECK_AT, KEY_ID_SIZE, SIGNATURE_SIZE, STALE_TTL_AT, STAMPS_AT, TIMES_AT
+from unstale.core.stamps import Observed
 from unstale.errors import ConfigurationError, DecodeError
 
 MAC_SIZE: Final = SIGNATURE_SIZE - KEY_ID_SIZE
@@ -25,6 +26,9 @@ MIN_DISTINCT_BYTES: Final = 10
 
 Begun: TypeAlias = "dict[bytes, blake2b]"
 """For each key's id a signature that is begun with the key: to be copied, never added to."""
+Verified: TypeAlias = "dict[bytes, bytes | tuple[tuple[bytes, Sequence[Observed], bytes], bytes]]"
+"""By the names in an entry: the entry, with the stamps and the server under which it was fresh, and its body. Of an
+entry that was verified once, only how it begins."""
 Keys: TypeAlias = "str | bytes | Sequence[str | bytes]"
 
 
@@ -33,9 +37,10 @@ class Signer:
 
     Attributes:
         begun: see Begun.
+        verified: see Verified; `fresh_body` keeps it.
     """
 
-    __slots__ = ("_key_id", "begun")
+    __slots__ = ("_key_id", "begun", "verified")
 
     def __init__(self, keys: Keys, namespace: str) -> None:
         """Derive the keys.
@@ -55,6 +60,7 @@ class Signer:
         derived = [_derived(_checked(key), namespace) for key in given]
         self.begun: Begun = {_key_id(key): blake2b(digest_size=MAC_SIZE, key=key) for key in reversed(derived)}
         self._key_id = _key_id(derived[0])
+        self.verified: Verified = {}
 
     def sign(self, head: bytes, body: bytes) -> bytes:
         """The payload of a signed entry: key id, signature, body. A head shorter than any entry's is filled up."""

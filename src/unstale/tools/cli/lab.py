@@ -11,16 +11,26 @@ from typing import Annotated, Final, NoReturn
 import typer
 from rich.console import Console
 from rich.live import Live
+from rich.progress import Progress
 
 from unstale.errors import UnstaleError
+from unstale.tools.lab import scale_results
+from unstale.tools.lab.conclusions import conclusions
 from unstale.tools.lab.errors import LabError
 from unstale.tools.lab.live import View
 from unstale.tools.lab.plan import VARIANTS, Plan, Variant, variants_of
+from unstale.tools.lab.report import write_report, write_scale_charts
 from unstale.tools.lab.results import Outcome, Results, Sample, figures, read
 from unstale.tools.lab.run import RESULTS_FILE, InterruptedLabError, Watcher, run
+from unstale.tools.lab.scale import run_scale
+from unstale.tools.lab.scale_job import Doing
+from unstale.tools.lab.scale_plan import ScalePlan
+from unstale.tools.lab.scale_table import scale_tables
+from unstale.tools.lab.table import notes, tables
 from unstale.tools.lab.tally import Second
 
 STOPPED: Final = 130
+SCALE_FILE: Final = "scale.json"
 REFRESH: Final = 2
 """How often a second the view is drawn: seldom, since the machine is being measured."""
 
@@ -51,7 +61,8 @@ def replay(  # noqa: PLR0913 - a command's options
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do put that load on the server of --url.")] = False,
     database: Annotated[
-        str | None, typer.Option(help="postgres://user:password@host:port/name, empty; else SQLite files.")
+        str | None,
+        typer.Option(help="postgres://user:password@host:port/name: each step gets a new one beside it. Else SQLite."),
     ] = None,
     rate: Annotated[float, typer.Option(min=0.1, help="Requests offered, a second.")] = DEFAULT.rate,
     seconds: Annotated[float, typer.Option(min=1, help="Measured, for each step.")] = DEFAULT.seconds,
@@ -80,7 +91,7 @@ def replay(  # noqa: PLR0913 - a command's options
             raise LabError("--url puts the whole load on that server and needs --yes. Its database must be empty.")
         if resume and out is None:
             raise LabError("--resume needs the folder of the run: --out lab-results/…")
-        folder = out or Path("lab-results", datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S"))
+        folder = out or _folder()
         plan = Plan(
             variants=variants_of(variant or VARIANTS),
             server=url or server,
@@ -99,6 +110,53 @@ def replay(  # noqa: PLR0913 - a command's options
         _run(plan, folder, database, resume=resume)
 
 
+SCALE: Final = ScalePlan()
+
+
+@lab.command()
+def scale(  # noqa: PLR0913 - a command's options
+    *,
+    size: Annotated[list[int] | None, typer.Option(help="Keys in the database; may be repeated.")] = None,
+    per_user: Annotated[list[int] | None, typer.Option(help="Keys of each user; may be repeated.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Samples of each combination.")] = SCALE.rounds,
+    seconds: Annotated[float, typer.Option(min=1, help="For all of it.")] = SCALE.seconds,
+    server: Annotated[str, typer.Option(help="embedded, or a program such as redis-server.")] = SCALE.server,
+    url: Annotated[str | None, typer.Option(help="A server of yours, with an empty database. Needs --yes.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do fill the server of --url, and load it.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the keyspace.")] = SCALE.seed,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; that of a run, to have both.")] = None,
+) -> None:
+    """Measure what one invalidation and one read cost, in keyspaces of several sizes."""
+    with _told():
+        if url is not None and not yes:
+            raise LabError("--url fills that server and loads it, and needs --yes. Its database must be empty.")
+        plan = ScalePlan(
+            sizes=tuple(size or SCALE.sizes),
+            per_user=tuple(per_user or SCALE.per_user),
+            rounds=rounds,
+            seconds=seconds,
+            server=url or server,
+            seed=seed,
+        )
+        folder = out or _folder()
+        with Progress(console=console, transient=True) as progress:
+            task = progress.add_task("", total=1.0)
+
+            def tell(doing: Doing) -> None:
+                progress.update(task, completed=doing.part, description=doing.what)
+
+            found = run_scale(plan, tell)
+        folder.mkdir(parents=True, exist_ok=True)
+        scale_results.write(found, folder / SCALE_FILE)
+        for part in (*scale_tables(found), *found.skipped):
+            console.print(part)
+        has_run = (folder / RESULTS_FILE).exists()
+        drawn = (
+            write_report(read(folder / RESULTS_FILE), found, folder) if has_run else write_scale_charts(found, folder)
+        )
+        console.print(f"\n{drawn}", soft_wrap=True)
+
+
 @lab.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="Of a run: the one that has results.json.")],
@@ -114,13 +172,13 @@ def _run(plan: Plan, folder: Path, database: str | None, *, resume: bool) -> Non
     stopped = False
     try:
         with _watching(plan) as watch:
-            results = run(plan, folder, watch, database=database, resume=resume)
+            results = run(plan, folder, watch, database_url=database, resume=resume)
     except InterruptedLabError:
         stopped = True
         results = read(folder / RESULTS_FILE)
     _show(results, folder)
     if stopped:
-        errors.print(f"Stopped. Go on with: unstale lab --resume --out {folder}")
+        errors.print(f"Stopped. Go on with: unstale lab --resume --out {folder}", soft_wrap=True)
         raise typer.Exit(STOPPED)
     if any(one.status == "failed" for one in results.outcomes):
         raise typer.Exit(1)
@@ -128,14 +186,17 @@ def _run(plan: Plan, folder: Path, database: str | None, *, resume: bool) -> Non
 
 def _show(results: Results, folder: Path) -> None:
     """The table, what follows from it, and the report."""
-    scale = read_scale(folder / SCALE_FILE) if (folder / SCALE_FILE).exists() else None
-    console.print()
-    for part in tables(results):
+    scale = scale_results.read(folder / SCALE_FILE) if (folder / SCALE_FILE).exists() else None
+    for part in (*tables(results), *notes(results)):
         console.print(part)
     for sentence in conclusions(results):
         console.print(f"\n{sentence}")
     page = write_report(results, scale, folder)
     console.print(f"\n{page}", soft_wrap=True)
+
+
+def _folder() -> Path:
+    return Path("lab-results", datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S"))
 
 
 def _list() -> None:

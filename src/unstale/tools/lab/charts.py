@@ -74,7 +74,7 @@ def _over_time(axes: Axes, paper: Sheet, step: Step, seconds: float) -> None:
         fontsize=paper.size - 0.5, color=theme.text, fontweight=bold,
     )  # fmt: skip
     if not step.measured:
-        axes.text(0.5, 0.45, step.outcome.status, transform=axes.transAxes, ha="center", color=theme.muted)
+        axes.text(0.5, 0.6, step.outcome.status, transform=axes.transAxes, ha="center", color=theme.muted)
         return
     at = [0.0, *(sample.at for sample in step.outcome.samples)]
     percent = [100 * sample.engine_seconds / sample.seconds for sample in step.outcome.samples]
@@ -250,10 +250,12 @@ def throughput(run: Told, theme: Theme, width: int) -> Figure:
     axes.set_xlim(0, max(offered, run.plan.rate) * 1.01)
     axes.locator_params(axis="x", nbins=5)
     for row, step in enumerate(run.steps):
-        if step.measured:
-            colour = _colour(step, theme) if step.figures.held else theme.warning
-            axes.barh(row, step.figures.rate, height=0.62, color=colour, linewidth=0)
-        _at_right(axes, paper, row, rate(step.figures.rate) if step.measured else step.outcome.status, theme.text)
+        if not step.measured:
+            _at_right(axes, paper, row, step.outcome.status, theme.muted)
+            continue
+        colour = _colour(step, theme) if step.figures.held else theme.warning
+        axes.barh(row, step.figures.rate, height=0.62, color=colour, linewidth=0)
+        _at_right(axes, paper, row, rate(step.figures.rate), theme.text)
     axes.axvline(run.plan.rate, color=theme.text, linewidth=1.4)
     return paper.figure
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from unstale.tools.lab.results import Figures, Results
-from unstale.tools.lab.told import Told, names, told
+from unstale.tools.lab.told import Step, Told, names, told
 from unstale.tools.lab.wording import (
     count,
     duration,
@@ -26,6 +26,12 @@ from unstale.tools.lab.wording import (
 Verdict: TypeAlias = Literal["met", "missed", "told", "not measured"]
 """`told`: a figure that nothing was claimed about."""
 
+IMPROVEMENTS: Final = {
+    "hiredis": "Parsing with hiredis",
+    "pipelined-deletes": "Deletes in one pipeline",
+    "async-deletes": "Deletes in a task",
+}
+"""The article's small ones, and what each is called."""
 BUSY: Final = 80.0
 """Engine CPU, in percent of a core, above which the article's alarm story begins: its bigger node peaked at 83 %."""
 LITTLE: Final = 0.2
@@ -34,6 +40,8 @@ ARTICLE_LESS: Final = 0.95
 """The article's claim: over 95 % less CPU."""
 TARGET_LESS: Final = 0.999
 """Ours: so much less engine CPU per completed action than the baseline's."""
+MOST_REASONS: Final = 3
+"""So many reasons of a variant's errors are told."""
 TARGET_POINTS: Final = 2.0
 """Ours: the hit rate is within so many percentage points of that of time stamps."""
 
@@ -49,8 +57,11 @@ class Finding:
 
 
 def conclusions(results: Results) -> list[str]:
-    """The findings as sentences, each a paragraph."""
-    return [finding.text for finding in findings(results)]
+    """What was found as sentences, each a paragraph; what was not measured in one."""
+    found = findings(results)
+    said = [finding.text for finding in found if finding.verdict != "not measured"]
+    without = [finding.about for finding in found if finding.verdict == "not measured"]
+    return [*said, f"Not measured: {'; '.join(without)}."] if without else said
 
 
 def findings(results: Results) -> list[Finding]:
@@ -89,7 +100,10 @@ def _rates(run: Told) -> Finding:
         said.append(f"{listed(names(held))} held the offered {offered} requests/s.")
     if broke:
         each = listed([f"{step.name} {rate(step.figures.rate)}/s" for step in broke])
-        said.append(f"{'The others' if held else 'None'} did not{' hold it' if not held else ''}: {each}.")
+        said.append(f"The others did not: {each}." if held else f"No step held the offered {offered}: {each}.")
+    late = [step.name for step in run.measured if step.figures.offered_late]
+    if late:
+        said.append(f"This machine could not offer it to {listed(late)}: their figures are of a lower rate.")
     without = [step.name for step in run.steps if not step.measured] + list(run.missing)
     if without:
         said.append(f"Not measured: {listed(without)}.")
@@ -128,13 +142,13 @@ def _change(run: Told, name: str, about: str) -> Finding:
 def _improvements(run: Told) -> Iterator[Finding]:
     """hiredis, one pipeline, and tasks: kept in the article, and no help to the engine."""
     base = run.figures("baseline")
-    for name in ("hiredis", "pipelined-deletes", "async-deletes"):
+    for name, about in IMPROVEMENTS.items():
         other = run.figures(name)
         if base is None or other is None:
-            yield _not_measured(name, *(one for one in ("baseline", name) if run.figures(one) is None))
+            yield _not_measured(about, *(one for one in ("baseline", name) if run.figures(one) is None))
             continue
         yield Finding(
-            name,
+            about,
             "told",
             f"{name} used {_engine(other)} of a core in the engine ({_engine(base)} in the baseline) and completed "
             f"{rate(other.rate)} requests/s ({rate(base.rate)}); half of its actions were answered within "
@@ -267,7 +281,7 @@ def _stale_of_others(run: Told) -> Finding:
         each = listed([f"{step.name} {_stale(step.figures)}" for step in some])
         said.append(f"Stale answers were served by {each}.")
     if none:
-        said.append(f"None was seen with {listed(names(none))} in this run, which proves nothing either way.")
+        said.append(f"With {listed(names(none))} none was seen in this run, which proves nothing either way.")
     return Finding(about, "told", " ".join(said))
 
 
@@ -298,8 +312,14 @@ def _errors(run: Told) -> Finding:
     failed = [step for step in run.measured if step.figures.errors]
     if not failed:
         return Finding(about, "told", "No request was answered with an error.")
-    each = listed([f"{step.name} {count(step.figures.errors)}" for step in failed])
+    each = "; ".join(f"{step.name} {count(step.figures.errors)}{_reasons(step)}" for step in failed)
     return Finding(about, "told", f"Requests answered with an error: {each}.")
+
+
+def _reasons(step: Step) -> str:
+    """The most frequent ones, as the load told them."""
+    told = sorted(step.outcome.requests.reasons.items(), key=lambda one: -one[1])[:MOST_REASONS]
+    return f" ({', '.join(f'{reason}: {count(often)}' for reason, often in told)})" if told else ""
 
 
 def _not_measured(about: str, *missing: str) -> Finding:

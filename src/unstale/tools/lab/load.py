@@ -25,14 +25,15 @@ import msgspec
 
 from unstale.tools.lab.place import Job
 from unstale.tools.lab.results import Requests
-from unstale.tools.lab.tally import Tally
+from unstale.tools.lab.tally import Second
 
 if TYPE_CHECKING:
     from unstale.tools.lab.visitors import Visit
 
 GONE: Final = 128 + signal.SIGPIPE
-FAILED: Final = 1
+"""Exit code: nobody reads the lines."""
 _STDOUT: Final = 1
+_OPEN_MAX: Final = 10_240  # macOS names no limit, and takes no more than this
 
 
 def write_job(job: Job, path: Path) -> None:
@@ -73,12 +74,12 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, lambda given, _: early.append(given))
     job = read_job(Path(arguments[0]))
     _allow_open_files()
-    os.environ.setdefault(
-        "LOCUST_SKIP_MONKEY_PATCH", "1"
-    )  # what is used of it is gevent's own: nothing need be patched
+    os.environ.setdefault("LOCUST_SKIP_MONKEY_PATCH", "1")  # all that we use of it is gevent's own
     from unstale.tools.lab.visitors import Visit  # noqa: PLC0415 - see the module's docstring
 
     visit = Visit(job)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        visit.ends_on(number, 128 + number)
     code = 128 + early[0] if early else _watched(visit, job)
     if code != GONE:
         _write(visit.requests(), job.out)
@@ -87,23 +88,22 @@ def main(arguments: list[str]) -> int:
 
 def _watched(visit: Visit, job: Job) -> int:
     """Send it all, with a line each second. Returns the exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        visit.ends_on(number, 128 + number)
     visit.begin()
-    code: int | None = None
     try:
+        code = None
         while code is None:
             number = math.floor(time.monotonic() - job.window_at) + 1
             code = visit.wait_until(job.window_at + number)
-            _say(visit.tally, number)
+            if code is not None:
+                visit.end()
+            _say(visit.tally.second(number, None if code is None else visit.cpu_seconds))
     except BrokenPipeError:
-        code = GONE
-    visit.end()
+        return GONE
     return code
 
 
-def _say(tally: Tally, number: int) -> None:
-    os.write(_STDOUT, msgspec.json.encode(tally.second(number)) + b"\n")
+def _say(second: Second) -> None:
+    os.write(_STDOUT, msgspec.json.encode(second) + b"\n")
 
 
 def _write(requests: Requests, path: Path) -> None:
@@ -114,8 +114,10 @@ def _write(requests: Requests, path: Path) -> None:
 
 def _allow_open_files() -> None:
     """As many as the system lets this process have: each request that waits for its answer is a connection."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _OPEN_MAX if hard == resource.RLIM_INFINITY else hard
+    if most > soft >= 0:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _path(kind: type, given: Any) -> Any:

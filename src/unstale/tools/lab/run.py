@@ -18,6 +18,7 @@ from typing import Final, Protocol
 
 from unstale.errors import UnstaleError
 from unstale.tools.lab import results as written
+from unstale.tools.lab.databases import check_database, database
 from unstale.tools.lab.errors import LabError
 from unstale.tools.lab.generator import generating, requests_of
 from unstale.tools.lab.keyspace import fill, leave_as_found
@@ -59,14 +60,16 @@ class InterruptedLabError(LabError):
     """The lab was stopped. What was measured is kept: go on with --resume."""
 
 
-def run(plan: Plan, directory: Path, watch: Watcher, *, database: str | None = None, resume: bool = False) -> Results:
+def run(
+    plan: Plan, directory: Path, watch: Watcher, *, database_url: str | None = None, resume: bool = False
+) -> Results:
     """Run the plan's variants, one after another, and write `results.json` after each.
 
     Args:
         plan: what to run.
         directory: where the results go; it is made.
         watch: is told what happens.
-        database: of PostgreSQL, as `SHOP_DATABASE` has it; None: an SQLite file for each variant.
+        database_url: of PostgreSQL, see `databases`; None: an SQLite file for each variant.
         resume: go on with the results that are there: what is complete is not run again.
 
     Raises:
@@ -75,11 +78,12 @@ def run(plan: Plan, directory: Path, watch: Watcher, *, database: str | None = N
     """
     results = _begin(plan, directory, resume=resume)
     check(plan)
+    check_database(database_url)
     for variant in plan.chosen():
         known = results.outcome(variant.name)
         if known is not None and known.status == "complete":
             continue
-        outcome = _Course(variant, plan, database, directory / "logs" / variant.name, watch).run()
+        outcome = _Course(variant, plan, database_url, directory / "logs" / variant.name, watch).run()
         _keep(results, outcome)
         written.write(results, directory / RESULTS_FILE)
         watch.ended(outcome, plan)
@@ -112,10 +116,10 @@ def _keep(results: Results, outcome: Outcome) -> None:
 class _Course:
     """The course of one variant."""
 
-    def __init__(self, variant: Variant, plan: Plan, database: str | None, logs: Path, watch: Watcher) -> None:
+    def __init__(self, variant: Variant, plan: Plan, database_url: str | None, logs: Path, watch: Watcher) -> None:
         self._variant = variant
         self._plan = plan
-        self._database = database
+        self._database_url = database_url
         self._logs = logs
         self._watch = watch
         self._second: Node | None = None
@@ -175,7 +179,7 @@ class _Course:
             broker_url=broker.url if broker else None,
             prefix=f"lab-{os.urandom(3).hex()}",
             directory=scratch,
-            database_url=self._database or f"sqlite://{scratch / 'shop.db'}",
+            database_url=stack.enter_context(database(self._database_url, scratch)),
         )
         self._second = config
         return place, node

@@ -21,6 +21,8 @@ from unstale.tools.lab.results import Sample
 
 OWN_TRIPS: Final = 1
 """A look is a trip of its own, and not counted. Its INFO is in the class `other`: some tenths of a millisecond."""
+LEAVE_SECONDS: Final = 2.0
+"""How long Ctrl-C waits for a look that is on its way; the thread then ends with its connection."""
 
 
 class Sampler:
@@ -63,7 +65,7 @@ class Sampler:
         """Wait for the last look."""
         if kind is not None:
             self._over.set()
-        self._thread.join()
+        self._thread.join(None if kind is None else LEAVE_SECONDS)
         self._client.close()
         if kind is None:
             self.check()
@@ -75,13 +77,15 @@ class Sampler:
 
     def check(self) -> None:
         """Raise LabError if the server has ended, was restarted, or had its statistics reset."""
-        if self._failure is not None:
+        if isinstance(self._failure, LabError | ValueError):
             raise LabError(str(self._failure)) from self._failure
+        if self._failure is not None:
+            raise self._failure
 
     def _run(self) -> None:
         try:
             self._sample()
-        except (LabError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - a thread's end: `check` raises it where it is seen
             self._failure = error
 
     def _sample(self) -> None:

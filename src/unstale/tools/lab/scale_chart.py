@@ -51,8 +51,8 @@ class Cut:
     def subtitle(self) -> str:
         """What it is drawn against."""
         if self.along == "keys":
-            return f"by keys in the database; {self.held:,} a user"
-        return f"by keys a user; {self.held:,} in the database"
+            return f"by keys in the database, {self.held:,} a user"
+        return f"by keys a user, {self.held:,} in the database"
 
     def size(self, point: ScalePoint) -> int:
         """Where a point lies on the horizontal axis."""
@@ -129,7 +129,7 @@ def _ticks(axes: Axes, paper: Sheet, panel: Cut) -> None:
 def _names(axes: Axes, paper: Sheet, methods: Sequence[str], ends: Sequence[float]) -> None:
     """The methods' names beside the ends of their lines, moved apart where lines end together."""
     low, most = (math.log10(one) for one in axes.get_ylim())
-    places = [(math.log10(end) - low) / (most - low) for end in ends]
+    places = [(math.log10(max(end, 10**low)) - low) / (most - low) for end in ends]  # 0 is at the bottom
     for method, place in zip(methods, apart(places, (paper.size + 2) / HIGH), strict=True):
         axes.annotate(
             method, (1, place), (6, 0), "axes fraction", "offset points", va="center", fontsize=paper.size - 1,

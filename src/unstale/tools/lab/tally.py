@@ -34,7 +34,7 @@ class Attempt:
 
 
 class Second(msgspec.Struct, kw_only=True):
-    """One line on stdout: what happened in about a second, warm-up and grace among them."""
+    """One line on stdout: what happened in about a second, warm-up and grace among them; the last one is shorter."""
 
     second: int
     """Which one of the window, from 1; 0 and less are before it."""
@@ -50,6 +50,8 @@ class Second(msgspec.Struct, kw_only=True):
     """Completed, of histories."""
     p99: float | None = None
     """Seconds, of the answers that came; None: none came."""
+    generator_cpu_seconds: float | None = None
+    """In the last line: see `Requests`."""
 
 
 class Tally:
@@ -59,15 +61,12 @@ class Tally:
         self._kept: list[Attempt] = []
         self._counts = Second(second=0)
         self._took: list[float] = []
-        self.sent = 0
-        """Requests so far, those of the warm-up among them."""
 
     def offered(self, due: Due) -> Attempt:
         """A request is due now."""
         attempt = Attempt(due)
         if due.at >= 0:
             self._kept.append(attempt)
-        self.sent += 1
         self._counts.offered += 1
         return attempt
 
@@ -82,10 +81,11 @@ class Tally:
             self._counts.reads += 1
             self._counts.hits += attempt.hit is True
 
-    def second(self, number: int) -> Second:
+    def second(self, number: int, generator_cpu_seconds: float | None = None) -> Second:
         """What has been counted since this was last called."""
         done, self._counts = self._counts, Second(second=number)
         done.second = number
+        done.generator_cpu_seconds = generator_cpu_seconds
         self._took, took = [], sorted(self._took)
         if took:
             done.p99 = took[math.ceil(0.99 * len(took)) - 1]

@@ -12,9 +12,9 @@ from typing import Final, Literal, TypeAlias
 from unstale.tools.engine import CLASSES
 from unstale.tools.lab.plan import VARIANTS, Plan
 from unstale.tools.lab.results import Figures, Outcome, Results, figures
-from unstale.tools.lab.wording import count, rate
+from unstale.tools.lab.wording import count, latency
 
-Ground: TypeAlias = Literal["failed", "interrupted", "skipped", "not held"]
+Ground: TypeAlias = Literal["failed", "interrupted", "skipped", "offered late", "not held"]
 OURS: Final = frozenset(one.name for one in VARIANTS.values() if one.caching in {"unstale", "unstale-strict"})
 """The variants that unstale's promise is put to the test by."""
 REST: Final = "network and rest"
@@ -113,13 +113,22 @@ def _marks(outcome: Outcome, found: Figures) -> list[Mark]:
     if outcome.status == "interrupted":
         begun = f"interrupted after {outcome.samples[-1].at:.0f} s of the window"
         marks.append(Mark("interrupted", f"{begun}: {outcome.reason.rstrip('.')}" if outcome.reason else begun))
+    if found.offered_late:
+        marks.append(Mark("offered late", _offered_late(found)))
     if not found.held:
         marks.append(Mark("not held", _not_held(found)))
     return marks
 
 
+def _offered_late(found: Figures) -> str:
+    most = "over 1 % of the requests were never sent"
+    if found.sent_late_p99 is not None:
+        most = f"1 % of the requests were sent {latency(found.sent_late_p99)} late or more, or some never"
+    return f"this machine could not offer the rate, so the figures are of a lower one: {most}"
+
+
 def _not_held(found: Figures) -> str:
     return (
-        f"did not hold the offered rate: {rate(found.rate)} of {rate(found.offered_rate)} requests/s were answered in "
-        f"time; {count(found.late)} answers came late, {count(found.unanswered)} never"
+        f"did not hold the offered rate: of {count(found.offered)} requests {count(found.late)} were answered late, "
+        f"{count(found.unanswered)} never"
     )

@@ -46,7 +46,9 @@ class _Once(HTTPClientPool):
     def get_client(self, url: Any) -> HTTPClient:
         """The client of the site's address."""
         client = super().get_client(url)
-        client._connection_pool.size = -1  # noqa: SLF001 - it tries again as often as this says, plus one
+        connections: Any = client._connection_pool  # noqa: SLF001 - it has no options for these two
+        connections.size = -1  # it tries again as often as this says, plus one
+        connections.return_socket = connections.release_socket  # also if the site does not say that it closes
         return client
 
 
@@ -79,23 +81,21 @@ class Visit:
         self.tally = Tally()
         self.judge = Judge()
         self.under_way = gevent.pool.Group()
-        self.environment: Any = Environment(user_classes=[Visitors], host=job.base_url)
-        self.environment.events.request.add_listener(self._ended)
-        self.environment.events.user_error.add_listener(self._failed_to_offer)
+        self.environment = Environment(user_classes=[Visitors], host=job.base_url)
+        self.environment.events.request.add_listener(self._ended)  # type: ignore[no-untyped-call]
+        self.environment.events.user_error.add_listener(self._failed_to_offer)  # type: ignore[no-untyped-call]
         self.runner = self.environment.create_local_runner()
         self._over = gevent.event.AsyncResult()
         self._cpu_at_window: float | None = None
-        self._cpu_seconds = 0.0
+        self.cpu_seconds = 0.0
+        """Of this process, from the window's beginning to the end."""
 
     def begin(self) -> None:
         """Let locust start the visitors."""
         plan = self.job.plan
-        longest = plan.warm_seconds + plan.seconds + plan.grace_seconds
+        most = 1 + round(plan.rate * (plan.warm_seconds + plan.seconds))
         Visitors.visit = self
-        Visitors.network_timeout = Visitors.connection_timeout = longest  # the end of the grace comes before
-        Visitors.client_pool = _Once(
-            concurrency=2 + round(plan.rate * longest), network_timeout=longest, connection_timeout=longest
-        )
+        Visitors.client_pool = _Once(concurrency=most, network_timeout=None, connection_timeout=None)  # `end` cuts them
         self.runner.start(user_count=1, spawn_rate=1)
 
     def ends_on(self, number: int, code: int) -> None:
@@ -125,13 +125,13 @@ class Visit:
     def end(self) -> None:
         """Cut what has no answer yet."""
         if self._cpu_at_window is not None:
-            self._cpu_seconds = time.process_time() - self._cpu_at_window
+            self.cpu_seconds = time.process_time() - self._cpu_at_window
         self.runner.quit()
 
     def requests(self) -> Requests:
         """What is to be written."""
         requests = self.tally.requests()
-        requests.generator_cpu_seconds = self._cpu_seconds
+        requests.generator_cpu_seconds = self.cpu_seconds
         for one in self.environment.stats.errors.values():
             if one.name != WARM_UP:
                 requests.reasons[str(one.error)] = requests.reasons.get(str(one.error), 0) + one.occurrences
@@ -177,6 +177,8 @@ class Visit:
         with client.request(
             method, path, name=name, data=body, headers=headers, catch_response=True, context={"attempt": attempt}
         ) as response:
+            if self._over.ready():
+                raise gevent.GreenletExit  # it came while the last ones are being cut: after the end
             wrong = self._broken(attempt, response) or self._judged(attempt, response, status, floor)
             response.request_meta["response_time"] = 1000 * (self._now() - due.at)  # also in locust's: since it was due
             response.success() if wrong is None else response.failure(wrong)

@@ -142,7 +142,7 @@ def _environment(variant: Variant, plan: Plan, place: Place) -> Mapping[str, str
     given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     path = [str(shop_directory()), *(str(Path(one).absolute()) for one in given)]  # they run in another folder
     told = variables(variant, plan, place, PAGE_SIZE)
-    return {**os.environ, **told, "PYTHONPATH": os.pathsep.join(path)}
+    return {**os.environ, **told, "PYTHONPATH": os.pathsep.join(path), "GUNICORN_CMD_ARGS": ""}
 
 
 def _gunicorn(plan: Plan, listening: int) -> list[str]:
