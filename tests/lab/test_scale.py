@@ -134,10 +134,11 @@ def test_what_there_is_no_time_for_is_told() -> None:
 
 
 @pytest.fixture
-def running() -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
+def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
     """A process that runs `run_scale`, and has measured something; and those that it has started."""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # a process that is killed removes no files
     with subprocess.Popen(
-        [sys.executable, str(CHILD)], stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, str(CHILD)], stdout=subprocess.PIPE, env=environment, text=True, start_new_session=True
     ) as process:
         try:
             assert process.stdout is not None

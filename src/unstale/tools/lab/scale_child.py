@@ -24,9 +24,11 @@ from unstale.tools.lab.scale_sample import Meter, Task, users_of
 from unstale.tools.lab.scale_ways import TTL_SECONDS, WAYS, Pages, configure
 
 LONGEST: Final = 0.8
-"""The part of a station's time that one method may take for one verb, its first sample apart."""
+"""The part of a station's time that one method's walks may take, the first apart."""
 CHEAP_SECONDS: Final = 1.0
-"""What takes no longer is done also where no time is left, until the round is over."""
+"""A walk that takes no longer is done also where no time is left, until the round is over."""
+RESERVED_SECONDS: Final = 15.0
+"""For each station that is still to come, half of what is left at most: what is cheap is then measured there."""
 LEAST_ROUNDS: Final = 3
 """Of what is cheap, also where a station has used up its share of the time."""
 ORDER: Final[tuple[Verb, ...]] = ("read", "invalidate")
@@ -50,8 +52,8 @@ class Measuring:
         """Keys of the last station."""
         self._fill_seconds = 0.0
         """For a key."""
-        self._last: dict[tuple[str, Verb], Task] = {}
-        """What was sampled last of a method and a verb."""
+        self._last: dict[str, Task] = {}
+        """What was invalidated last, by method."""
 
     @property
     def _left(self) -> float:
@@ -66,7 +68,8 @@ class Measuring:
         for at, station in enumerate(rest):
             needed = self._fill_seconds * (station.keys - self._filled)
             if needed >= self._left:
-                self._tell(LeftOut(f"{station.name}: filling it in {self._no_time(needed)}."))
+                why = f"filling it in {self._no_time(needed)}" if self._left > 0 else "no time was left"
+                self._tell(LeftOut(f"{station.name}: {why}."))
                 continue
             self._station(station, rest[at:])
 
@@ -85,50 +88,60 @@ class Measuring:
         self._rounds(
             [Task(verb, method, station, way, self._plan.seed) for verb in ORDER for method, way in ways.items()],
             share(self._left, rest),
+            min(RESERVED_SECONDS * (len(rest) - 1), self._left / 2),
         )
         for way, user in owners:
             way.forget(user)
 
-    def _rounds(self, tasks: list[Task], seconds: float) -> None:
-        """All tasks in turns, since the machine has other work too; those that take too long leave."""
+    def _rounds(self, tasks: list[Task], seconds: float, reserved: float) -> None:
+        """All tasks in turns, since the machine has other work too; those that take too long leave.
+
+        Args:
+            tasks: of one station.
+            seconds: its share of the time.
+            reserved: seconds that are to be left for other stations; `seconds` may be exceeded, but not so far.
+        """
         until = time.monotonic() + seconds
         for one in range(self._plan.rounds):
-            if tasks and self._is_over(one, until):
+            if tasks and self._is_over(one, until, seconds):
                 where = tasks[0].station.name
                 self._tell(LeftOut(f"{where}: {one} of {self._plan.rounds} rounds; its share of the time was over."))
                 return
             for task in list(tasks):
-                why = self._too_long(task, seconds)
+                why = self._too_long(task, seconds, reserved)
                 if why:
                     tasks.remove(task)
                     self._tell(LeftOut(f"{task.name}: {task.rounds} of {self._plan.rounds} rounds; {why}."))
                     continue
                 self._say(f"{task.name}, round {one + 1}")
                 self._tell(task.sample(self._meter))
-                self._last[task.method, task.verb] = task
+                if task.verb == "invalidate":
+                    self._last[task.method] = task
 
-    def _is_over(self, rounds: int, until: float) -> bool:
-        """Whether a station has had its time."""
-        least = LEAST_ROUNDS if self._left > 0 else 1
-        return rounds >= least and time.monotonic() >= until
+    @staticmethod
+    def _is_over(rounds: int, until: float, seconds: float) -> bool:
+        """Whether a station has had its time: on a slow machine up to twice that, for LEAST_ROUNDS."""
+        over = time.monotonic() - until
+        return over >= 0 and rounds >= (LEAST_ROUNDS if over < seconds else 1)
 
-    def _too_long(self, task: Task, seconds: float) -> str:
-        """Why a task is not to be sampled again; empty: it is."""
+    def _too_long(self, task: Task, seconds: float, reserved: float) -> str:
+        """Why a walk over the keyspace is not to be sampled again; empty: it is, and so is all else: it is cheap."""
+        if task.verb != "invalidate" or task.method not in WALKS:
+            return ""
         if task.rounds and task.spent + task.last > LONGEST * seconds:
             return f"each takes {task.last:.1f} s"
         expected = task.last if task.rounds else self._expected(task)
-        return f"another {self._no_time(expected)}" if expected >= max(self._left, CHEAP_SECONDS) else ""
+        is_possible = expected < max(self._left - reserved, CHEAP_SECONDS)
+        return "" if is_possible else f"another {self._no_time(expected, reserved)}"
 
     def _expected(self, task: Task) -> float:
-        """Seconds of a first sample, by the last one elsewhere: a walk takes longer where there are more keys."""
-        last = self._last.get((task.method, task.verb))
-        if last is None:
-            return 0.0
-        walks = task.verb == "invalidate" and task.method in WALKS
-        return last.last * (task.station.keys / last.station.keys if walks else 1.0)
+        """Seconds of a first sample, by the last one elsewhere and how many keys there are to walk."""
+        last = self._last.get(task.method)
+        return last.last * task.station.keys / last.station.keys if last else 0.0
 
-    def _no_time(self, needed: float) -> str:
-        return f"would take about {needed:.1f} s, and {max(0.0, self._left):.1f} s are left"
+    def _no_time(self, needed: float, reserved: float = 0.0) -> str:
+        left = max(0.0, self._left - reserved)
+        return f"would take about {needed:.1f} s, and {left:.1f} s are left" + (" for it" if reserved else "")
 
     def _fill(self, station: Station) -> None:
         """Add others' keys until there are as many as the station has."""

@@ -193,6 +193,9 @@ def measured_keys(plan: ScalePlan, station: Station) -> int:
 
 
 def share(left_seconds: float, rest: Sequence[Station]) -> float:
-    """Seconds for the first of the stations that remain: in part alike, in part by the size of what is walked."""
-    weights = [station.keys + 200_000 for station in rest]
+    """Seconds for the first of the stations that remain: in part alike, in part by the size of what is walked.
+
+    Beyond a million keys no more, or one walk of a minute would leave nothing for all that is cheap.
+    """
+    weights = [min(station.keys, 1_000_000) + 200_000 for station in rest]
     return left_seconds * weights[0] / sum(weights)
