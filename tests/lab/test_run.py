@@ -20,7 +20,7 @@ from servers import Server
 from unstale.tools.lab import results as written
 from unstale.tools.lab.plan import VARIANTS, Plan
 from unstale.tools.lab.results import Outcome, Results
-from unstale.tools.lab.run import _keep
+from unstale.tools.lab.run import _keep, _kept
 
 REPOSITORY = Path(__file__).parent.parent.parent
 SMALL = ["--keys", "300", "--users", "3", "--rate", "25", "--warm", "0.5", "--workers", "2", "--threads", "2"]
@@ -198,3 +198,30 @@ def test_outcomes_stand_in_the_order_of_the_plan() -> None:
     for name in ("unstale", "baseline", "unstale"):
         _keep(results, Outcome(variant=name, stands_for=VARIANTS[name].stands_for, status="complete"))
     assert [one.variant for one in results.outcomes] == ["baseline", "unstale"]
+
+
+def test_a_server_of_the_users_own_is_left_as_it_was_found(
+    command: Command, session_servers: Callable[[str], Server], tmp_path: Path
+) -> None:
+    """All keys are gone afterwards, and neither the results nor the report have the password."""
+    server = session_servers("valkey")
+    url = server.url.replace("/0", "/7").replace("//", "//default:hidden@")  # a user without a password takes any
+    out = tmp_path / "run"
+    code, said, errors = command.run(
+        "lab", "-v", "unstale", "-v", "smaller-node", "--url", url, "--yes", "--seconds", "1", "--out", str(out), *SMALL
+    )
+    assert (code, errors) == (0, "")
+    found = written.read(out / "results.json")
+    assert [(one.variant, one.status) for one in found.outcomes] == [
+        ("unstale", "complete"),
+        ("smaller-node", "skipped"),
+    ]
+    with server.client as client:
+        client.select(7)
+        assert client.dbsize() == 0
+    assert "hidden" not in said + (out / "results.json").read_text() + (out / "report.html").read_text()
+
+
+def test_the_password_is_not_needed_to_find_a_run_again() -> None:
+    """What is written down of a server is what it is compared by."""
+    assert _kept(Plan(server="redis://me:hidden@cache/5")) == Plan(server="redis://cache/5")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.live import Live
@@ -26,6 +27,7 @@ from unstale.tools.lab.scale import run_scale
 from unstale.tools.lab.scale_job import Doing
 from unstale.tools.lab.scale_plan import ScalePlan
 from unstale.tools.lab.scale_table import scale_tables
+from unstale.tools.lab.servers import is_users_own
 from unstale.tools.lab.table import notes, tables
 from unstale.tools.lab.tally import Second
 
@@ -106,7 +108,7 @@ def replay(  # noqa: PLR0913 - a command's options
             seed=seed,
         )
         if resume:
-            plan = read(folder / RESULTS_FILE).plan
+            plan = _resumed(folder, url)
         _run(plan, folder, database, resume=resume)
 
 
@@ -165,6 +167,16 @@ def report(
     with _told():
         found = read(folder / RESULTS_FILE)
         _show(found, folder)
+
+
+def _resumed(folder: Path, url: str | None) -> Plan:
+    """The plan of a run; of the user's own server only --url knows the password."""
+    plan = read(folder / RESULTS_FILE).plan
+    if not is_users_own(plan):
+        return plan
+    if url is None:
+        raise LabError(f"That run was on {plan.server}. Name it again, with --url and --yes: no password is kept.")
+    return msgspec.structs.replace(plan, server=url)
 
 
 def _run(plan: Plan, folder: Path, database: str | None, *, resume: bool) -> None:

@@ -16,19 +16,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
+import msgspec
+
 from unstale.errors import UnstaleError
 from unstale.tools.lab import results as written
 from unstale.tools.lab.databases import check_database, database
 from unstale.tools.lab.errors import LabError
 from unstale.tools.lab.generator import generating, requests_of
 from unstale.tools.lab.keyspace import fill, leave_as_found
-from unstale.tools.lab.node import Node
+from unstale.tools.lab.node import Node, shown
 from unstale.tools.lab.place import Job, Place
 from unstale.tools.lab.plan import Plan, Variant
 from unstale.tools.lab.preconditions import applies, check
 from unstale.tools.lab.results import Outcome, Results, Sample
 from unstale.tools.lab.sampling import Sampler, idle_percent
-from unstale.tools.lab.servers import extra_node, serving_cache
+from unstale.tools.lab.servers import extra_node, is_users_own, serving_cache
 from unstale.tools.lab.surroundings import machine, versions
 from unstale.tools.lab.tally import Second
 from unstale.tools.lab.workers import Site, serving
@@ -95,14 +97,19 @@ def run(
 def _begin(plan: Plan, directory: Path, *, resume: bool) -> Results:
     path = directory / RESULTS_FILE
     if resume:
-        found = written.read(path)
-        if differing := [name for name in plan.__struct_fields__ if getattr(plan, name) != getattr(found.plan, name)]:
+        found, kept = written.read(path), _kept(plan)
+        if differing := [name for name in plan.__struct_fields__ if getattr(kept, name) != getattr(found.plan, name)]:
             raise LabError(f"{path} was run with another plan: {', '.join(differing)} differ. Resume it without them.")
         return found
     if path.exists():
         raise LabError(f"{path} is there already. Go on with it by --resume, or name another folder by --out.")
     directory.mkdir(parents=True, exist_ok=True)
-    return Results(plan=plan, versions=versions(), machine=machine())
+    return Results(plan=_kept(plan), versions=versions(), machine=machine())
+
+
+def _kept(plan: Plan) -> Plan:
+    """The plan as it is written down: without the password of the user's own server."""
+    return msgspec.structs.replace(plan, server=shown(plan.server)) if is_users_own(plan) else plan
 
 
 def _keep(results: Results, outcome: Outcome) -> None:
