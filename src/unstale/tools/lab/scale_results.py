@@ -23,7 +23,7 @@ class ScalePoint(msgspec.Struct, frozen=True, kw_only=True):
     """What one verb cost with one method, in a keyspace of one size."""
 
     method: str
-    """How it is kept up to date, by the name that `plan.Caching` has for it."""
+    """How it is kept up to date: one of `scale_plan.METHODS`."""
     keys: int
     """In the database, all users' together."""
     keys_per_user: int
@@ -36,11 +36,11 @@ class ScalePoint(msgspec.Struct, frozen=True, kw_only=True):
     engine_us_high: float
     """The same: the upper quartile."""
     trips: float
-    """Round trips of one call."""
+    """How often the server read from the client for one call: a round trip each, several if the call is long."""
     rounds: int
     """How many were measured."""
     client_us: float
-    """From the call to its return, in microseconds: the median."""
+    """CPU of the client for one call, in microseconds: the median."""
 
 
 class ScaleResults(msgspec.Struct, kw_only=True):
