@@ -131,7 +131,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The part of the requests that are user actions: an order each."""
     catalogue: float = 0.2
     """The part of the reads that are of the catalogue, which is the same for all users."""
-    users: int = 500
+    users: int = 200
     """Who read and act. Their first pages are what the application caches while the lab runs."""
     pages: int = 5
     """Pages of a user's history, of 20 orders each."""
