@@ -21,6 +21,8 @@ PLANS = st.builds(
     actions=st.floats(0, 1),
     catalogue=st.floats(0, 1),
     users=st.integers(1, 50),
+    together=st.integers(1, 7),
+    together_seconds=st.floats(0, 3),
     pages=st.integers(1, 6),
     user_law=st.floats(0, 2),
     page_law=st.floats(0, 2),
@@ -82,9 +84,25 @@ def test_a_longer_warm_up_leaves_the_window_as_it_is() -> None:
     assert window(Plan(warm_seconds=1)) == window(Plan(warm_seconds=9))
 
 
+@given(PLANS)
+def test_a_visit_is_of_one_user_and_short(plan: Plan) -> None:
+    """Ordered by user, requests fall into visits of the plan's size and length: no user has a part of one."""
+    asked = window(replace(plan, users=1000, user_law=0.0, together_seconds=0.0))
+    visits = Counter((due.user, due.at) for due in asked)
+    whole, rest = divmod(len(asked), plan.together)
+    assert sorted(visits.values(), reverse=True) == [plan.together] * whole + [rest] * (rest > 0)
+
+
+def test_a_visits_requests_come_within_its_time_each_at_its_own() -> None:
+    """Of one user who comes once, all is asked for within the time that the plan says, and not at once."""
+    times = [due.at for due in window(Plan(rate=5, seconds=1, together=5, together_seconds=0.2))]
+    assert 0 < times[-1] - times[0] <= 0.2
+    assert len(set(times)) == 5
+
+
 def test_gaps_are_those_of_independent_users() -> None:
     """As in a Poisson process, 1 - 1/e of the gaps are shorter than the mean one; evenly spaced, none would be."""
-    times = [due.at for due in window(Plan(rate=2000, seconds=10))]
+    times = [due.at for due in window(Plan(rate=2000, seconds=10, together=1))]
     gaps = [later - earlier for earlier, later in pairwise(times)]
     mean_gap = fmean(gaps)
     assert abs(fmean(gap < mean_gap for gap in gaps) - 0.632) < 0.02
@@ -92,14 +110,14 @@ def test_gaps_are_those_of_independent_users() -> None:
 
 def test_users_come_by_a_zipf_law() -> None:
     """The busiest user comes 2**1.1 times as often as the second, and 10**1.1 times as often as the tenth."""
-    counts = Counter(due.user for due in window(Plan(rate=20_000, seconds=10)))
+    counts = Counter(due.user for due in window(Plan(rate=20_000, seconds=10, together=1)))
     assert abs(counts[0] / counts[1] - 2**1.1) < 0.15
     assert abs(counts[0] / counts[9] - 10**1.1) < 1.5
 
 
 def test_pages_come_by_a_zipf_law() -> None:
     """The first page is read 2**1.5 times as often as the second."""
-    counts = Counter(due.page for due in window(Plan(rate=20_000, seconds=10)))
+    counts = Counter(due.page for due in window(Plan(rate=20_000, seconds=10, together=1)))
     assert abs(counts[1] / counts[2] - 2**1.5) < 0.15
 
 

@@ -123,7 +123,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """`embedded`, `redis-server` (or another program, by its path), or the URL of a server that the user owns."""
     rate: float = 60.0
     """Requests offered, a second; they come at their times whether or not earlier ones were answered (open loop)."""
-    seconds: float = 20.0
+    seconds: float = 15.0
     """How long each variant is measured."""
     warm_seconds: float = 5.0
     """How long it is under the same load before that."""
@@ -133,6 +133,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The part of the reads that are of the catalogue, which is the same for all users."""
     users: int = 200
     """Who read and act. Their first pages are what the application caches while the lab runs."""
+    together: int = 5
+    """Requests of a visit: what a page of an application asks for at about the same time, all by one user."""
+    together_seconds: float = 0.1
+    """The time within which they come, each at a moment of its own."""
     pages: int = 5
     """Pages of a user's history, of 20 orders each."""
     user_law: float = 1.1
@@ -142,9 +146,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     keys: int = 200_000
     """How many keys the cache holds beforehand: pages of other users, as JSON."""
     workers: int = 4
-    """Processes of gunicorn, of `threads` threads each."""
-    threads: int = 4
-    grace_seconds: float = 10.0
+    """Processes of gunicorn, of `threads` threads each: so many requests, and deletes, are worked on at a time."""
+    threads: int = 1
+    grace_seconds: float = 5.0
     """How long answers are waited for at the end. What has not come by then is counted as not completed."""
     ttl: int = 3600
     """Of what the application caches, in seconds."""

@@ -36,9 +36,9 @@ from unstale.tools.lab.tally import Second
 from unstale.tools.lab.workers import Site, serving
 
 RESULTS_FILE: Final = "results.json"
-IDLE_SECONDS: Final = 2.0
+IDLE_SECONDS: Final = 1.5
 """How long the engine is looked at before there is any load."""
-HEAD_START_SECONDS: Final = 4.0
+HEAD_START_SECONDS: Final = 3.0
 """For the load process to import locust and make its connections, before the warm-up."""
 
 

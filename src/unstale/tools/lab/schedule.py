@@ -2,14 +2,17 @@
 
 No clock, no server, and nothing of how a variant caches.
 
-The times are those of a Poisson process, given its count: users come independently of each other, so their requests
-fall into clusters and gaps, and what a queue does to the latency shows. Evenly spaced ones would flatter a slow
-server, and can beat with whatever it does at a rhythm of its own. The count is not drawn: it is the rate's, and the
-kinds have the parts that the plan names, so that the rate is the fixed one that was asked for with every seed.
+Users come in visits: a page of an application asks for several things at about the same time, so a user's action and
+reads of the same user overlap. The visits' times are those of a Poisson process, given its count: users come
+independently of each other, so their visits fall into clusters and gaps, and what a queue does to the latency shows.
+Evenly spaced ones would flatter a slow server, and can beat with whatever it does at a rhythm of its own. The count of
+requests is not drawn: it is the rate's, and the kinds have the parts that the plan names, so that the rate is the fixed
+one that was asked for with every seed.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from itertools import accumulate
 from typing import Final, NamedTuple
@@ -53,10 +56,20 @@ def window(plan: Plan) -> list[Due]:
 def _drawn(plan: Plan, part: str, begins_at: float, seconds: float) -> list[Due]:
     draw = random.Random(f"{plan.seed}/{part}")
     count = round(plan.rate * seconds)
-    times = sorted(begins_at + seconds * draw.random() for _ in range(count))  # Poisson's, given the count
-    users = draw.choices(range(plan.users), cum_weights=_zipf(plan.users, plan.user_law), k=count)
+    visits = math.ceil(count / plan.together)
+    lasting = min(plan.together_seconds, seconds)
+    # Poisson's, given the count; and every visit ends within its part
+    begun = [begins_at + (seconds - lasting) * draw.random() for _ in range(visits)]
+    users = draw.choices(range(plan.users), cum_weights=_zipf(plan.users, plan.user_law), k=visits)
+    kinds = _kinds(plan, count, draw)
     pages = draw.choices(range(1, plan.pages + 1), cum_weights=_zipf(plan.pages, plan.page_law), k=count)
-    return [Due(*one) for one in zip(times, _kinds(plan, count, draw), users, pages, strict=True)]
+    last = math.nextafter(begins_at + seconds, -math.inf)
+    requests = []
+    for number, kind, page in zip(range(count), kinds, pages, strict=True):
+        visit = number // plan.together
+        at = begun[visit] + lasting * draw.random()
+        requests.append(Due(min(at, last), kind, users[visit], page))
+    return sorted(requests)
 
 
 def _kinds(plan: Plan, count: int, draw: random.Random) -> list[int]:
