@@ -56,13 +56,13 @@ def test_p99_is_the_time_that_99_of_100_do_not_exceed() -> None:
     assert tally.second(1).p99 == 198.0
 
 
-def test_the_warm_up_is_counted_and_not_kept() -> None:
-    """A person sees it; the figures do not."""
+def test_the_warm_up_is_kept_apart_by_its_time() -> None:
+    """A person sees it; the figures know it by when it was due."""
     tally = Tally()
     answer(tally, Due(-0.1, HISTORY, 1, 1), 0.010)
     answer(tally, Due(0.0, HISTORY, 2, 1), 0.010)
     assert tally.second(0).offered == 2
-    assert tally.requests().user == [2]
+    assert (tally.requests().due, tally.requests().user) == ([-0.1, 0.0], [1, 2])
 
 
 def test_what_is_under_way_is_kept_without_an_answer() -> None:
@@ -88,7 +88,12 @@ def test_the_rate_was_not_offered_if_many_were_late_or_one_was_not_sent(
     sent_late: list[float | None], offered_late: bool
 ) -> None:
     """One slow moment is forgiven; over 1 % late is not, nor is a request that never went out."""
-    assert figures_of(Requests(sent_late=sent_late)).offered_late is offered_late
+    count = len(sent_late)
+    requests = Requests(
+        due=[0.1] * count, kind=[0] * count, user=[0] * count, took=[0.1] * count, status=[200] * count,
+        hit=[True] * count, behind=[0] * count, sent_late=sent_late,
+    )  # fmt: skip
+    assert figures_of(requests).offered_late is offered_late
 
 
 def test_the_generators_cost_is_told_by_the_request() -> None:

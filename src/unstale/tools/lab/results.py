@@ -3,7 +3,9 @@
 No clock, no server, no drawing. `results.json` is a `Results`; a report can be drawn from it again at any time.
 
 - The *window* is the measured time of a variant: `Plan.seconds`, after the warm-up.
-- A request is *completed* if its answer came within the window. One that came later was late; it is in the latencies.
+- A request is *offered* if it was due within the window. Latencies, errors and stale answers are of these.
+- A request is *completed* if its answer came within the window, whenever it was due: where the server has a queue, the
+  first answers are to requests of the warm-up. One that was offered and answered after the window was late.
 - Latency counts from the time at which a request was due, so a queue in front of a slow server is in it.
 - *Engine CPU per action* is what the main thread used in the window, less what it used when idle, by the actions that
   were completed: the reads between two actions are in it, as they are in production.
@@ -17,7 +19,7 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -35,10 +37,10 @@ KINDS: Final[tuple[Kind, ...]] = ("history", "catalogue", "action")
 
 
 class Requests(msgspec.Struct, kw_only=True):
-    """Every request of the window, a column each; the same place in all columns is one request."""
+    """Every request, a column for each of its traits; the same place in all columns is one request."""
 
     due: list[float] = []
-    """Seconds since the window began."""
+    """Seconds since the window began; negative in the warm-up."""
     kind: list[int] = []
     """Its place in KINDS."""
     user: list[int] = []
@@ -177,60 +179,83 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """The most that the server has used."""
 
 
+class _Request(NamedTuple):
+    """A row of `Requests`."""
+
+    due: float
+    kind: Kind
+    took: float | None
+    is_right: bool
+    hit: bool | None
+    behind: int
+    sent_late: float | None
+
+    def is_answered_within(self, seconds: float) -> bool:
+        """Whether its answer came in the window's first seconds."""
+        return self.took is not None and 0 <= self.due + self.took <= seconds
+
+
+def _requests(asked: Requests) -> list[_Request]:
+    right = [status in {200, 201} for status in asked.status]
+    kinds = [KINDS[kind] for kind in asked.kind]
+    late = asked.sent_late or [0.0] * len(asked.due)
+    columns = (asked.due, kinds, asked.took, right, asked.hit, asked.behind, late)
+    return [_Request(*row) for row in zip(*columns, strict=True)]
+
+
 def figures(outcome: Outcome, plan: Plan) -> Figures:
     """The figures of a variant that has run, in whole or in part."""
-    asked = outcome.requests
+    asked = _requests(outcome.requests)
     seconds = sum(sample.seconds for sample in outcome.samples)
     window = min(plan.seconds, outcome.samples[-1].at) if outcome.samples else plan.seconds
-    done = [took is not None and due + took <= window for due, took in zip(asked.due, asked.took, strict=True)]
-    right = [status in {200, 201} for status in asked.status]
-    completed = [is_done and is_right for is_done, is_right in zip(done, right, strict=True)]
-    actions = sum(here and KINDS[kind] == "action" for here, kind in zip(completed, asked.kind, strict=True))
-    hits = [
-        bool(hit) for here, kind, hit in zip(completed, asked.kind, asked.hit, strict=True)
-        if here and KINDS[kind] == "history"
-    ]  # fmt: skip
+    offered = [one for one in asked if 0 <= one.due <= window]
+    in_time = [one for one in offered if one.is_answered_within(window)]
+    completed = [one for one in asked if one.is_right and one.is_answered_within(window)]
+    actions = sum(one.kind == "action" for one in completed)
+    hits = [bool(one.hit) for one in completed if one.kind == "history"]
     engine = sum(sample.engine_seconds for sample in outcome.samples)
-    above_idle = max(0.0, engine - seconds * outcome.idle_percent / 100)
-    trips = sum(sample.trips for sample in outcome.samples)
-    count = sum(completed)
-    due = [moment for moment in asked.due if moment <= window]
+    above_idle_us = 1e6 * max(0.0, engine - seconds * outcome.idle_percent / 100)
+    sent_late = [one.sent_late for one in offered]
+    generator_us = 1e6 * outcome.requests.generator_cpu_seconds
     return Figures(
         variant=outcome.variant,
-        offered=len(due),
-        completed=count,
-        late=sum(took is not None and not here for took, here in zip(asked.took, done, strict=True)),
-        unanswered=sum(took is None for took in asked.took),
-        errors=sum(took is not None and not fine for took, fine in zip(asked.took, right, strict=True)),
-        offered_rate=len(due) / window if window else 0.0,
-        offered_late=_offered_late(asked.sent_late),
-        sent_late_p99=_quantile(_ordered(asked.sent_late), 0.99),
-        generator_us_per_request=1e6 * asked.generator_cpu_seconds / len(asked.due) if asked.due else None,
-        rate=count / window if window else 0.0,
-        held=count >= HELD * len(due),
+        offered=len(offered),
+        completed=len(completed),
+        late=sum(one.took is not None for one in offered) - len(in_time),
+        unanswered=sum(one.took is None for one in offered),
+        errors=sum(one.took is not None and not one.is_right for one in offered),
+        offered_rate=len(offered) / window if window else 0.0,
+        offered_late=_offered_late(sent_late),
+        sent_late_p99=_quantile(_ordered(sent_late), 0.99),
+        generator_us_per_request=_each(generator_us, len(offered)),
+        rate=len(completed) / window if window else 0.0,
+        held=sum(one.is_right for one in in_time) >= HELD * len(offered),
         actions=actions,
         reads=len(hits),
         engine_percent=100 * engine / seconds if seconds else 0.0,
         engine_peak_percent=max((100 * one.engine_seconds / one.seconds for one in outcome.samples), default=0.0),
         host_percent=_mean(one.host_percent for one in outcome.samples),
         percent_by_class=_percent_by_class(outcome.samples, seconds),
-        engine_us_per_action=1e6 * above_idle / actions if actions else None,
-        engine_us_per_request=1e6 * above_idle / count if count else None,
-        trips_per_request=trips / count if count else None,
-        hit_rate=sum(hits) / len(hits) if hits else None,
+        engine_us_per_action=_each(above_idle_us, actions),
+        engine_us_per_request=_each(above_idle_us, len(completed)),
+        trips_per_request=_each(sum(sample.trips for sample in outcome.samples), len(completed)),
+        hit_rate=_each(sum(hits), len(hits)),
         loads=len(hits) - sum(hits),
-        stale=sum(behind > 0 for behind in asked.behind),
-        most_behind=max(asked.behind, default=0),
-        read_latency=latency(asked, {"history", "catalogue"}),
-        action_latency=latency(asked, {"action"}),
+        stale=sum(one.behind > 0 for one in offered),
+        most_behind=max((one.behind for one in offered), default=0),
+        read_latency=_latency(one for one in offered if one.kind != "action"),
+        action_latency=_latency(one for one in offered if one.kind == "action"),
         memory_bytes=max((one.memory_bytes for one in outcome.samples), default=0),
     )
 
 
-def latency(asked: Requests, kinds: set[Kind]) -> Latency:
-    """Quantiles of some kinds of requests."""
-    chosen = _ordered(took for took, kind in zip(asked.took, asked.kind, strict=True) if KINDS[kind] in kinds)
-    return Latency(p50=_quantile(chosen, 0.50), p95=_quantile(chosen, 0.95), p99=_quantile(chosen, 0.99))
+def _latency(chosen: Iterable[_Request]) -> Latency:
+    ordered = _ordered(one.took for one in chosen)
+    return Latency(p50=_quantile(ordered, 0.50), p95=_quantile(ordered, 0.95), p99=_quantile(ordered, 0.99))
+
+
+def _each(total: float, count: int) -> float | None:
+    return total / count if count else None
 
 
 def write(results: Results, path: Path) -> None:

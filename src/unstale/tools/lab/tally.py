@@ -55,7 +55,7 @@ class Second(msgspec.Struct, kw_only=True):
 
 
 class Tally:
-    """The requests of the window, and the counts of the running second."""
+    """All requests, and the counts of the running second."""
 
     def __init__(self) -> None:
         self._kept: list[Attempt] = []
@@ -65,8 +65,7 @@ class Tally:
     def offered(self, due: Due) -> Attempt:
         """A request is due now."""
         attempt = Attempt(due)
-        if due.at >= 0:
-            self._kept.append(attempt)
+        self._kept.append(attempt)
         self._counts.offered += 1
         return attempt
 
@@ -92,7 +91,7 @@ class Tally:
         return done
 
     def requests(self) -> Requests:
-        """The window's, as they are now: what is under way has no answer."""
+        """All of them, as they are now: what is under way has no answer."""
         kept = self._kept
         return Requests(
             due=[one.due.at for one in kept],
