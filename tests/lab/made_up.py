@@ -40,6 +40,7 @@ SHAPES = {
     "bigger-node": Shape(91.0, 24.0, 430.0, scans=0.70),
     "second-node": Shape(93.0, 25.0, 425.0, scans=0.73),
     "hiredis": Shape(92.0, 22.0, 440.0, scans=0.74),
+    "bigger-scans": Shape(60.0, 0.0, 30.0, scans=0.9),
     "pipelined-deletes": Shape(93.5, 23.0, 410.0, scans=0.75),
     "async-deletes": Shape(95.0, 6.0, 390.0, stale=0.05, scans=0.74),
     "known-keys": Shape(1.7, 0.0, 2.4, stale=0.004, deletes=0.1),

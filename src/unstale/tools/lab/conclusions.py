@@ -28,10 +28,11 @@ Verdict: TypeAlias = Literal["met", "missed", "told", "not measured"]
 
 IMPROVEMENTS: Final = {
     "hiredis": "Parsing with hiredis",
+    "bigger-scans": "Bigger SCANs",
     "pipelined-deletes": "Deletes in one pipeline",
     "async-deletes": "Deletes in a task",
 }
-"""The article's small ones, and what each is called."""
+"""The article's small ones, with the one that django-redis has for this, and what each is called."""
 BUSY: Final = 80.0
 """Engine CPU, in percent of a core, above which the article's alarm story begins: its bigger node peaked at 83 %."""
 LITTLE: Final = 0.2

@@ -30,6 +30,8 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     caching: Caching
     hiredis: bool = True
     """Whether django-redis parses answers with hiredis, or in Python. unstale always uses hiredis."""
+    itersize: int = 10
+    """How many keys each SCAN of a pattern delete looks at: DJANGO_REDIS_SCAN_ITERSIZE, by default 10."""
     io_threads: int = 1
     """Of the server, the main thread among them."""
     all_cores: bool = False
@@ -70,8 +72,14 @@ VARIANTS: Final[Mapping[str, Variant]] = {
             caching="pattern-deletes",
         ),
         Variant(
+            name="bigger-scans",
+            stands_for="not in the article: the same, with a SCAN of 1,000 keys at a time in place of 10",
+            caching="pattern-deletes",
+            itersize=1000,
+        ),
+        Variant(
             name="pipelined-deletes",
-            stands_for="another: a client class that deletes what a pattern matches in one pipeline",
+            stands_for="another: a client class that deletes in one pipeline, as django-redis does since 5.3",
             caching="pipelined-deletes",
         ),
         Variant(

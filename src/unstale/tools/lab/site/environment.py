@@ -22,6 +22,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     caching: Caching
     hiredis: bool
     """Whether django-redis parses answers with hiredis, or in Python."""
+    itersize: int
+    """Of django-redis: how many keys a SCAN looks at."""
     cache_url: str
     config_url: str
     broker_url: str | None
@@ -40,6 +42,7 @@ def variables(variant: Variant, plan: Plan, place: Place, page_size: int) -> dic
     everything = Told(
         caching=variant.caching,
         hiredis=variant.hiredis,
+        itersize=variant.itersize,
         cache_url=place.cache_url,
         config_url=place.config_url,
         broker_url=place.broker_url,

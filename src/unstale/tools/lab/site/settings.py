@@ -13,6 +13,7 @@ WSGI_APPLICATION = "unstale.tools.lab.site.wsgi.application"
 INSTALLED_APPS = ["unstale.tools.lab.site.apps.ShopConfig" if name == "shop" else name for name in INSTALLED_APPS]
 MIDDLEWARE = [*MIDDLEWARE, "unstale.tools.lab.site.middleware.read_features"]
 CACHES = caches_of(TOLD)
+DJANGO_REDIS_SCAN_ITERSIZE = TOLD.itersize
 # A file that is opened anew for each request is noise in what is measured.
 DATABASES["default"].setdefault("CONN_MAX_AGE", 600)
 
