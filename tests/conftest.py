@@ -15,6 +15,17 @@ from unstale.options import make_keyspace
 from unstale.stores.memory import MemoryStore
 
 
+@pytest.fixture(scope="module")
+def untraced_children() -> Iterator[None]:
+    """The child processes of a module are not measured for coverage, as a test with `no_cover` is not.
+
+    For load and for very many examples: tracing takes longer than all else, and what they run is measured elsewhere.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # coverage sets it for `patch = subprocess`
+        yield
+
+
 @pytest.fixture(scope="session")
 def session_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
     """A server of each kind for the whole session, started when first wanted."""

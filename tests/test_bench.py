@@ -14,6 +14,8 @@ from servers import Server
 from bench import race
 from bench.report import Target
 
+pytestmark = [pytest.mark.no_cover, pytest.mark.usefixtures("untraced_children")]
+
 SMALL = race.Config(reads=20_000, overlaps=200, limit_seconds=60)
 TINY = race.Config(reads=3_000, overlaps=50, limit_seconds=60)
 

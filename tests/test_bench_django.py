@@ -21,6 +21,8 @@ from bench.django_site import DJANGO_REDIS, REDIS_CACHE, UNSTALE, Config
 from bench.hit import Cost
 from bench.servers import Counted
 
+pytestmark = [pytest.mark.no_cover, pytest.mark.usefixtures("untraced_children")]
+
 ROOT = Path(__file__).parent.parent
 RUN = """
 import json, pathlib, sys

@@ -15,6 +15,8 @@ from bench.peers_unstale import WAYS, Unstale
 from bench.report import Spread, Table
 from bench.servers import Server, running
 
+pytestmark = [pytest.mark.no_cover, pytest.mark.usefixtures("untraced_children")]
+
 ROOT = Path(__file__).parent.parent
 HOUR = 3_600.0
 LIBRARIES = ("aiocache", "cashews", "dogpile.cache", "fastapi_cache", "glide", "glide_sync", "django_redis")

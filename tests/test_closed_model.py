@@ -24,6 +24,8 @@ from unstale.core.ports import Bumped, Commit, Mode
 from unstale.core.stamps import LAG, STAMP_SIZE
 from unstale.stores.memory import MemoryStore, _Cell
 
+pytestmark = pytest.mark.no_cover
+
 NAMES = Names("model")
 KEY = b"k"
 TAGS = NAMES.make_tagset("", ())

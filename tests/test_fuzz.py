@@ -43,6 +43,8 @@ from unstale.errors import AbsentError, DecodeError, EncodeError, InvalidKeyErro
 from unstale.events import Event
 from unstale.stores.memory import MemoryStore
 
+pytestmark = pytest.mark.no_cover
+
 
 def fuzz(examples: int) -> settings:
     """Settings for so many examples, on a machine of any speed."""

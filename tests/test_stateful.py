@@ -53,6 +53,8 @@ from unstale.stores.memory import MemoryStore
 from unstale.stores.options import StoreOptions
 from unstale.stores.urls import open_store
 
+pytestmark = pytest.mark.no_cover
+
 NAMES = Names("model")
 
 

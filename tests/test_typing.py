@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.no_cover, pytest.mark.usefixtures("untraced_children")]
+
 ROOT = Path(__file__).parent.parent
 CHECKERS = {
     "mypy": ["-m", "mypy", "--strict", "--warn-unused-ignores", "--no-incremental", "--follow-imports=silent"],

@@ -23,6 +23,8 @@ import psycopg
 import pytest
 from servers import free_port
 
+pytestmark = [pytest.mark.no_cover, pytest.mark.usefixtures("untraced_children")]
+
 ROOT = Path(__file__).parent.parent.parent
 POSTGRES = {"host": "127.0.0.1", "port": 5432, "user": "postgres"}
 USERS = 20
@@ -33,10 +35,15 @@ READS_AN_ORDER = 4
 
 @dataclass
 class Shop:
-    """A shop that runs, and what was seen of it."""
+    """A shop that runs, and what was seen of it.
+
+    Attributes:
+        environment: of its processes.
+    """
 
     port: int
     orders: int
+    environment: dict[str, str]
     results: Counter[str] = field(default_factory=Counter)
     processes: set[str] = field(default_factory=set)
     elsewhere: int = 0
@@ -70,9 +77,9 @@ def wait_until_it_serves(port: int, process: subprocess.Popen[bytes], log: Path)
     raise AssertionError(log.read_text())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def postgres_url() -> Iterator[str]:
-    """A PostgreSQL database of this test's own."""
+    """A PostgreSQL database of this module's own."""
     try:
         admin = psycopg.connect(**POSTGRES, dbname="postgres", autocommit=True, connect_timeout=3)
     except psycopg.OperationalError as error:
@@ -88,22 +95,22 @@ def postgres_url() -> Iterator[str]:
         admin.close()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
-    """The shop as `make shop` starts it."""
-    port = free_port()
-    environment = {**os.environ, "SHOP_HOME": str(tmp_path), "PORT": str(port), "WORKERS": "4"}
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """The shop as `make shop` starts it, once on each database: what one test has ordered disturbs no other."""
+    port, home = free_port(), tmp_path_factory.mktemp("shop")
+    environment = {**os.environ, "SHOP_HOME": str(home), "PORT": str(port), "WORKERS": "4"}
     environment |= {"PYTHONPATH": f"{ROOT / 'src'}", "PYTHONWARNINGS": "default"}
     if request.param == "postgres":
         environment["SHOP_DATABASE"] = request.getfixturevalue("postgres_url")
-    log = tmp_path / "shop.log"
+    log = home / "shop.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, ROOT / "examples/shop"], env=environment, stdout=out, stderr=out, start_new_session=True
         )
     try:
         wait_until_it_serves(port, process, log)
-        yield Shop(port, ORDERS[request.param])
+        yield Shop(port, ORDERS[request.param], environment)
     finally:
         process.terminate()
         try:
@@ -111,6 +118,12 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+@pytest.fixture
+def shop(running: Shop) -> Shop:
+    """The shop, of which nothing was seen yet."""
+    return Shop(running.port, running.orders, running.environment)
 
 
 @pytest.mark.timeout(400)
@@ -171,7 +184,7 @@ def test_one_user_never_sees_another_s_history(shop: Shop) -> None:
     assert shop.results["hit"] > 0
 
 
-def test_the_catalogue_follows_a_price(shop: Shop, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_the_catalogue_follows_a_price(shop: Shop) -> None:
     """A product that is changed by a management command, in another process, is new in every process at once."""
     with closing(http.client.HTTPConnection("127.0.0.1", shop.port, timeout=60)) as connection:
 
@@ -179,13 +192,10 @@ def test_the_catalogue_follows_a_price(shop: Shop, request: pytest.FixtureReques
             connection.request("GET", "/api/products/1/")
             return int(json.loads(connection.getresponse().read())["cents"])
 
-        environment = {**os.environ, "SHOP_HOME": str(tmp_path), "PYTHONPATH": f"{ROOT / 'src'}"}
-        if "postgres" in request.node.name:
-            environment["SHOP_DATABASE"] = request.getfixturevalue("postgres_url")
         for cents in (111, 222, 333):
             before = [price() for _ in range(8)]
             change = f"from shop.models import Product; Product.objects.filter(pk=1).update(cents={cents})"
             manage = [sys.executable, ROOT / "examples/shop/manage.py", "shell", "--no-imports", "-c", change]
-            subprocess.run(manage, env=environment, check=True, capture_output=True, timeout=60)
+            subprocess.run(manage, env=shop.environment, check=True, capture_output=True, timeout=60)
             assert len(set(before)) == 1
             assert {price() for _ in range(8)} == {cents}
