@@ -200,6 +200,21 @@ def test_outcomes_stand_in_the_order_of_the_plan() -> None:
     assert [one.variant for one in results.outcomes] == ["baseline", "unstale"]
 
 
+def test_what_a_killed_lab_has_left_is_known(
+    command: Command, session_servers: Callable[[str], Server], tmp_path: Path
+) -> None:
+    """Keys of the lab's in the user's database are named as such, with what removes them."""
+    server = session_servers("valkey")
+    with server.client as client:
+        client.select(7)
+        client.set("lab-abc123:1:user:1:orders:1", "1")
+        code, _, errors = command.run(
+            "lab", "--url", server.url.replace("/0", "/7"), "--yes", "--out", str(tmp_path / "run")
+        )
+        client.delete("lab-abc123:1:user:1:orders:1")
+    assert (code, "--pattern 'lab-*'" in errors) == (2, True)
+
+
 def test_a_server_of_the_users_own_is_left_as_it_was_found(
     command: Command, session_servers: Callable[[str], Server], tmp_path: Path
 ) -> None:

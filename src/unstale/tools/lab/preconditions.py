@@ -14,7 +14,7 @@ import redis
 
 from unstale.tools.lab.errors import LabError
 from unstale.tools.lab.node import SCHEMES, Node, asking, connect, shown
-from unstale.tools.lab.plan import Plan, Variant
+from unstale.tools.lab.plan import PREFIX, Plan, Variant
 from unstale.tools.lab.servers import extra_program, is_users_own, program_of
 
 BYTES_PER_KEY: Final = 2_700
@@ -105,6 +105,13 @@ def _check_empty(node: Node, client: redis.Redis) -> None:
     used = client.info("keyspace")
     free = [number for number in range(_databases(client)) if f"db{number}" not in used]
     advice = f"Database {free[0]} is empty: write /{free[0]} at the end of the URL." if free else "Name another server."
+    name: Any = client.randomkey()
+    if name and name.startswith(PREFIX.encode()):
+        asking = f"redis-cli -n {node.database}"
+        advice += (
+            f" There are keys that begin with {PREFIX}: a lab that was killed has left them. Remove them with: "
+            f"{asking} --scan --pattern '{PREFIX}*' | xargs -n 1000 {asking} unlink"
+        )
     raise LabError(
         f"Database {node.database} of {shown(node.url)} holds {keys:,} keys. The lab fills a database of its own, "
         f"and would measure yours with it. {advice}"

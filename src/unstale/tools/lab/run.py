@@ -26,7 +26,7 @@ from unstale.tools.lab.generator import generating, requests_of
 from unstale.tools.lab.keyspace import fill, leave_as_found
 from unstale.tools.lab.node import Node, shown
 from unstale.tools.lab.place import Job, Place
-from unstale.tools.lab.plan import Plan, Variant
+from unstale.tools.lab.plan import PREFIX, Plan, Variant
 from unstale.tools.lab.preconditions import applies, check
 from unstale.tools.lab.results import Outcome, Results, Sample
 from unstale.tools.lab.sampling import Sampler, idle_percent
@@ -184,7 +184,7 @@ class _Course:
             cache_url=node.url,
             config_url=config.url if config else node.url,
             broker_url=broker.url if broker else None,
-            prefix=f"lab-{os.urandom(3).hex()}",
+            prefix=f"{PREFIX}{os.urandom(3).hex()}",
             directory=scratch,
             database_url=stack.enter_context(database(self._database_url, scratch)),
         )
