@@ -18,7 +18,8 @@ def main() -> None:
         if (error.name or "").startswith("unstale"):
             raise
         sys.exit(f"The command unstale needs {error.name}: pip install 'unstale[lab]'")
-    signal.signal(signal.SIGTERM, _as_ctrl_c)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _as_ctrl_c)
     application()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -59,7 +61,10 @@ def replay(  # noqa: PLR0913 - a command's options
         str, typer.Option(help="embedded, or a program such as redis-server, which the lab starts.")
     ] = DEFAULT.server,
     url: Annotated[
-        str | None, typer.Option(help="A server of yours instead, with an empty database of its own. Needs --yes.")
+        str | None,
+        typer.Option(
+            envvar="UNSTALE_LAB_URL", help="A server of yours instead, with an empty database of its own. Needs --yes."
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do put that load on the server of --url.")] = False,
     database: Annotated[
@@ -91,12 +96,15 @@ def replay(  # noqa: PLR0913 - a command's options
     with _told():
         if url is not None and not yes:
             raise LabError("--url puts the whole load on that server and needs --yes. Its database must be empty.")
+        if url is not None and server != DEFAULT.server:
+            raise LabError("--server is for a server that the lab starts, --url for one of yours: name one of them.")
         if resume and out is None:
             raise LabError("--resume needs the folder of the run: --out lab-results/…")
         folder = out or _folder()
         plan = Plan(
             variants=variants_of(variant or VARIANTS),
             server=url or server,
+            database="SQLite" if database is None else "PostgreSQL",
             rate=rate,
             seconds=seconds,
             warm_seconds=warm,
@@ -181,6 +189,7 @@ def _resumed(folder: Path, url: str | None) -> Plan:
 
 def _run(plan: Plan, folder: Path, database: str | None, *, resume: bool) -> None:
     """Run, show, and say where everything is."""
+    console.print(f"Results: {folder}", soft_wrap=True, markup=False)
     stopped = False
     try:
         with _watching(plan) as watch:
@@ -190,10 +199,18 @@ def _run(plan: Plan, folder: Path, database: str | None, *, resume: bool) -> Non
         results = read(folder / RESULTS_FILE)
     _show(results, folder)
     if stopped:
-        errors.print(f"Stopped. Go on with: unstale lab --resume --out {folder}", soft_wrap=True)
+        errors.print(f"Stopped. Go on with: {_go_on(plan, folder)}", soft_wrap=True, markup=False)
         raise typer.Exit(STOPPED)
     if any(one.status == "failed" for one in results.outcomes):
         raise typer.Exit(1)
+
+
+def _go_on(plan: Plan, folder: Path) -> str:
+    """The command that resumes a run. What may hold a password is left to be filled in."""
+    command = "python -m unstale" if Path(sys.argv[0]).name == "__main__.py" else "unstale"
+    server = " --url … --yes" if is_users_own(plan) else ""
+    database = "" if plan.database == "SQLite" else " --database …"
+    return f"{command} lab --resume --out {shlex.quote(str(folder))}{server}{database}"
 
 
 def _show(results: Results, folder: Path) -> None:
@@ -246,7 +263,7 @@ class _Lines:
 
     def ended(self, outcome: Outcome, plan: Plan) -> None:
         if outcome.status != "complete":
-            console.print(f"  {outcome.status}: {outcome.reason}")
+            console.print(f"{outcome.variant}: {outcome.status}: {outcome.reason}", markup=False)
             return
         found = figures(outcome, plan)
         console.print(

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from unstale.tools.lab.errors import LabError
+from unstale.tools.lab.plan import Plan
 
 
 @contextmanager
@@ -40,12 +41,14 @@ def database(url: str | None, scratch: Path) -> Iterator[str]:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-def check_database(url: str | None) -> None:
+def check_database(plan: Plan, url: str | None) -> None:
     """See, before anything is started, that databases can be made there.
 
     Raises:
-        LabError: there is none, it cannot be reached, or its user may make none.
+        LabError: there is none, it cannot be reached, or its user may make none; or it is not what the plan has.
     """
+    if plan.database == "PostgreSQL" and url is None:
+        raise LabError("That run was on PostgreSQL. Name it again, with --database: no password is kept.")
     if url is None:
         return
     with _asking(url) as connection:
@@ -57,12 +60,12 @@ def check_database(url: str | None) -> None:
 @contextmanager
 def _asking(url: str) -> Iterator[Any]:
     """A connection to PostgreSQL, in autocommit."""
+    if not url.startswith(("postgres://", "postgresql://")):
+        raise LabError("--database is postgres://user:password@host:port/name. Leave it out for SQLite.")
     try:
         import psycopg  # noqa: PLC0415 - only where PostgreSQL is named
     except ImportError as error:
         raise LabError("--database needs psycopg: pip install 'psycopg[binary]'") from error
-    if not url.startswith(("postgres://", "postgresql://")):
-        raise LabError("--database is postgres://user:password@host:port/name. Leave it out for SQLite.")
     try:
         with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
             yield connection

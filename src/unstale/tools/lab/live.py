@@ -99,13 +99,13 @@ class View:
         if self._load is None:
             return []
         load = self._load
-        engine = self._engine[-1] if self._engine else 0.0
+        engine = self._engine[-1] if self._engine else None
         p99 = "–" if load.p99 is None else f"{1000 * load.p99:,.0f} ms"
         hits = f"{load.hits / load.reads:.0%}" if load.reads else "–"
         return [
             Text.assemble(
-                ("engine ", "dim"), (f"{engine:5.1f} %", "bold red" if engine >= ALARM_PERCENT else "bold"), " ",
-                (spark(self._engine), "cyan"), ("  host ", "dim"), f"{self._host:.0f} %",
+                ("engine ", "dim"), _engine(engine), " ",
+                (spark(self._engine), "cyan"), ("  host ", "dim"), "–" if engine is None else f"{self._host:.0f} %",
             ),
             Text.assemble(
                 ("offered ", "dim"), f"{load.offered}/s", ("  completed ", "dim"), f"{load.completed}/s",
@@ -114,6 +114,13 @@ class View:
                 ("  errors ", "dim"), (str(load.errors), "bold red" if load.errors else ""),
             ),
         ]  # fmt: skip
+
+
+def _engine(percent: float | None) -> tuple[str, str]:
+    """Text and style; None: it is not looked at yet."""
+    if percent is None:
+        return "    –", ""
+    return f"{percent:5.1f} %", "bold red" if percent >= ALARM_PERCENT else "bold"
 
 
 def _bar(what: str, part: float | None) -> RenderableType:

@@ -131,6 +131,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     variants: tuple[str, ...] = tuple(VARIANTS)
     server: str = "embedded"
     """`embedded`, `redis-server` (or another program, by its path), or the URL of a server that the user owns."""
+    database: Literal["SQLite", "PostgreSQL"] = "SQLite"
+    """Of the application."""
     rate: float = 60.0
     """Requests offered, a second; they come at their times whether or not earlier ones were answered (open loop)."""
     seconds: float = 15.0

@@ -2,7 +2,7 @@
 
 No clock, no server, no drawing. `results.json` is a `Results`; a report can be drawn from it again at any time.
 
-- The *window* is the measured time of a variant: `Plan.seconds`, after the warm-up.
+- The *window* is the measured time of a step, after its warm-up.
 - A request is *offered* if it was due within the window. Latencies, errors and stale answers are of these.
 - A request is *completed* if its answer came within the window, whenever it was due: where the server has a queue, the
   first answers are to requests of the warm-up. One that was offered and answered after the window was late.

@@ -80,7 +80,8 @@ def run(
     """
     results = _begin(plan, directory, resume=resume)
     check(plan)
-    check_database(database_url)
+    check_database(plan, database_url)
+    directory.mkdir(parents=True, exist_ok=True)
     for variant in plan.chosen():
         known = results.outcome(variant.name)
         if known is not None and known.status == "complete":
@@ -99,11 +100,10 @@ def _begin(plan: Plan, directory: Path, *, resume: bool) -> Results:
     if resume:
         found, kept = written.read(path), _kept(plan)
         if differing := [name for name in plan.__struct_fields__ if getattr(kept, name) != getattr(found.plan, name)]:
-            raise LabError(f"{path} was run with another plan: {', '.join(differing)} differ. Resume it without them.")
+            raise LabError(f"{path} was run with another plan, which differs in: {', '.join(differing)}.")
         return found
     if path.exists():
         raise LabError(f"{path} is there already. Go on with it by --resume, or name another folder by --out.")
-    directory.mkdir(parents=True, exist_ok=True)
     return Results(plan=_kept(plan), versions=versions(), machine=machine())
 
 
@@ -148,6 +148,7 @@ class _Course:
             with _scratch(self._logs) as scratch, ExitStack() as stack:
                 self._measure(scratch, stack)
             outcome.status = "complete"
+            shutil.rmtree(self._logs, ignore_errors=True)  # of a try before this one
         except KeyboardInterrupt:
             outcome.reason = "stopped from outside"
         except (UnstaleError, OSError) as error:

@@ -9,16 +9,17 @@ from typing import Final
 
 import psutil
 
+import unstale
+
 LIBRARIES: Final = (
-    "celery", "django", "django-redis", "djangorestframework", "gunicorn", "hiredis", "locust", "redis", "unstale",
+    "celery", "django", "django-redis", "djangorestframework", "gunicorn", "hiredis", "locust", "redis",
 )  # fmt: skip
 
 
 def versions() -> dict[str, str]:
     """Of Python and of the libraries that take part."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "unstale": unstale.__version__}
     for name in LIBRARIES:
-        # a checkout on the path has no metadata
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
@@ -29,5 +30,5 @@ def machine() -> dict[str, str]:
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "cores": str(psutil.cpu_count()),
-        "memory_gib": f"{psutil.virtual_memory().total / 2**30:.0f}",
+        "memory (GiB)": f"{psutil.virtual_memory().total / 2**30:.0f}",
     }

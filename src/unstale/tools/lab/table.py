@@ -25,7 +25,9 @@ def notes(results: Results) -> list[str]:
 
 
 def _of_the_engine(run: Told) -> Table:
-    heads = ("answered/s\nin time", "\nof", "engine\nmean %", "\npeak %", "engine µs\nper action", "trips per\nrequest")
+    heads = (
+        "answered\n/s", "\nof", "engine\nmean %", "\npeak %", "host\n%", "engine µs\nper action", "trips per\nrequest"
+    )  # fmt: skip
     made = _empty("What it cost the engine", heads)
     for step in run.steps:
         one = step.figures
@@ -34,6 +36,7 @@ def _of_the_engine(run: Told) -> Table:
             rate(one.offered_rate),
             one_decimal(one.engine_percent),
             one_decimal(one.engine_peak_percent),
+            count(one.host_percent),
             count(one.engine_us_per_action),
             one_decimal(one.trips_per_request),
         )

@@ -130,5 +130,5 @@ def _offered_late(found: Figures) -> str:
 def _not_held(found: Figures) -> str:
     return (
         f"did not hold the offered rate: of {count(found.offered)} requests {count(found.late)} were answered late, "
-        f"{count(found.unanswered)} never"
+        f"{count(found.unanswered)} never; the host was at {found.host_percent:.0f} %"
     )
