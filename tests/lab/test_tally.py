@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from unstale.tools.lab.plan import Plan
-from unstale.tools.lab.results import SENT_LATE, Figures, Outcome, Requests, figures
-from unstale.tools.lab.schedule import CATALOGUE, HISTORY, Due
+from unstale.tools.lab.results import SENT_LATE, Figures, Outcome, Requests, Sample, figures
+from unstale.tools.lab.schedule import ACTION, CATALOGUE, HISTORY, Due
 from unstale.tools.lab.tally import Second, Tally
 
 
@@ -104,3 +104,25 @@ def test_the_lab_does_not_import_locust_to_start_a_load() -> None:
     """It is slow to import, and belongs into the load's own process."""
     told = "import sys, unstale.tools.lab.load; sys.exit('locust' in sys.modules or 'gevent' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", told], check=False).returncode == 0
+
+
+def test_what_the_warm_up_left_to_the_window_is_part_of_what_the_engine_was_used_for() -> None:
+    """A queue that is worked off in the window makes no action dearer than it was."""
+    tally = Tally()
+    answer(tally, Due(-3.0, ACTION, 1, 1), 2.0, status=201)
+    answer(tally, Due(-2.0, ACTION, 1, 1), 2.5, status=201)
+    answer(tally, Due(-1.0, ACTION, 1, 1), 2.0, status=500)
+    answer(tally, Due(-1.0, HISTORY, 1, 1), 1.5)
+    answer(tally, Due(0.5, ACTION, 1, 1), 1.0, status=201)
+    answer(tally, Due(1.0, ACTION, 1, 1), None, status=0)
+    sample = Sample(
+        at=2.0, seconds=2.0, engine_seconds=0.2, process_seconds=0.2, host_percent=0.0, by_class={}, calls={},
+        trips=30, memory_bytes=0, keys=0,
+    )  # fmt: skip
+    outcome = Outcome(
+        variant="x", stands_for="", status="complete", samples=[sample], requests=tally.requests(), idle_percent=0.0
+    )
+    found = figures(outcome, Plan(seconds=2.0))
+    assert (found.offered, found.completed, found.actions) == (2, 1, 1)
+    assert found.engine_us_per_action == pytest.approx(100_000)
+    assert found.trips_per_request == pytest.approx(10)

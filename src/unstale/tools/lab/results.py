@@ -6,7 +6,8 @@ No clock, no server, no drawing. `results.json` is a `Results`; a report can be 
 - A request is *completed* if its answer came within the window. One that came later was late; it is in the latencies.
 - Latency counts from the time at which a request was due, so a queue in front of a slow server is in it.
 - *Engine CPU per action* is what the main thread used in the window, less what it used when idle, by the actions that
-  were completed: the reads between two actions are in it, as they are in production.
+  were answered in it: the reads between two actions are in it, as they are in production. Where the warm-up has left a
+  queue, its actions are among them, since the engine worked on them in the window; so it is with round trips.
 - A *stale answer* shows a version older than one whose action was answered before the request began.
 """
 
@@ -54,6 +55,10 @@ class Requests(msgspec.Struct, kw_only=True):
     """Seconds from when it was due to when the generator sent it: its own lateness. None: it could not send it."""
     reasons: dict[str, int] = {}
     """No column: what went wrong with requests, in words, and how often each did."""
+    carried_kind: list[int] = []
+    """The warm-up's requests that were rightly answered after the window had begun, a queue's: their place in KINDS."""
+    carried_at: list[float] = []
+    """When each of these was answered, in seconds since the window began."""
     generator_cpu_seconds: float = 0.0
     """No column: CPU of the load process from the window's beginning to the end of the grace."""
 
@@ -160,7 +165,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     percent_by_class: dict[CommandClass, float]
     """Of one core, inside commands; what is missing to `engine_percent` went to reading, writing and waking up."""
     engine_us_per_action: float | None
-    """See the module; None: no action was completed."""
+    """See the module; None: no action was answered."""
     engine_us_per_request: float | None
     trips_per_request: float | None
     hit_rate: float | None
@@ -194,6 +199,8 @@ def figures(outcome: Outcome, plan: Plan) -> Figures:
     above_idle = max(0.0, engine - seconds * outcome.idle_percent / 100)
     trips = sum(sample.trips for sample in outcome.samples)
     count = sum(completed)
+    carried = [KINDS[kind] for at, kind in zip(asked.carried_at, asked.carried_kind, strict=True) if at <= window]
+    actions_worked_on, worked_on = actions + carried.count("action"), count + len(carried)
     due = [moment for moment in asked.due if moment <= window]
     return Figures(
         variant=outcome.variant,
@@ -214,9 +221,9 @@ def figures(outcome: Outcome, plan: Plan) -> Figures:
         engine_peak_percent=max((100 * one.engine_seconds / one.seconds for one in outcome.samples), default=0.0),
         host_percent=_mean(one.host_percent for one in outcome.samples),
         percent_by_class=_percent_by_class(outcome.samples, seconds),
-        engine_us_per_action=1e6 * above_idle / actions if actions else None,
-        engine_us_per_request=1e6 * above_idle / count if count else None,
-        trips_per_request=trips / count if count else None,
+        engine_us_per_action=1e6 * above_idle / actions_worked_on if actions_worked_on else None,
+        engine_us_per_request=1e6 * above_idle / worked_on if worked_on else None,
+        trips_per_request=trips / worked_on if worked_on else None,
         hit_rate=sum(hits) / len(hits) if hits else None,
         loads=len(hits) - sum(hits),
         stale=sum(behind > 0 for behind in asked.behind),

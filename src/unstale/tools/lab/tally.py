@@ -59,6 +59,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._kept: list[Attempt] = []
+        self._carried: list[Attempt] = []
         self._counts = Second(second=0)
         self._took: list[float] = []
 
@@ -74,6 +75,8 @@ class Tally:
         """It was answered, or broke off: all that can be known of it is in it."""
         if attempt.took is not None:
             self._took.append(attempt.took)
+            if attempt.is_right and attempt.due.at < 0 <= attempt.due.at + attempt.took:
+                self._carried.append(attempt)
         self._counts.completed += attempt.is_right
         self._counts.errors += not attempt.is_right
         self._counts.stale += attempt.behind > 0
@@ -103,4 +106,6 @@ class Tally:
             hit=[one.hit for one in kept],
             behind=[one.behind for one in kept],
             sent_late=[one.sent_late for one in kept],
+            carried_kind=[one.due.kind for one in self._carried],
+            carried_at=[one.due.at + (one.took or 0.0) for one in self._carried],
         )
