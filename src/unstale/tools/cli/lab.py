@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -89,6 +91,7 @@ def replay(  # noqa: PLR0913 - a command's options
         _list()
         return
     with _told():
+        _check_program(server)
         if url is not None and not yes:
             raise LabError("--url puts the whole load on that server and needs --yes. Its database must be empty.")
         if resume and out is None:
@@ -130,6 +133,7 @@ def scale(  # noqa: PLR0913 - a command's options
 ) -> None:
     """Measure what one invalidation and one read cost, in keyspaces of several sizes."""
     with _told():
+        _check_program(server)
         if url is not None and not yes:
             raise LabError("--url fills that server and loads it, and needs --yes. Its database must be empty.")
         plan = ScalePlan(
@@ -151,12 +155,12 @@ def scale(  # noqa: PLR0913 - a command's options
         folder.mkdir(parents=True, exist_ok=True)
         scale_results.write(found, folder / SCALE_FILE)
         for part in (*scale_tables(found), *found.skipped):
-            console.print(part)
+            console.print(part, markup=False)
         has_run = (folder / RESULTS_FILE).exists()
         drawn = (
             write_report(read(folder / RESULTS_FILE), found, folder) if has_run else write_scale_charts(found, folder)
         )
-        console.print(f"\n{drawn}", soft_wrap=True)
+        console.print(f"\n{drawn}", soft_wrap=True, markup=False)
 
 
 @lab.command()
@@ -167,6 +171,12 @@ def report(
     with _told():
         found = read(folder / RESULTS_FILE)
         _show(found, folder)
+
+
+def _check_program(server: str) -> None:
+    """See that a URL comes by --url, and so with --yes."""
+    if "://" in server:
+        raise LabError("--server is embedded, or a program that the lab starts. A server of yours is named by --url.")
 
 
 def _resumed(folder: Path, url: str | None) -> Plan:
@@ -190,7 +200,9 @@ def _run(plan: Plan, folder: Path, database: str | None, *, resume: bool) -> Non
         results = read(folder / RESULTS_FILE)
     _show(results, folder)
     if stopped:
-        errors.print(f"Stopped. Go on with: unstale lab --resume --out {folder}", soft_wrap=True)
+        errors.print(
+            f"Stopped. Go on with: unstale lab --resume --out {shlex.quote(str(folder))}", soft_wrap=True, markup=False
+        )
         raise typer.Exit(STOPPED)
     if any(one.status == "failed" for one in results.outcomes):
         raise typer.Exit(1)
@@ -200,11 +212,11 @@ def _show(results: Results, folder: Path) -> None:
     """The table, what follows from it, and the report."""
     scale = scale_results.read(folder / SCALE_FILE) if (folder / SCALE_FILE).exists() else None
     for part in (*tables(results), *notes(results)):
-        console.print(part)
+        console.print(part, markup=False)
     for sentence in conclusions(results):
-        console.print(f"\n{sentence}")
+        console.print(f"\n{sentence}", markup=False)
     page = write_report(results, scale, folder)
-    console.print(f"\n{page}", soft_wrap=True)
+    console.print(f"\n{page}", soft_wrap=True, markup=False)
 
 
 def _folder() -> Path:
@@ -246,7 +258,7 @@ class _Lines:
 
     def ended(self, outcome: Outcome, plan: Plan) -> None:
         if outcome.status != "complete":
-            console.print(f"  {outcome.status}: {outcome.reason}")
+            console.print(f"  {outcome.status}: {outcome.reason}", markup=False)
             return
         found = figures(outcome, plan)
         console.print(
@@ -265,6 +277,10 @@ def _told() -> Iterator[None]:
         raise typer.Exit(STOPPED) from None
     except UnstaleError as error:
         _fail(str(error))
+    except OSError as error:
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        _fail(f"{error.filename or 'The folder of the results'} cannot be written: {error.strerror}.")
 
 
 def _fail(message: str) -> NoReturn:
