@@ -17,10 +17,13 @@ import psutil
 import pytest
 from servers import Server
 
+from unstale.tools.engine import Look
 from unstale.tools.lab import results as written
+from unstale.tools.lab.live import View
 from unstale.tools.lab.plan import VARIANTS, Plan
 from unstale.tools.lab.results import Outcome, Results
-from unstale.tools.lab.run import _keep, _kept
+from unstale.tools.lab.run import _keep, _kept, run
+from unstale.tools.lab.sampling import Sampler
 
 REPOSITORY = Path(__file__).parent.parent.parent
 SMALL = ["--keys", "300", "--users", "3", "--rate", "25", "--warm", "0.5", "--workers", "2", "--threads", "2"]
@@ -145,6 +148,20 @@ def test_a_step_that_was_complete_is_not_run_again(command: Command, tmp_path: P
     code, _, errors = command.run("lab", "--resume", "--out", str(tmp_path))
     assert (code, errors) == (0, "")
     assert written.read(tmp_path / "results.json").outcomes[0].begun_at == "2026-01-01T00:00:00+00:00"
+
+
+def test_a_last_look_that_comes_late_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy server answers after the load has ended; the window is measured to its end all the same."""
+    look = Sampler._look
+
+    def late(sampler: Sampler) -> Look:
+        time.sleep(0.7)
+        return look(sampler)
+
+    monkeypatch.setattr(Sampler, "_look", late)
+    plan = Plan(variants=("no-deletes",), keys=10, users=2, rate=5, seconds=1, warm_seconds=0, workers=1)
+    (outcome,) = run(plan, tmp_path, View(plan)).outcomes
+    assert [round(one.at, 6) for one in outcome.samples] == [1.0]
 
 
 @pytest.mark.parametrize(

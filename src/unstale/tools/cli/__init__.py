@@ -8,18 +8,24 @@ from __future__ import annotations
 import signal
 import sys
 from types import FrameType
+from typing import Final
+
+STOPPED: Final = 130
 
 
 def main() -> None:
     """The command. What it needs is the extra `lab`."""
+    for number in (signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal is closed
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _as_ctrl_c)
     try:
         from unstale.tools.cli.application import application  # noqa: PLC0415 - an extra: the package does not need it
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("unstale"):
             raise
         sys.exit(f"The command unstale needs {error.name}: pip install 'unstale[lab]'")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _as_ctrl_c)
+    except KeyboardInterrupt:  # the libraries take a second or more to import
+        sys.exit(STOPPED)
     application()
 
 

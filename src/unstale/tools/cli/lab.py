@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 import sys
 from collections.abc import Iterator
@@ -94,6 +95,7 @@ def replay(  # noqa: PLR0913 - a command's options
         _list()
         return
     with _told():
+        _check_program(server)
         if url is not None and not yes:
             raise LabError("--url puts the whole load on that server and needs --yes. Its database must be empty.")
         if url is not None and server != DEFAULT.server:
@@ -138,6 +140,7 @@ def scale(  # noqa: PLR0913 - a command's options
 ) -> None:
     """Measure what one invalidation and one read cost, in keyspaces of several sizes."""
     with _told():
+        _check_program(server)
         if url is not None and not yes:
             raise LabError("--url fills that server and loads it, and needs --yes. Its database must be empty.")
         plan = ScalePlan(
@@ -159,12 +162,12 @@ def scale(  # noqa: PLR0913 - a command's options
         folder.mkdir(parents=True, exist_ok=True)
         scale_results.write(found, folder / SCALE_FILE)
         for part in (*scale_tables(found), *found.skipped):
-            console.print(part)
+            console.print(part, markup=False)
         has_run = (folder / RESULTS_FILE).exists()
         drawn = (
             write_report(read(folder / RESULTS_FILE), found, folder) if has_run else write_scale_charts(found, folder)
         )
-        console.print(f"\n{drawn}", soft_wrap=True)
+        console.print(f"\n{drawn}", soft_wrap=True, markup=False)
 
 
 @lab.command()
@@ -175,6 +178,12 @@ def report(
     with _told():
         found = read(folder / RESULTS_FILE)
         _show(found, folder)
+
+
+def _check_program(server: str) -> None:
+    """See that a URL comes by --url, and so with --yes."""
+    if "://" in server:
+        raise LabError("--server is embedded, or a program that the lab starts. A server of yours is named by --url.")
 
 
 def _resumed(folder: Path, url: str | None) -> Plan:
@@ -217,11 +226,11 @@ def _show(results: Results, folder: Path) -> None:
     """The table, what follows from it, and the report."""
     scale = scale_results.read(folder / SCALE_FILE) if (folder / SCALE_FILE).exists() else None
     for part in (*tables(results), *notes(results)):
-        console.print(part)
+        console.print(part, markup=False)
     for sentence in conclusions(results):
-        console.print(f"\n{sentence}")
+        console.print(f"\n{sentence}", markup=False)
     page = write_report(results, scale, folder)
-    console.print(f"\n{page}", soft_wrap=True)
+    console.print(f"\n{page}", soft_wrap=True, markup=False)
 
 
 def _folder() -> Path:
@@ -282,6 +291,10 @@ def _told() -> Iterator[None]:
         raise typer.Exit(STOPPED) from None
     except UnstaleError as error:
         _fail(str(error))
+    except OSError as error:
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        _fail(f"{error.filename or 'The folder of the results'} cannot be written: {error.strerror}.")
 
 
 def _fail(message: str) -> NoReturn:

@@ -67,10 +67,15 @@ def _asking(url: str) -> Iterator[Any]:
     except ImportError as error:
         raise LabError("--database needs psycopg: pip install 'psycopg[binary]'") from error
     try:
+        parts = urlsplit(url)
+        where = f"{parts.hostname}:{parts.port or 5432}"
+    except ValueError:  # not chained: it quotes a part of the URL, and with it of the password
+        raise LabError(
+            "--database cannot be read. Write it as postgres://user:password@host:port/name, with %-signs for special "
+            "characters in the password (%2F for a slash)."
+        ) from None
+    try:
         with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
             yield connection
     except psycopg.Error as error:
-        parts = urlsplit(url)
-        raise LabError(
-            f"PostgreSQL at {parts.hostname}:{parts.port or 5432} refused: {type(error).__name__}."
-        ) from error
+        raise LabError(f"PostgreSQL at {where} refused: {type(error).__name__}.") from error

@@ -71,14 +71,17 @@ class Generator:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        self._listener.join(END_SECONDS)
 
     def _tell(self, tell: Callable[[Second], None], wait_seconds: float) -> None:
         with contextlib.suppress(queue.Empty):
             tell(msgspec.json.decode(self._said.get(timeout=wait_seconds), type=Second))
 
     def _listen(self) -> None:
-        for line in self._process.stdout or ():
-            self._said.put(line)
+        if self._process.stdout is not None:  # it is a pipe
+            with self._process.stdout as lines:
+                for line in lines:
+                    self._said.put(line)
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def cores() -> int:
 def _check_memory(plan: Plan, free: float, whose: str) -> None:
     """Raise LabError if the keyspace would not fit into this many bytes."""
     needed = bytes_needed(plan)
-    if needed > free:
+    if plan.keys and needed > free:
         raise LabError(
             f"{plan.keys:,} keys take about {_megabytes(needed)}, and {whose} has {_megabytes(free)} for them. "
             f"Ask for fewer: about {_round_down(max(0.0, free) * plan.keys / needed):,} would fit."

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
@@ -166,7 +166,7 @@ class _Course:
         site = stack.enter_context(serving(self._variant, self._plan, place))
         self._phase("idle")
         self._outcome.idle_percent = idle_percent(node, IDLE_SECONDS)
-        self._load(site, node, scratch, stack)
+        self._load(site, node, scratch)
 
     def _filled(self, keys: int) -> None:
         self._phase("keyspace", keys / self._plan.keys)
@@ -192,18 +192,18 @@ class _Course:
         self._second = config
         return place, node
 
-    def _load(self, site: Site, node: Node, scratch: Path, stack: ExitStack) -> None:
+    def _load(self, site: Site, node: Node, scratch: Path) -> None:
         """Warm-up, window and grace: the load runs by itself, while the server is looked at."""
         plan, outcome = self._plan, self._outcome
         window_at = time.monotonic() + HEAD_START_SECONDS + plan.warm_seconds
-        job = Job(base_url=site.base_url, plan=plan, window_at=window_at, out=scratch / "requests.json")
+        job = Job(base_url=site.base_url, plan=_kept(plan), window_at=window_at, out=scratch / "requests.json")
         self._phase("load")
-        looked = stack.enter_context(Sampler(node, window_at=window_at, seconds=plan.seconds))
-        second = self._second and stack.enter_context(Sampler(self._second, window_at=window_at, seconds=plan.seconds))
+        looked = Sampler(node, window_at=window_at, seconds=plan.seconds)
+        second = self._second and Sampler(self._second, window_at=window_at, seconds=plan.seconds)
         try:
-            with generating(job, scratch) as generator:
+            with looked, second or nullcontext(), generating(job, scratch) as generator:
                 generator.watch(lambda: self._checked(site, looked), self._said)
-        finally:
+        finally:  # a sampler has its last look only once it has been left: on a busy server that comes late
             outcome.requests = requests_of(job)
             outcome.samples = looked.samples
             outcome.second_node = second.samples if second else []
