@@ -43,7 +43,7 @@ def test_an_unreadable_database_url_is_told_without_its_password(url: str) -> No
     """A slash in a password makes a port of its first part."""
     pytest.importorskip("psycopg")
     with pytest.raises(LabError, match="cannot be read") as told:
-        check_database(url)
+        check_database(Plan(), url)
     assert "secret" not in str(told.value)
     assert told.value.__cause__ is None
 
@@ -64,3 +64,9 @@ def test_a_reason_with_brackets_is_shown_as_it_is(tmp_path: Path, monkeypatch: p
 def test_no_keys_need_no_memory() -> None:
     """Where there is none left at all, too."""
     _check_memory(Plan(keys=0), -1.0, "this machine")
+
+
+def test_a_run_on_postgresql_is_not_resumed_on_sqlite() -> None:
+    """Where the database is not named again, the run does not go on with another one."""
+    with pytest.raises(LabError, match="--database"):
+        check_database(Plan(database="PostgreSQL"), None)

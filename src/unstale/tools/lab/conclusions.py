@@ -357,11 +357,11 @@ def _errors(run: Told) -> Finding:
     about = "Errors"
     if not run.measured:
         return Finding(about, "not measured", "Errors were not measured.")
-    failed = [step for step in run.measured if step.figures.errors]
+    failed = [step for step in run.measured if step.figures.errors or step.outcome.requests.reasons]
     if not failed:
         return Finding(about, "told", "No request was answered with an error.")
     each = "; ".join(f"{step.name} {count(step.figures.errors)}{_reasons(step)}" for step in failed)
-    return Finding(about, "told", f"Requests answered with an error: {each}.")
+    return Finding(about, "told", f"Requests answered with an error, and why others broke off: {each}.")
 
 
 def _reasons(step: Step) -> str:

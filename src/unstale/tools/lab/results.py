@@ -121,8 +121,11 @@ class Results(msgspec.Struct, kw_only=True):
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """Quantiles in seconds, of all requests that were due in the window.
 
-    An unanswered one counts as infinitely slow: a quantile that falls there is None.
+    An unanswered one counts as infinitely slow: a quantile that falls there is None. So are all, if none was due.
     """
+
+    asked: int
+    """How many were due."""
 
     p50: float | None
     p95: float | None
@@ -251,7 +254,9 @@ def figures(outcome: Outcome, plan: Plan) -> Figures:
 
 def _latency(chosen: Iterable[_Request]) -> Latency:
     ordered = _ordered(one.took for one in chosen)
-    return Latency(p50=_quantile(ordered, 0.50), p95=_quantile(ordered, 0.95), p99=_quantile(ordered, 0.99))
+    return Latency(
+        asked=len(ordered), p50=_quantile(ordered, 0.50), p95=_quantile(ordered, 0.95), p99=_quantile(ordered, 0.99)
+    )
 
 
 def _each(total: float, count: int) -> float | None:
@@ -281,7 +286,20 @@ def read(path: Path) -> Results:
         raise ConfigurationError(f"{path} is no result of the lab: {error}") from error
     if found.format != FORMAT:
         raise ConfigurationError(f"{path} has format {found.format}; this release reads format {FORMAT}.")
+    if not all(_is_whole(one) for one in found.outcomes):
+        raise ConfigurationError(f"{path} is no result of the lab: its requests or samples are not whole.")
     return found
+
+
+def _is_whole(outcome: Outcome) -> bool:
+    asked = outcome.requests
+    columns = (asked.kind, asked.user, asked.took, asked.status, asked.hit, asked.behind)
+    return (
+        all(len(column) == len(asked.due) for column in columns)
+        and len(asked.sent_late) in {0, len(asked.due)}
+        and all(0 <= kind < len(KINDS) for kind in asked.kind)
+        and all(sample.seconds > 0 for sample in outcome.samples)
+    )
 
 
 def _percent_by_class(samples: Sequence[Sample], seconds: float) -> dict[CommandClass, float]:

@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from unstale.tools.lab.generator import generating, requests_of
 from unstale.tools.lab.keyspace import fill, leave_as_found
 from unstale.tools.lab.node import Node, shown
 from unstale.tools.lab.place import Job, Place
-from unstale.tools.lab.plan import PREFIX, Plan, Variant
+from unstale.tools.lab.plan import PREFIX, Plan, Variant, variants_of
 from unstale.tools.lab.preconditions import applies, check
 from unstale.tools.lab.results import Outcome, Results, Sample
 from unstale.tools.lab.sampling import Sampler, idle_percent
@@ -101,6 +102,7 @@ def _begin(plan: Plan, directory: Path, *, resume: bool) -> Results:
         found, kept = written.read(path), _kept(plan)
         if differing := [name for name in plan.__struct_fields__ if getattr(kept, name) != getattr(found.plan, name)]:
             raise LabError(f"{path} was run with another plan, which differs in: {', '.join(differing)}.")
+        variants_of(found.plan.variants)
         return found
     if path.exists():
         raise LabError(f"{path} is there already. Go on with it by --resume, or name another folder by --out.")
@@ -153,6 +155,10 @@ class _Course:
             outcome.reason = "stopped from outside"
         except (UnstaleError, OSError) as error:
             outcome.status, outcome.reason = "failed", str(error)
+        except Exception as error:  # noqa: BLE001 - a fault of the lab's own must not lose the steps before it
+            outcome.status, outcome.reason = "failed", f"{type(error).__name__}: {error}. Where: {self._logs}/lab.log"
+            self._logs.mkdir(parents=True, exist_ok=True)
+            (self._logs / "lab.log").write_text("".join(traceback.format_exception(error)))
         return outcome
 
     def _measure(self, scratch: Path, stack: ExitStack) -> None:

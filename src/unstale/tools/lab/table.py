@@ -8,7 +8,7 @@ from __future__ import annotations
 from rich import box
 from rich.table import Table
 
-from unstale.tools.lab.results import Results
+from unstale.tools.lab.results import Latency, Results
 from unstale.tools.lab.told import Step, Told, told
 from unstale.tools.lab.wording import DASH, count, milliseconds, one_decimal, percent, rate
 
@@ -51,9 +51,9 @@ def _of_the_answers(run: Told) -> Table:
         one = step.figures
         cells = (
             percent(one.hit_rate),
-            _quantile(one.read_latency.p50),
-            _quantile(one.read_latency.p99),
-            _quantile(one.action_latency.p50),
+            _quantile(one.read_latency, one.read_latency.p50),
+            _quantile(one.read_latency, one.read_latency.p99),
+            _quantile(one.action_latency, one.action_latency.p50),
             count(one.stale),
             count(one.errors),
             count(one.unanswered),
@@ -81,6 +81,8 @@ def _with_missing(made: Table, run: Told, columns: int) -> Table:
     return made
 
 
-def _quantile(seconds: float | None) -> str:
-    """None falls among the requests without an answer."""
+def _quantile(of: Latency, seconds: float | None) -> str:
+    """None falls among the requests without an answer, if there were requests."""
+    if not of.asked:
+        return DASH
     return "never" if seconds is None else milliseconds(seconds)
