@@ -82,6 +82,9 @@ def replay(  # noqa: PLR0913 - a command's options
     keys: Annotated[int, typer.Option(min=0, help="In the cache beforehand.")] = DEFAULT.keys,
     workers: Annotated[int, typer.Option(min=1, help="Processes of gunicorn.")] = DEFAULT.workers,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each.")] = DEFAULT.threads,
+    load_seconds: Annotated[
+        float, typer.Option(min=0, max=60, help="How much longer a history takes to compute.")
+    ] = DEFAULT.load_seconds,
     seed: Annotated[int, typer.Option(help="Of the load and the keyspace.")] = DEFAULT.seed,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the results; by default lab-results/ and the time.")
@@ -115,6 +118,7 @@ def replay(  # noqa: PLR0913 - a command's options
             keys=keys,
             workers=workers,
             threads=threads,
+            load_seconds=load_seconds,
             seed=seed,
         )
         if resume:

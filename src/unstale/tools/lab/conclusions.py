@@ -220,7 +220,13 @@ def _less(run: Told, name: str, about: str, target: float, called: str) -> Findi
     if 1 - other.engine_us_per_action / base.engine_us_per_action >= target:
         return Finding(about, "met", f"{what} That reaches {called}.")
     most = duration((1 - target) * base.engine_us_per_action)
-    return Finding(about, "missed", f"{what} That misses {called}, for which it had to be at most {most}.")
+    none = run.figures("no-deletes")
+    reads = (
+        f" The reads between two actions are in it: no-deletes, which invalidates nothing, took {_per_action(none)}."
+        if none is not None and none.engine_us_per_action is not None and name != none.variant
+        else ""
+    )
+    return Finding(about, "missed", f"{what} That misses {called}, for which it had to be at most {most}.{reads}")
 
 
 def _against_timestamps(run: Told) -> Finding:

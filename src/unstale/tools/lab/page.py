@@ -39,6 +39,7 @@ OPTIONS: Final[Mapping[str, str]] = MappingProxyType({
     "keys": "--keys",
     "workers": "--workers",
     "threads": "--threads",
+    "load_seconds": "--load-seconds",
     "seed": "--seed",
 })  # fmt: skip
 """Of `unstale lab`, by the plan's field."""
@@ -215,6 +216,7 @@ def plan_rows(plan: Plan) -> list[Row]:
         Row("keys beforehand", f"{count(plan.keys)}, JSON pages of other users"),
         Row("site", f"gunicorn, {plan.workers} processes, {plan.threads} request(s) at a time in each"),
         Row("database", plan.database),
+        Row("a load", f"takes {plan.load_seconds:g} s more once its rows were read: for what other applications ask"),
         Row("ttl", f"{count(plan.ttl)} s"),
         Row("waited for answers", f"{plan.grace_seconds:g} s after the end"),
         Row("server", server_of(plan)),

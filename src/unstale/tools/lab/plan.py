@@ -162,6 +162,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = 1
     grace_seconds: float = 5.0
     """How long answers are waited for at the end. What has not come by then is counted as not completed."""
+    load_seconds: float = 0.02
+    """How long a history takes to compute after its rows were read, at least: what asks a database over a network, or
+    other services, takes so long; a local SQLite file answers in 2 ms.
+    """
     ttl: int = 3600
     """Of what the application caches, in seconds."""
     seed: int = 1

@@ -5,7 +5,6 @@ What stops the whole plan is a LabError (`check`); what only rules out one of it
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ import redis
 from unstale.tools.lab.errors import LabError
 from unstale.tools.lab.node import SCHEMES, Node, asking, connect, shown
 from unstale.tools.lab.plan import PREFIX, Plan, Variant
-from unstale.tools.lab.servers import extra_program, is_users_own, program_of
+from unstale.tools.lab.servers import cores, extra_program, is_users_own, program_of
 
 BYTES_PER_KEY: Final = 2_700
 """Measured with `keyspace.fill`: 2,250 on Valkey 9.1, 2,690 on Redis 7.0, expiry included."""
@@ -58,11 +57,6 @@ def applies(plan: Plan, variant: Variant) -> str | None:
 def bytes_needed(plan: Plan) -> int:
     """What the keyspace takes in the server, and what the load will add to it."""
     return int(plan.keys * BYTES_PER_KEY * (1 + SPARE_PART))
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_memory(plan: Plan, free: float, whose: str) -> None:

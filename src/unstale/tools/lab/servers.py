@@ -52,8 +52,9 @@ def serving_cache(plan: Plan, variant: Variant, directory: Path) -> Iterator[Nod
         yield named
         return
     core = None if variant.all_cores else last_core()
-    options = ["--io-threads", str(variant.io_threads)]
-    if variant.io_threads > 1:
+    io_threads = min(variant.io_threads, cores())  # more than cores wait for each other by turning in circles
+    options = ["--io-threads", str(io_threads)]
+    if io_threads > 1:
         options += ["--io-threads-do-reads", "yes"]  # Redis before 8 only writes with them otherwise
     with _started(program_of(plan.server), directory, "cache", options, core, variant.core_fraction) as started:
         yield started
@@ -106,6 +107,11 @@ def program_of(server: str) -> str:
 def extra_program(plan: Plan) -> str:
     """The program of the servers beside the one under test. Raises as `program_of` does."""
     return program_of("embedded" if is_users_own(plan) else plan.server)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def last_core() -> int | None:

@@ -29,6 +29,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     broker_url: str | None
     prefix: str
     """What all keys begin with."""
+    load_seconds: float
+    """How long a history takes to compute after its rows were read."""
     ttl: int
     """Of what is cached, in seconds."""
     users: int
@@ -47,6 +49,7 @@ def variables(variant: Variant, plan: Plan, place: Place, page_size: int) -> dic
         config_url=place.config_url,
         broker_url=place.broker_url,
         prefix=place.prefix,
+        load_seconds=plan.load_seconds,
         ttl=plan.ttl,
         users=plan.users,
         orders=plan.pages * page_size,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, TypeAlias, TypedDict
 
 from django.db.models import Count, Max, OuterRef, Subquery
@@ -20,14 +21,21 @@ class Page(TypedDict):
     """The newest first."""
 
 
-def load_page(user_id: int, number: int, size: int) -> Page:
+def load_page(user_id: int, number: int, size: int, seconds: float) -> Page:
     """A page, with its version, as one statement sees both.
 
     Args:
         user_id: whose.
         number: from 1.
         size: orders on a page.
+        seconds: how much longer it takes, once it was read: for what else a page asks for, in other applications.
     """
+    page = _read_page(user_id, number, size)
+    time.sleep(seconds)
+    return page
+
+
+def _read_page(user_id: int, number: int, size: int) -> Page:
     begin = (number - 1) * size
     newest = Order.objects.filter(user_id=OuterRef("user_id")).order_by("-id").values("id")[:1]
     orders = Order.objects.filter(user_id=user_id).select_related("product").annotate(newest=Subquery(newest))

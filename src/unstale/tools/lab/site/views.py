@@ -47,7 +47,7 @@ class OrdersView(APIView):
     def get(self, request: Request) -> Response:
         """A page of them: `?page=2`."""
         user_id, page = request.user.pk, _page_of(request)
-        load = Watched(partial(load_page, user_id, page, request.features["page_size"]))
+        load = Watched(partial(load_page, user_id, page, request.features["page_size"], settings.TOLD.load_seconds))
         data = caching.read(user_id, page, load)
         return Response(data, headers={"X-Cache": load.x_cache, "X-Version": str(data["version"])})
 
