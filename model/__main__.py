@@ -10,6 +10,10 @@ from model.engine import Search
 from model.scenario import HOLDS, VIOLATED, Scenario
 from model.scenarios import SCENARIOS
 
+MOST = 500_000
+MOST_DEEP = 10_000_000
+"""States beyond which a search is given up: its bounds are too large, or it has none."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run; the exit status."""
@@ -29,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def as_expected(scenario: Scenario, given: argparse.Namespace) -> bool:
     """Explore one scenario and print its line; whether it is as expected."""
-    found = Search(scenario.make(given.deep)).run()
+    found = Search(scenario.make(given.deep)).run(MOST_DEEP if given.deep else MOST)
     outcome = VIOLATED if found.violation else HOLDS
     good = outcome == scenario.expected
     print(

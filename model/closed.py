@@ -24,7 +24,6 @@ from model.server import (
     close,
     commit,
     complete,
-    hard,
     is_fresh,
     mget,
     new_stamp,
@@ -32,6 +31,7 @@ from model.server import (
     promise,
     set_nx_get,
     set_xx_get,
+    soften,
     turn,
     unlink,
     unlink_open,
@@ -56,7 +56,7 @@ class Rules(NamedTuple):
             it; or an open one is left ("closed only"); or the old stamp is put back ("restore").
         deadlines: each owner has its "own"; or the last one's "replaces" the others'.
         bump: a plain invalidation "leaves" a closed stamp, or sets it "open"; on a full server it removes a stamp that
-            is open ("full"), or whatever there is ("full, blindly"); under a lag, "at once" is without closing.
+            is open ("full"), or whatever there is ("full, blindly"); under a lag, "at once" and "soften" do not close.
         missing: under a lag a fill has a missing stamp "closed", or "opened" at once.
         completes_lag: under a lag a completion leaves the lag's owner.
         late: which of a strict writer's packets may arrive once more, at any time.
@@ -209,12 +209,14 @@ def plain(rules: Rules, *, commits: bool = True) -> Operation:
     """COMMIT, and `invalidate`; without, somebody else's invalidation."""
 
     def bump(world: Turns) -> str:
-        if rules.lag and rules.bump != "at once":
+        if rules.lag and rules.bump == "leaves":
             return close(world.keys, "stamp", LAG, rules.lag, always=False, keep=True)
         match rules.bump:
             case "open" if "stamp" in world.keys:
                 world.keys["stamp"] = new_stamp(world)
                 return "set"
+            case "soften":
+                return soften(world, world.keys, "stamp")
             case "full":
                 return unlink_open(world.keys, "stamp")
             case "full, blindly":
@@ -228,7 +230,8 @@ def plain(rules: Rules, *, commits: bool = True) -> Operation:
 
     def run() -> Run:
         version = (yield Step("COMMIT", "", lambda world: committed(world, rules))) if commits else 0
-        code = "stores.commands.close_those_there" if rules.lag else "stores.commands.bump"
+        closes = rules.lag and rules.bump == "leaves"
+        code = "stores.commands.close_those_there" if closes else "stores.commands.bump"
         yield Step("invalidates", code, lambda world: invalidate(world, version))
 
     return run
@@ -346,6 +349,7 @@ LAGGING: Final = (
     scenario("lag, an invalidation as without", VIOLATED, "stores.commands.close_those_there", model(LAGS._replace(bump="at once"), "plain")),
     scenario("lag, a missing stamp opened at once", VIOLATED, OPEN, model(LAGS._replace(missing="opened"), "plain", evicted=1)),
     scenario("lag, a completion leaves nothing", VIOLATED, COMPLETE, model(LAGS._replace(completes_lag=False), "strict")),
-    scenario("lag, another's completion opens", VIOLATED, COMPLETE, model(LAGS._replace(complete="whoever"), "plain", "rollback")),
+    scenario("lag, an invalidation that is soft", VIOLATED, "core.verbs.invalidate", model(LAGS._replace(bump="soften"), "plain")),
+    scenario("lag, whoever completes removes", HOLDS, "a missing stamp is closed anew", model(LAGS._replace(complete="whoever"), "plain", "rollback")),
 )
 SCENARIOS: Final = (*STRICT, *LAGGING)

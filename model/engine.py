@@ -85,7 +85,7 @@ class Search:
                     after[slot] = self.places[slot].after(place, reply)
                 yield slot, step, reply, self.freeze(world, after), after
 
-    def run(self, most: int = 3_000_000) -> Found:
+    def run(self, most: int = 500_000) -> Found:
         """Search. Raises MemoryError beyond `most` states."""
         began = process_time()
         first = self.freeze(self.model.world, [0] * len(self.places))

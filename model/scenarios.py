@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from model import closed, fills, identity, leases, verbs
+from model import clears, closed, fills, flights, identity, leases, nested, outbox, requests, soft, transactions, verbs
 from model.scenario import Scenario
 
-SCENARIOS: Final[tuple[Scenario, ...]] = (*fills.SCENARIOS, *leases.SCENARIOS, *verbs.SCENARIOS, *identity.SCENARIOS, *closed.SCENARIOS)
+SCENARIOS: Final[tuple[Scenario, ...]] = (*fills.SCENARIOS, *leases.SCENARIOS, *verbs.SCENARIOS, *identity.SCENARIOS, *closed.SCENARIOS, *soft.SCENARIOS, *nested.SCENARIOS, *requests.SCENARIOS, *flights.SCENARIOS, *transactions.SCENARIOS, *outbox.SCENARIOS, *clears.SCENARIOS)
