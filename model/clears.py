@@ -9,10 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from model.engine import Model
 from model.faults import evicting
-from model.process import Operation, Process, Run, Step, copies
-from model.scenario import HOLDS, VIOLATED, Scenario
+from model.process import HOLDS, VIOLATED, Model, Operation, Process, Run, Step, copies
+from model.scenario import Scenario
 from model.server import Draft, World, commit, is_fresh, mget, new_stamp, promise, set_nx_get, set_xx_get, unlink
 
 KEYS: Final = ("k0", "k1")
@@ -166,5 +165,7 @@ SCENARIOS: Final = (
     scenario("a ramped clear and a plain one", HOLDS, CLEAR, model(BUILT)),
     scenario("a ramped clear and a plain one, a root lost", HOLDS, CLEAR, model(BUILT, evicting("root 1"), reads=1)),
     scenario("the plain one leaves to the ramp what it has done", VIOLATED, CLEAR, model(Rules(plain="left"))),
-    scenario("one root, and the root before until it expires", VIOLATED, ROOTS, model(Rules(roots="one and the one before"))),
+    scenario(
+        "one root, and the root before until it expires", VIOLATED, ROOTS, model(Rules(roots="one and the one before"))
+    ),
 )

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from model.engine import Model
 from model.faults import delivering, evicting
-from model.process import WAIT, Operation, Process, Run, Step, copies
-from model.scenario import HOLDS, VIOLATED, Scenario
+from model.process import HOLDS, VIOLATED, WAIT, Model, Operation, Process, Run, Step, copies
+from model.scenario import Scenario
 from model.server import (
     CLOSED,
     LAG,
@@ -159,48 +158,51 @@ def end(world: Turns, rules: Rules, owner: str, before: str = "") -> str:
     return complete(world.keys, "stamp", owner, lag=lag, keep=bool(rules.lag))
 
 
+def begins(world: Turns, rules: Rules) -> tuple[str, str]:
+    """A strict write begins: its owner, and the stamp that was there (nothing as built puts it back)."""
+    owner, stamp = f"w{world.draw()}", world.keys.get("stamp")
+    world.begun = tuple(sorted((*world.begun, (owner, 0))))
+    if rules.late == "begin" and not world.late:
+        world.late = (("begin", owner),)
+    begin(world, rules, owner)
+    return owner, stamp if isinstance(stamp, str) else ""
+
+
+def over(world: Turns, owner: str) -> str:
+    """Its transaction has ended."""
+    world.begun = tuple(one for one in world.begun if one[0] != owner)
+    return "dead"
+
+
+def completes(world: Turns, rules: Rules, begun: tuple[str, str], version: int) -> str:
+    """It completes, after the COMMIT of a version or a rollback."""
+    owner, before = begun
+    over(world, owner)
+    if rules.late == "complete" and not world.late:
+        world.late = (("complete", owner),)
+    returned(world, version)
+    return end(world, rules, owner, before)
+
+
 def strict(rules: Rules, *, commits: bool = True) -> Operation:
     """A strict write: begin, COMMIT (or a rollback), complete."""
-
-    def begins(world: Turns) -> tuple[str, str]:
-        owner, stamp = f"w{world.draw()}", world.keys.get("stamp")
-        world.begun = tuple(sorted((*world.begun, (owner, 0))))
-        if rules.late == "begin" and not world.late:
-            world.late = (("begin", owner),)
-        begin(world, rules, owner)
-        return owner, stamp if isinstance(stamp, str) else ""
-
-    def over(world: Turns, owner: str) -> None:
-        world.begun = tuple(one for one in world.begun if one[0] != owner)
+    mortal = rules.dies and commits
 
     def commit_(world: Turns, owner: str) -> int:
         over(world, owner)
         return committed(world, rules)
 
-    def dies(world: Turns, owner: str) -> str:
-        over(world, owner)
-        return "dead"
-
-    def completes(world: Turns, owner: str, version: int, before: str) -> str:
-        over(world, owner)
-        if rules.late == "complete" and not world.late:
-            world.late = (("complete", owner),)
-        returned(world, version)
-        return end(world, rules, owner, before)
+    def or_dies(step: Step, owner: str) -> Step | tuple[Step, Step]:
+        return (step, Step("dies", "", lambda world: over(world, owner))) if mortal else step
 
     def run() -> Run:
-        owner, before = yield Step("begins", "core.closing.begin", begins)
+        begun = yield Step("begins", "core.closing.begin", lambda world: begins(world, rules))
         version: Any = 0
         if commits:
-            commit_step = Step("COMMIT", "", lambda world: commit_(world, owner))
-            die = Step("dies", "", lambda world: dies(world, owner))
-            version = yield (commit_step, die) if rules.dies else commit_step
+            version = yield or_dies(Step("COMMIT", "", lambda world: commit_(world, begun[0])), begun[0])
         if version != "dead":
-            complete_step = Step(
-                "completes", "core.closing.complete", lambda world: completes(world, owner, version, before)
-            )
-            die = Step("dies", "", lambda world: dies(world, owner))
-            yield (complete_step, die) if rules.dies and commits else complete_step
+            act = partial(completes, rules=rules, begun=begun, version=version)
+            yield or_dies(Step("completes", "core.closing.complete", act), begun[0])
 
     return run
 
@@ -306,7 +308,12 @@ def scenario(name: str, expected: str, rule: str, make: Callable[[bool], Model])
     return Scenario("closed", name, expected, rule, make)
 
 
-CLOSE, COMPLETE, OPEN, BUMP = "stores.scripts.CLOSE", "stores.scripts.COMPLETE", "stores.scripts.OPEN", "stores.commands.bump"
+CLOSE, COMPLETE, OPEN, BUMP = (
+    "stores.scripts.CLOSE",
+    "stores.scripts.COMPLETE",
+    "stores.scripts.OPEN",
+    "stores.commands.bump",
+)
 LOST = "not promised: a closed stamp is lost"
 D: Final = Rules("d")
 BUILT: Final = Rules()
@@ -315,23 +322,64 @@ STRICT: Final = (
     scenario("d, one strict writer", HOLDS, CLOSE, model(D, "strict")),
     scenario("d, a rollback", HOLDS, COMPLETE, model(D, "strict", "rollback")),
     scenario("d, two strict writers", HOLDS, COMPLETE, model(D, "strict", "strict")),
-    scenario("d, two strict writers, who may die", HOLDS, CLOSE, model(D._replace(dies=True), "strict", "strict", reads=(2,), timed=True)),
-    scenario("d, a late completion", HOLDS, COMPLETE, model(D._replace(late="complete"), "strict", "strict", reads=(1, 1))),
-    scenario("d, a late begin", HOLDS, CLOSE, model(D._replace(late="begin"), "strict", "strict", reads=(2,), timed=True)),
+    scenario(
+        "d, two strict writers, who may die",
+        HOLDS,
+        CLOSE,
+        model(D._replace(dies=True), "strict", "strict", reads=(2,), timed=True),
+    ),
+    scenario(
+        "d, a late completion", HOLDS, COMPLETE, model(D._replace(late="complete"), "strict", "strict", reads=(1, 1))
+    ),
+    scenario(
+        "d, a late begin", HOLDS, CLOSE, model(D._replace(late="begin"), "strict", "strict", reads=(2,), timed=True)
+    ),
     scenario("d, another's invalidation", HOLDS, BUMP, model(D, "strict", "other")),
-    scenario("d, another's invalidation on a full server", HOLDS, "stores.scripts.UNLINK_OPEN", model(D._replace(bump="full"), "strict", "other")),
+    scenario(
+        "d, another's invalidation on a full server",
+        HOLDS,
+        "stores.scripts.UNLINK_OPEN",
+        model(D._replace(bump="full"), "strict", "other"),
+    ),
     scenario("d, plain writers alone", VIOLATED, "the gap between COMMIT and invalidate", model(Rules("d"), "plain")),
     scenario("d, begin closes only what is there", VIOLATED, CLOSE, model(D._replace(begin="there"), "strict")),
-    scenario("d, whoever completes opens", VIOLATED, COMPLETE, model(D._replace(complete="whoever"), "strict", "strict")),
-    scenario("d, the last begin's deadline counts", VIOLATED, CLOSE, model(D._replace(deadlines="replaces"), "strict", "strict")),
+    scenario(
+        "d, whoever completes opens", VIOLATED, COMPLETE, model(D._replace(complete="whoever"), "strict", "strict")
+    ),
+    scenario(
+        "d, the last begin's deadline counts",
+        VIOLATED,
+        CLOSE,
+        model(D._replace(deadlines="replaces"), "strict", "strict"),
+    ),
     scenario("d, another's invalidation opens", VIOLATED, BUMP, model(D._replace(bump="open"), "strict", "other")),
-    scenario("d, another's on a full server, blindly", VIOLATED, "stores.scripts.UNLINK_OPEN", model(D._replace(bump="full, blindly"), "strict", "other")),
+    scenario(
+        "d, another's on a full server, blindly",
+        VIOLATED,
+        "stores.scripts.UNLINK_OPEN",
+        model(D._replace(bump="full, blindly"), "strict", "other"),
+    ),
     scenario("d, closed and evicted", VIOLATED, LOST, model(D, "strict", evicted=1)),
-    scenario("d, the limit shorter than the transaction", VIOLATED, "not promised: limit", model(D._replace(slow=True), "strict", timed=True)),
+    scenario(
+        "d, the limit shorter than the transaction",
+        VIOLATED,
+        "not promised: limit",
+        model(D._replace(slow=True), "strict", timed=True),
+    ),
     scenario("a, closed and evicted", HOLDS, COMPLETE, model(BUILT, "strict", "strict", reads=(1, 1), evicted=1)),
     scenario("a, strict and plain, evicted", HOLDS, COMPLETE, model(BUILT, "strict", "plain", evicted=1)),
-    scenario("a, the limit shorter than the transaction", HOLDS, COMPLETE, model(Rules(slow=True), "strict", "strict", reads=(1, 1), timed=True)),
-    scenario("a, evicted, what is open is left", VIOLATED, COMPLETE, model(Rules(complete="closed only"), "strict", evicted=1)),
+    scenario(
+        "a, the limit shorter than the transaction",
+        HOLDS,
+        COMPLETE,
+        model(Rules(slow=True), "strict", "strict", reads=(1, 1), timed=True),
+    ),
+    scenario(
+        "a, evicted, what is open is left",
+        VIOLATED,
+        COMPLETE,
+        model(Rules(complete="closed only"), "strict", evicted=1),
+    ),
     scenario("a, the old stamp put back", VIOLATED, COMPLETE, model(Rules(complete="restore"), "rollback", "plain")),
 )
 LAGGING: Final = (
@@ -343,13 +391,37 @@ LAGGING: Final = (
     scenario("lag, a rollback", HOLDS, COMPLETE, model(LAGS, "plain", "rollback")),
     scenario("lag, strict and plain, lost", HOLDS, OPEN, model(LAGS, "strict", "plain", reads=(2,), evicted=1)),
     scenario("lag, strict who may die", HOLDS, CLOSE, model(LAGS._replace(dies=True), "strict", "plain", reads=(2,))),
-    scenario("lag, a late completion", HOLDS, COMPLETE, model(LAGS._replace(late="complete"), "strict", "plain", reads=(2,))),
+    scenario(
+        "lag, a late completion", HOLDS, COMPLETE, model(LAGS._replace(late="complete"), "strict", "plain", reads=(2,))
+    ),
     scenario("lag, none declared", VIOLATED, "replica_lag=0", model(LAGS._replace(lag=0), "plain")),
     scenario("lag, declared too short", VIOLATED, "not promised: lag", model(LAGS._replace(lag=1), "plain")),
-    scenario("lag, an invalidation as without", VIOLATED, "stores.commands.close_those_there", model(LAGS._replace(bump="at once"), "plain")),
-    scenario("lag, a missing stamp opened at once", VIOLATED, OPEN, model(LAGS._replace(missing="opened"), "plain", evicted=1)),
-    scenario("lag, a completion leaves nothing", VIOLATED, COMPLETE, model(LAGS._replace(completes_lag=False), "strict")),
-    scenario("lag, an invalidation that is soft", VIOLATED, "core.verbs.invalidate", model(LAGS._replace(bump="soften"), "plain")),
-    scenario("lag, whoever completes removes", HOLDS, "a missing stamp is closed anew", model(LAGS._replace(complete="whoever"), "plain", "rollback")),
+    scenario(
+        "lag, an invalidation as without",
+        VIOLATED,
+        "stores.commands.close_those_there",
+        model(LAGS._replace(bump="at once"), "plain"),
+    ),
+    scenario(
+        "lag, a missing stamp opened at once",
+        VIOLATED,
+        OPEN,
+        model(LAGS._replace(missing="opened"), "plain", evicted=1),
+    ),
+    scenario(
+        "lag, a completion leaves nothing", VIOLATED, COMPLETE, model(LAGS._replace(completes_lag=False), "strict")
+    ),
+    scenario(
+        "lag, an invalidation that is soft",
+        VIOLATED,
+        "core.verbs.invalidate",
+        model(LAGS._replace(bump="soften"), "plain"),
+    ),
+    scenario(
+        "lag, whoever completes removes",
+        HOLDS,
+        "a missing stamp is closed anew",
+        model(LAGS._replace(complete="whoever"), "plain", "rollback"),
+    ),
 )
 SCENARIOS: Final = (*STRICT, *LAGGING)

@@ -7,34 +7,17 @@ states that differ only by which of them stands where count once.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from time import process_time
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
-from model.process import WAIT, Places, Process, Step, Violation
+from model.process import WAIT, Found, Model, Places, Step, Violation
 from model.trace import told
 
 State: TypeAlias = "tuple[tuple[Any, ...], tuple[int, ...]]"
 """The world, frozen, and where each process stands."""
 Move: TypeAlias = "tuple[int, Step, Any, State, list[int]]"
 """Which process, its step, what that replied; the state then, and where each process stands by its own name."""
-
-
-class Model(NamedTuple):
-    """A world to begin with (its attributes: hashable values, or dicts of them), who acts, and a check at the end."""
-
-    world: Any
-    processes: list[Process]
-    at_end: Callable[[Any], None] = lambda _: None
-
-
-class Found(NamedTuple):
-    """What a search found: the violation with its trace, or neither; how many states; in how many seconds."""
-
-    violation: str | None
-    trace: list[str]
-    states: int
-    seconds: float
 
 
 class Search:
@@ -57,9 +40,9 @@ class Search:
         for group in self.groups:
             for slot, place in zip(group, sorted([standing[slot] for slot in group]), strict=True):
                 ordered[slot] = place
-        return tuple(
-            [tuple(sorted(v.items())) if type(v) is dict else v for v in world.__dict__.values()]
-        ), tuple(ordered)
+        return tuple([tuple(sorted(v.items())) if type(v) is dict else v for v in world.__dict__.values()]), tuple(
+            ordered
+        )
 
     def thaw(self, values: tuple[Any, ...]) -> Any:
         """A world of its own for a step to change."""
@@ -71,7 +54,7 @@ class Search:
     def moves(self, values: tuple[Any, ...], standing: Sequence[int]) -> Iterator[Move]:
         """What can happen next. Where it breaks a promise, the reply is the Violation."""
         for slot, place in enumerate(standing):
-            if any([standing[twin] == place for twin in self.twins[slot]]):  # what one can do its twin can
+            if any(standing[twin] == place for twin in self.twins[slot]):  # what one can do its twin can
                 continue
             for step in self.places[slot].steps[place]:
                 world, after = self.thaw(values), list(standing)
@@ -96,12 +79,8 @@ class Search:
             try:
                 if self.expand(state, before, queue):
                     self.model.at_end(self.thaw(state[0]))
-            except Violation as violation:
-                way, at = [], state
-                while at is not None:
-                    way.append(at)
-                    at = before[at]
-                return Found(str(violation), told(self, way[::-1], violation), len(before), process_time() - began)
+            except Violation as broken:
+                return Found(str(broken), told(self, before, state, broken), len(before), process_time() - began)
             if len(before) > most:
                 raise MemoryError(f"More than {most} states.")
         return Found(None, [], len(before), process_time() - began)

@@ -11,12 +11,22 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from model.engine import Model
 from model.faults import delivering, evicting, flush
-from model.process import Operation, Process, Run, Step, copies
-from model.scenario import HOLDS, VIOLATED, Scenario
-from model.server import Draft, Entry, World, commit, is_fresh, mget, new_stamp, promise, set_nx_get, set_xx_get
-from model.server import unlink_open
+from model.process import HOLDS, VIOLATED, Model, Operation, Process, Run, Step, copies
+from model.scenario import Scenario
+from model.server import (
+    Draft,
+    Entry,
+    World,
+    commit,
+    is_fresh,
+    mget,
+    new_stamp,
+    promise,
+    set_nx_get,
+    set_xx_get,
+    unlink_open,
+)
 
 HIT: Final = "hit"
 
@@ -56,7 +66,7 @@ class Fills(World):
     late: tuple[tuple[str, str], ...] = ()
 
 
-def judged(world: Fills, rules: Rules, entry: Entry | None, stamp: str | None, floor: int) -> str | None:
+def judged(rules: Rules, entry: Entry | None, stamp: str | None, floor: int) -> str | None:
     """What `freshness.judge` says: a hit, which must keep the promise; else the stamp that was seen."""
     fresh = is_fresh(entry, {"stamp": stamp})
     if rules.missing == "missing" and entry is not None:
@@ -67,11 +77,12 @@ def judged(world: Fills, rules: Rules, entry: Entry | None, stamp: str | None, f
     return stamp
 
 
-def look(rules: Rules) -> Generator[Step, Any, str | None]:
+def look(rules: Rules) -> Generator[Step, Any, Any]:
     """The hit path's read."""
 
     def at_once(world: Fills) -> str | None:
-        return judged(world, rules, *mget(world.keys, "entry", "stamp"), world.floor)
+        entry, stamp = mget(world.keys, "entry", "stamp")
+        return judged(rules, entry, stamp, world.floor)
 
     if not rules.apart:
         return (yield Step("looks", "core.keyspace.look", at_once))
@@ -82,7 +93,7 @@ def look(rules: Rules) -> Generator[Step, Any, str | None]:
 
     def then(world: Fills) -> str | None:
         found = {first: seen, second: mget(world.keys, second)[0]}
-        return judged(world, rules, found["entry"], found["stamp"], floor)
+        return judged(rules, found["entry"], found["stamp"], floor)
 
     return (yield Step(f"reads the {second} from its node", "", then))
 
@@ -167,7 +178,9 @@ def writing(rules: Rules) -> Operation:
         )
         if rules.full:
             yield Step("SET is refused: OOM", code, lambda _: "OOM")
-            removes = Step("removes the stamp", "stores.scripts.UNLINK_OPEN", lambda world: unlink_open(world.keys, "stamp"))
+            removes = Step(
+                "removes the stamp", "stores.scripts.UNLINK_OPEN", lambda world: unlink_open(world.keys, "stamp")
+            )
             yield removes._replace(act=lambda world: returned(world, version, unlink_open(world.keys, "stamp")))
             return
 
@@ -239,11 +252,25 @@ SCENARIOS: Final = (
     scenario("missing equals missing", VIOLATED, "core.stamps.equal", model(Rules(missing="missing"), *STAMP)),
     scenario("counters for stamps", HOLDS, "as long as none is lost", model(Rules(stamps="counted"))),
     scenario("counters, the stamp lost", VIOLATED, "stores.commands.new_stamp", model(Rules(stamps="counted"), *STAMP)),
-    scenario("invalidated before the COMMIT", VIOLATED, "contrib.django.transactions.waiting.carry_out", model(Rules(bumps="before"))),
-    scenario("a bump is tried again, its first comes late", HOLDS, BUMP, model(Rules(cut="bump"), *STAMP, writers=2, readers=1)),
-    scenario("the same stamp when it is tried again", VIOLATED, BUMP, model(Rules(cut="bump", again="same"), writers=2)),
+    scenario(
+        "invalidated before the COMMIT",
+        VIOLATED,
+        "contrib.django.transactions.waiting.carry_out",
+        model(Rules(bumps="before")),
+    ),
+    scenario(
+        "a bump is tried again, its first comes late",
+        HOLDS,
+        BUMP,
+        model(Rules(cut="bump"), *STAMP, writers=2, readers=1),
+    ),
+    scenario(
+        "the same stamp when it is tried again", VIOLATED, BUMP, model(Rules(cut="bump", again="same"), writers=2)
+    ),
     scenario("an opening is tried again, its first comes late", HOLDS, OPEN, model(Rules(cut="open"), *STAMP, reads=1)),
-    scenario("the same new stamp when it is tried again", VIOLATED, OPEN, model(Rules(cut="open", again="same"), *STAMP)),
+    scenario(
+        "the same new stamp when it is tried again", VIOLATED, OPEN, model(Rules(cut="open", again="same"), *STAMP)
+    ),
     scenario("a full server", HOLDS, "stores.commands.unlink_open", model(Rules(full=True), writers=2)),
     scenario("stamp and entry on two nodes, stamp first", HOLDS, JUDGE, model(Rules(apart="stamp first"), *STAMP)),
     scenario("stamp and entry on two nodes, entry first", HOLDS, JUDGE, model(Rules(apart="entry first"), *STAMP)),

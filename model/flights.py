@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, NamedTuple
 
-from model.engine import Model
 from model.faults import evicting
-from model.process import WAIT, Operation, Process, Run, Step, copies
-from model.scenario import HOLDS, VIOLATED, Scenario
+from model.process import HOLDS, VIOLATED, WAIT, Model, Operation, Process, Run, Step, copies
+from model.scenario import Scenario
 from model.server import Draft, World, commit, is_fresh, mget, new_stamp, promise, set_nx_get, set_xx_get
 
 
@@ -36,61 +36,78 @@ class Flying(World):
     flights: dict[str, Any] = field(default_factory=dict)
 
 
-def reading(rules: Rules) -> Operation:
-    """`get_or_set`."""
+def look(world: Flying, floor: int | None = None) -> tuple[str, str | None, int]:
+    """One MGET, judged; and the floor when the read began."""
+    floor = world.floor if floor is None else floor
+    entry, stamp = mget(world.keys, "entry", "stamp")
+    if not is_fresh(entry, {"stamp": stamp}):
+        return "miss", stamp, floor
+    served(entry.value, floor)
+    return "hit", None, floor
 
-    def look(world: Flying, floor: int | None) -> Any:
-        floor = world.floor if floor is None else floor
-        entry, stamp = mget(world.keys, "entry", "stamp")
-        if not is_fresh(entry, {"stamp": stamp}):
-            return ("miss", stamp, floor)
-        served(entry.value, floor)
-        return ("hit", None, floor)
 
-    def served(value: int, floor: int) -> None:
-        promise(value >= floor, f"given v{value}, though v{floor} had been invalidated for before this read began")
+def served(value: int, floor: int) -> None:
+    """G1, for a read that began when the floor was this."""
+    promise(value >= floor, f"given v{value}, though v{floor} had been invalidated for before this read began")
 
-    def flight_of(stamp: str | None) -> str:
-        return f"key under {stamp}" if rules.joined == "key and stamps" else "key"
 
-    def lead(world: Flying, flight: str) -> bool:
+def lead(flight: str) -> Step:
+    """Begin a flight; False where another has begun the same."""
+
+    def act(world: Flying) -> bool:
         if world.flights.get(flight) == "under way":
             return False
         world.flights[flight] = "under way"
         return True
 
-    def join(world: Flying, flight: str, floor: int) -> Any:
+    return Step("leads, or joins", "flights.Flights.lead", act)
+
+
+def join(rules: Rules, flight: str, floor: int) -> Step:
+    """Wait until it has landed."""
+
+    def act(world: Flying) -> Any:
         landed = world.flights.get(flight)
         if landed == "under way":
             return WAIT
-        if rules.waiters == "trust":
+        if rules.waiters == "trust" and landed is not None:
             served(landed, floor)
         return "landed"
 
-    def land(world: Flying, flight: str, value: int, stamp: str) -> str:
-        done = commit(world, world.keys, Draft("set", value, (("stamp", stamp),)))
+    return Step("waits", "core.refresh.refresh", act)
+
+
+def fly(flight: str, stamp: str | None) -> Run:
+    """Open, load, store, land."""
+    if stamp is None:
+        stamp = yield Step(
+            "opens", "stores.commands.open_", lambda world: set_nx_get(world.keys, "stamp", new_stamp(world))
+        )
+    value = yield Step("loads", "core.refresh._load_and_store", lambda world: world.row)
+    draft = Draft("set", value, (("stamp", stamp),))
+
+    def land(world: Flying) -> str:
         world.flights[flight] = value
-        return done
+        return commit(world, world.keys, draft)
+
+    yield Step("stores and lands", "core.refresh._fly", land)
+
+
+def reading(rules: Rules) -> Operation:
+    """`get_or_set`."""
 
     def run() -> Run:
-        verdict, stamp, floor = yield Step("looks", "core.keyspace.look", lambda world: look(world, None))
+        verdict, stamp, floor = yield Step("looks", "core.keyspace.look", look)
         while verdict == "miss":
-            flight = flight_of(stamp)
-            if (yield Step("leads, or joins", "flights.Flights.lead", lambda world: lead(world, flight))):
+            flight = f"key under {stamp}" if rules.joined == "key and stamps" else "key"
+            if (yield lead(flight)):
                 yield from fly(flight, stamp)
                 return
-            yield Step("waits", "core.refresh.refresh", lambda world: join(world, flight, floor))
+            yield join(rules, flight, floor)
             if rules.waiters == "trust":
                 return
-            verdict, stamp, _ = yield Step("looks again", "core.refresh.refresh", lambda world: look(world, floor))
-
-    def fly(flight: str, stamp: str | None) -> Run:
-        if stamp is None:
-            stamp = yield Step(
-                "opens", "stores.commands.open_", lambda world: set_nx_get(world.keys, "stamp", new_stamp(world))
-            )
-        value = yield Step("loads", "core.refresh._load_and_store", lambda world: world.row)
-        yield Step("stores and lands", "core.refresh._fly", lambda world: land(world, flight, value, str(stamp)))
+            again = partial(look, floor=floor)
+            verdict, stamp, _ = yield Step("looks again", "core.refresh.refresh", again)
 
     return run
 

@@ -13,9 +13,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from model.engine import Model
-from model.process import WAIT, Operation, Process, Run, Step, copies
-from model.scenario import HOLDS, VIOLATED, Scenario
+from model.process import HOLDS, VIOLATED, WAIT, Model, Operation, Process, Run, Step, copies
+from model.scenario import Scenario
 from model.server import Draft, Keys, World, commit, is_fresh, mget, new_stamp, promise, set_nx_get, set_xx_get
 
 HIT: Final = "hit"
@@ -63,7 +62,7 @@ class Wire(NamedTuple):
     identity: str
 
 
-def connect(rules: Rules) -> Generator[tuple[Step, ...], Any, Wire | None]:
+def connect(rules: Rules) -> Generator[tuple[Step, ...], Any, Any]:
     """A connection, where it is not proved with every trip; then each trip goes to whoever is primary."""
     if rules.role == "every trip":
         return None

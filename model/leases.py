@@ -11,10 +11,9 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from model.engine import Model
 from model.faults import delivering, evicting
-from model.process import WAIT, Operation, Process, Run, Step, copies
-from model.scenario import HOLDS, VIOLATED, Scenario
+from model.process import HOLDS, VIOLATED, WAIT, Model, Operation, Process, Run, Step, copies
+from model.scenario import Scenario
 from model.server import Draft, Entry, World, commit, is_fresh, mget, promise, release, set_nx_get, unlink
 
 OPENED: Final = "1.1"
@@ -54,7 +53,7 @@ class Leases(World):
     loads: int = 0
 
 
-def looks(code: str = "core.keyspace.look") -> Generator[Step, Any, tuple[Any, ...]]:
+def looks() -> Generator[Step, Any, Any]:
     """One MGET: a hit, which must keep the promise, or what was seen of entry and stamp. And the floor then."""
 
     def act(world: Leases) -> tuple[Any, ...]:
@@ -64,10 +63,10 @@ def looks(code: str = "core.keyspace.look") -> Generator[Step, Any, tuple[Any, .
             return ("hit", entry)
         return ("miss", entry, stamp)
 
-    return (yield Step("looks", code, act))
+    return (yield Step("looks", "core.keyspace.look", act))
 
 
-def claim(rules: Rules) -> Generator[Step | tuple[Step, ...], Any, tuple[str | None, Entry | None]]:
+def claim(rules: Rules) -> Generator[Step | tuple[Step, ...], Any, Any]:
     """SET lease NX GET, and the entry's beginning again: the token, if the lease is ours, and what is there now."""
     code = "stores.commands.open_"
 
@@ -132,7 +131,6 @@ def filling(rules: Rules) -> Operation:
 
 def releases(token: str) -> Step:
     """The lease is not wanted after all."""
-
     return Step("gives the lease back", "stores.scripts.RELEASE", lambda world: release(world.keys, "lease", token))
 
 
@@ -200,13 +198,13 @@ def writing(rules: Rules) -> Operation:
         return done
 
     def delete(version: int) -> Run:
-        parts = {
+        parts: dict[str, list[tuple[str, ...]]] = {
             "one": [("entry", "lease")],
             "entry": [("entry",)],
             "entry first": [("entry",), ("lease",)],
             "lease first": [("lease",), ("entry",)],
-        }[rules.removes]
-        for names in parts:
+        }
+        for names in parts[rules.removes]:
             yield unlinks(*names)
         yield Step("returns", "", lambda world: returned(world, version))
 
@@ -257,13 +255,30 @@ SCENARIOS: Final = (
     scenario("fills that need no lease", VIOLATED, COMMIT, model(Rules(leased=False))),
     scenario("delete of the entry alone", VIOLATED, DELETE, model(Rules(removes="entry"))),
     scenario("delete in two commands, entry first", VIOLATED, DELETE, model(Rules(removes="entry first"))),
-    scenario("delete in two commands, lease first", HOLDS, "one command is cheaper", model(Rules(removes="lease first"))),
+    scenario(
+        "delete in two commands, lease first", HOLDS, "one command is cheaper", model(Rules(removes="lease first"))
+    ),
     scenario("delete against `get`, `set`", VIOLATED, "not promised: no lease", model(others=UNLEASED, readers=1)),
     scenario("set against fills", HOLDS, COMMIT, model(Rules(verb="set"), LOST)),
     scenario("set that leaves another's lease", VIOLATED, COMMIT, model(Rules(verb="set, keep lease"))),
     scenario("an opening is tried again, its first comes late", HOLDS, OPEN, model(Rules(cut=True))),
-    scenario("the same token when it is tried again", VIOLATED, "stores.commands.new_token", model(Rules(cut=True, again="same"))),
-    scenario("staged and renamed under a shared name", VIOLATED, "stores.commands._staging", model(Rules(staging="shared"), LOST, readers=3, reads=1)),
+    scenario(
+        "the same token when it is tried again",
+        VIOLATED,
+        "stores.commands.new_token",
+        model(Rules(cut=True, again="same")),
+    ),
+    scenario(
+        "staged and renamed under a shared name",
+        VIOLATED,
+        "stores.commands._staging",
+        model(Rules(staging="shared"), LOST, readers=3, reads=1),
+    ),
     scenario("one load", HOLDS, "core.refresh._attempt", model(Rules(single=True), readers=3, reads=1, writers=0)),
-    scenario("one load, the entry not looked at again", VIOLATED, "core.refresh._attempt", model(Rules(single=True, probes=False), readers=2, reads=1, writers=0)),
+    scenario(
+        "one load, the entry not looked at again",
+        VIOLATED,
+        "core.refresh._attempt",
+        model(Rules(single=True, probes=False), readers=2, reads=1, writers=0),
+    ),
 )

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from model import closed
-from model.engine import Model
-from model.process import WAIT, Operation, Process, Run, Step, copies
-from model.scenario import HOLDS, VIOLATED, Scenario
+from model.process import HOLDS, VIOLATED, WAIT, Model, Operation, Run, Step, copies
+from model.scenario import Scenario
 from model.server import Closed, close, complete, promise
 
 
@@ -61,56 +60,50 @@ def carry_out(world: Outbox, owner: str, version: int) -> str:
     return met
 
 
+def begin(world: Outbox, rules: Rules) -> tuple[int, str]:
+    """A transaction begins, and invalidates: its row's id is drawn, and its tag closed if it is strict."""
+    world.ids += 1
+    owner = f"w{world.draw()}" if rules.strict else ""
+    if owner:
+        world.begun += ((owner, 0),)
+        close(world.keys, "stamp", owner, closed.LIMIT, always=True, keep=False)
+    if rules.row == "before":
+        world.table[world.ids] = owner
+    return world.ids, owner
+
+
+def commit(world: Outbox, rules: Rules, row: int, owner: str) -> int:
+    """COMMIT: the row is there if and only if this took place."""
+    world.row += 1
+    world.owed |= {world.row}
+    world.begun = tuple(one for one in world.begun if one[0] != owner)
+    if rules.row == "same":
+        world.table[row] = owner
+    return world.row
+
+
+def or_dies(label: str, code: str, act: Callable[[Outbox], Any]) -> tuple[Step, Step]:
+    """A step, or the process dies before it."""
+    return Step(label, code, act), Step("dies", "", lambda _: None)
+
+
 def writing(rules: Rules) -> Operation:
     """A transaction that writes and invalidates; dies where it likes."""
-
-    def begin(world: Outbox) -> tuple[int, str]:
-        world.ids += 1
-        owner = f"w{world.draw()}" if rules.strict else ""
-        if owner:
-            world.begun += ((owner, 0),)
-            close(world.keys, "stamp", owner, closed.LIMIT, always=True, keep=False)
-        if rules.row == "before":
-            world.table[world.ids] = owner
-        return world.ids, owner
-
-    def commit(world: Outbox, row: int, owner: str) -> int:
-        world.row += 1
-        world.owed |= {world.row}
-        world.begun = tuple(one for one in world.begun if one[0] != owner)
-        if rules.row == "same":
-            world.table[row] = owner
-        return world.row
-
-    def act(world: Outbox, row: int, owner: str, version: int) -> str:
-        met = carry_out(world, owner, version)
-        if rules.strict:
-            world.table.pop(row, None)
-        return met
-
-    def or_dies(step: Step) -> tuple[Step, Step]:
-        return step, Step("dies", "", lambda _: None)
+    flush, forget = "contrib.django.transactions.waiting.Front.flush", "contrib.django.outbox.rows.forget"
 
     def run() -> Run:
-        begun = yield Step("BEGIN, writes, invalidates", "contrib.django.transactions._defer", begin)
-        row, owner = begun
-        version = yield or_dies(Step("COMMIT", "", lambda world: commit(world, row, owner)))
+        begins = Step("BEGIN, writes, invalidates", "contrib.django.transactions._defer", lambda w: begin(w, rules))
+        row, owner = yield begins
+        version = yield or_dies("COMMIT", "", lambda world: commit(world, rules, row, owner))
         if version is None:
             return
         if rules.row == "after":
-            kept = yield or_dies(Step("writes the row", "", lambda world: world.table.setdefault(row, owner)))
+            kept = yield or_dies("writes the row", "", lambda world: world.table.setdefault(row, owner))
             if kept is None:
                 return
-        code = "contrib.django.transactions.waiting.Front.flush"
-        done = yield or_dies(Step("invalidates", code, lambda world: act(world, row, owner, version)))
-        if done is not None and not rules.strict:
-            yield or_dies(
-                Step(
-                    "removes its row",
-                    "contrib.django.outbox.rows.forget",
-                    lambda world: world.table.pop(row, None) or "removed",
-                )
-            )
+        done = yield or_dies("invalidates", flush, lambda world: carry_out(world, owner, version))
+        if done is not None:
+            yield or_dies("removes its row", forget, lambda world: world.table.pop(row, None) or "removed")
 
     return run
 
@@ -152,13 +145,13 @@ def drained(world: Outbox) -> None:
 
 
 def model(rules: Rules, *, writers: int = 2, relays: int = 2, readers: int = 0) -> Callable[[bool], Model]:
-    """Writers, relays, readers. Deeper: one more writer."""
+    """Writers, relays, readers. Deeper: one more writer, one more relay."""
 
     def make(deep: bool) -> Model:  # noqa: FBT001 - as a scenario calls it
         read = closed.reading(closed.Rules("d"))
         processes = [
             *copies(writers + deep, "W", writing(rules)),
-            *[one._replace(for_ever=True) for one in copies(relays, "relay", relaying(rules))],
+            *[one._replace(for_ever=True) for one in copies(relays + deep, "relay", relaying(rules))],
             *copies(readers, "R", read, read),
         ]
         return Model(Outbox(), processes, drained)
@@ -180,6 +173,11 @@ SCENARIOS: Final = (
     scenario("the row written before, by itself", VIOLATED, ROW, model(Rules(row="before"))),
     scenario("the row removed, then bumped", VIOLATED, RELAY, model(Rules(order="remove, bump"))),
     scenario("a cursor in place of removal", VIOLATED, RELAY, model(Rules(cursor="id"), relays=1)),
-    scenario("strict, the relay completes", HOLDS, RELAY, model(Rules(strict=True), readers=1)),
-    scenario("strict, the row written before, by itself", VIOLATED, ROW, model(Rules(strict=True, row="before"), readers=1)),
+    scenario("strict, the relay completes", HOLDS, RELAY, model(Rules(strict=True), relays=1, readers=1)),
+    scenario(
+        "strict, the row written before, by itself",
+        VIOLATED,
+        ROW,
+        model(Rules(strict=True, row="before"), relays=1, readers=1),
+    ),
 )

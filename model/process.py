@@ -13,6 +13,10 @@ WAIT: Final = "wait"
 """What a step replies that cannot happen now. It must not have changed anything."""
 
 
+HOLDS: Final = "holds"
+VIOLATED: Final = "violated"
+
+
 class Violation(Exception):  # noqa: N818 - a finding, not an error
     """A promise is broken."""
 
@@ -46,6 +50,28 @@ class Process(NamedTuple):
 def copies(count: int, name: str, *operations: Operation) -> list[Process]:
     """Several processes that do the same."""
     return [Process(f"{name}{number + 1}", operations) for number in range(count)]
+
+
+class Model(NamedTuple):
+    """A world to begin with (its attributes: hashable values, or dicts of them), who acts, and a check at the end."""
+
+    world: Any
+    processes: list[Process]
+    at_end: Callable[[Any], None] = lambda _: None
+
+
+class Found(NamedTuple):
+    """What a search found: the violation with its trace, or neither; how many states; in how many seconds of CPU."""
+
+    violation: str | None
+    trace: list[str]
+    states: int
+    seconds: float
+
+    @property
+    def outcome(self) -> str:
+        """HOLDS or VIOLATED."""
+        return VIOLATED if self.violation else HOLDS
 
 
 class Places:

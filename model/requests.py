@@ -12,9 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any, Final, NamedTuple
 
-from model.engine import Model
-from model.process import Operation, Process, Run, Step, copies
-from model.scenario import HOLDS, VIOLATED, Scenario
+from model.process import HOLDS, VIOLATED, Model, Operation, Process, Run, Step, copies
+from model.scenario import Scenario
 from model.server import (
     CLOSED,
     Draft,
@@ -207,7 +206,9 @@ SCENARIOS: Final = (
     scenario("a second look, the last counts", VIOLATED, REMEMBER, model(Rules(counts="last"), *TWICE)),
     scenario("a second look outside", VIOLATED, "not promised: loaded before the last look", model(OUTSIDE, *TWICE)),
     scenario("a key that was never read, in a request", HOLDS, RECALL, model(INSIDE, *OTHER_KEY, tasks=2)),
-    scenario("a key never read, looks at others not counted", VIOLATED, RECALL, model(Rules(of_tags=False), *OTHER_KEY)),
+    scenario(
+        "a key never read, looks at others not counted", VIOLATED, RECALL, model(Rules(of_tags=False), *OTHER_KEY)
+    ),
     scenario("a key that was never read, outside", VIOLATED, "not promised: no get before", model(OUTSIDE, *OTHER_KEY)),
     scenario(
         "loaded before the first look at its own key, after one at another",

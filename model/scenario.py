@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from model.engine import Model
-
-HOLDS: Final = "holds"
-VIOLATED: Final = "violated"
+from model.process import Model
 
 
 class Scenario(NamedTuple):

@@ -89,9 +89,7 @@ def soft(stamp: str) -> str:
 
 def is_fresh(entry: Entry | None, current: dict[str, Any]) -> bool:
     """`freshness.judge`: every recorded stamp equals that tag's stamp now; missing and closed equal nothing."""
-    return entry is not None and all(
-        stamp is not None and stamp == current[name] for name, stamp in entry.stamps
-    )
+    return entry is not None and all(stamp is not None and stamp == current[name] for name, stamp in entry.stamps)
 
 
 def mget(keys: Keys, *names: str) -> tuple[Any, ...]:
@@ -144,13 +142,9 @@ def commit(world: World, keys: Keys, draft: Draft, *, entry: str = "entry", leas
             unlink(keys, lease)
         return why
 
-    if draft.mode == "fill" and keys.get(lease) != draft.token:
-        return refuse("lease")
-    there = keys.get(entry)
-    if draft.mode == "replace" and (there is None or there != draft.seen):
-        return refuse("changed")
-    if draft.mode == "add" and there is not None and there != draft.seen:
-        return refuse("exists")
+    why = _unmet(draft, keys.get(entry), keys.get(lease))
+    if why:
+        return refuse(why)
     recorded = []
     for name, observed in (*draft.stamps, *draft.beside):
         stamp = keys.get(name)
@@ -165,6 +159,17 @@ def commit(world: World, keys: Keys, draft: Draft, *, entry: str = "entry", leas
     keys[entry] = Entry(draft.value, tuple(recorded[: len(draft.stamps)]), draft.identity, draft.mark)
     unlink(keys, lease)
     return "stored"
+
+
+def _unmet(draft: Draft, there: Entry | None, held: str | None) -> str:
+    """Which condition on entry and lease is not met."""
+    if draft.mode == "fill" and held != draft.token:
+        return "lease"
+    if draft.mode == "replace" and (there is None or there != draft.seen):
+        return "changed"
+    if draft.mode == "add" and there is not None and there != draft.seen:
+        return "exists"
+    return ""
 
 
 def modify(keys: Keys, current: Callable[[Entry], bool], change: Callable[[Entry], Entry]) -> str:

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from model.engine import Model
 from model.faults import evicting
-from model.process import Operation, Process, Run, Step, copies
-from model.scenario import HOLDS, VIOLATED, Scenario
+from model.process import HOLDS, VIOLATED, Model, Operation, Process, Run, Step, copies
+from model.scenario import Scenario
 from model.server import (
     Draft,
     Entry,
@@ -81,38 +80,39 @@ def serve(world: Soft, value: int) -> str:
     return "served stale"
 
 
+def look_and_serve(world: Soft, rules: Rules, *, stale: bool) -> tuple[str, Any]:
+    """A look, and what is served of it; with `stale` the caller consents to stale values."""
+    verdict, seen = look(world, rules)
+    if verdict == "soft-stale" and stale:
+        serve(world, seen[1])
+    elif verdict == "soft-stale" and not rules.consents:
+        promise(seen[1] >= world.soft_floor, f"v{seen[1]} to who did not consent")
+    return verdict, seen
+
+
 def reading(rules: Rules, *, stale: bool, fails: bool = False) -> Operation:
     """`get_or_set`: with `stale` its caller consents to stale values; its load may fail."""
-
-    def look_and_serve(world: Soft) -> tuple[str, Any]:
-        verdict, seen = look(world, rules)
-        if verdict == "soft-stale":
-            if stale:
-                serve(world, seen[1])
-            elif not rules.consents:
-                promise(seen[1] >= world.soft_floor, f"v{seen[1]} to who did not consent")
-        return verdict, seen
+    looks = Step("looks", "core.refresh.get_or_set", lambda world: look_and_serve(world, rules, stale=stale))
+    opens = Step("opens", "stores.commands.open_", lambda world: set_nx_get(world.keys, "stamp", new_stamp(world)))
+    loads = Step("loads", "core.refresh._load_and_store", lambda world: world.row)
+    failing = (loads, loads._replace(label="loads, which fails", act=lambda _: "failed"))
 
     def run() -> Run:
-        verdict, (stamp, value) = yield Step("looks", "core.refresh.get_or_set", look_and_serve)
+        verdict, (stamp, value) = yield looks
         if verdict == "fresh":
             return
         if stamp is None:
-            stamp = yield Step(
-                "opens", "stores.commands.open_", lambda world: set_nx_get(world.keys, "stamp", new_stamp(world))
-            )
-        loads = Step("loads", "core.refresh._load_and_store", lambda world: world.row)
-        loaded = yield (loads, Step("loads, which fails", loads.code, lambda _: "failed")) if fails else loads
+            stamp = yield opens
+        loaded = yield failing if fails else loads
         if loaded != "failed":
             yield Step("stores", "stores.scripts.COMMIT", lambda world: store(world, rules, loaded, stamp))
         elif stale and verdict == "soft-stale":
-            yield from spare(value)
+            yield spare(value)
 
-    def spare(value: int) -> Run:
+    def spare(value: int) -> Step:
         if rules.fails == "looks again":
-            yield Step("looks again", "core.refresh._still_spare", look_and_serve)
-        else:
-            yield Step("serves what it saw", "", lambda world: serve(world, value))
+            return looks._replace(label="looks again", code="core.refresh._still_spare")
+        return Step("serves what it saw", "", lambda world: serve(world, value))
 
     return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from model.process import Violation
@@ -11,23 +12,30 @@ if TYPE_CHECKING:
     from model.engine import Search, State
 
 
-def told(search: Search, states: list[State], broken: Violation | None) -> list[str]:
-    """The steps through these states, one after the other, and the one that breaks a promise, if one does.
+def told(search: Search, before: Mapping[State, State | None], last: State, broken: Violation) -> list[str]:
+    """The steps from the beginning to the last state, and the one that then breaks a promise, if it is one.
 
     States do not say which of several interchangeable processes stands where; here each keeps its name.
+
+    Args:
+        search: made the states.
+        before: the state before each.
+        last: the state in which the promise is broken, or the one before.
+        broken: what is.
     """
+    way = [last]
+    while (earlier := before[way[-1]]) is not None:
+        way.append(earlier)
     lines = []
-    values, standing = states[0]
+    values, standing = way.pop()
     names = list(standing)
-    for following in states[1:]:
+    for following in reversed(way):
         slot, step, reply, then, names = next(move for move in search.moves(values, names) if move[3] == following)
         lines.append(line(search, slot, step, reply))
         values = then[0]
-    if broken is not None:
-        moves = search.moves(values, names)
-        last = next((move for move in moves if isinstance(move[2], Violation)), None)
-        lines.append(f"{line(search, last[0], last[1], None)}: {broken}" if last else f"nothing more happens: {broken}")
-    return lines
+    breaks = next((move for move in search.moves(values, names) if isinstance(move[2], Violation)), None)
+    said = line(search, breaks[0], breaks[1], None) if breaks else "nothing more happens"
+    return [*lines, f"{said}: {broken}"]
 
 
 def line(search: Search, slot: int, step: Any, reply: Any) -> str:

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any, Final, NamedTuple
 
-from model.engine import Model
-from model.process import Operation, Process, Run, Step, copies
-from model.scenario import HOLDS, VIOLATED, Scenario
+from model.process import HOLDS, VIOLATED, Model, Operation, Process, Run, Step, copies
+from model.scenario import Scenario
 from model.server import Draft, World, commit, is_fresh, mget, new_stamp, promise, set_nx_get, set_xx_get
 
 
@@ -133,9 +132,18 @@ SNAPSHOT: Final = "contrib.django.transactions.snapshots.forbids_fill"
 EARLY: Final = Rules(order="write, read, invalidate")
 SCENARIOS: Final = (
     scenario("a commit and a rollback", HOLDS, DIRTY, model(COMMITS, ROLLS_BACK)),
-    scenario("what is dirty read as ever, a rollback", VIOLATED, DIRTY, model(writing(Rules(dirty="as ever"), commits=False))),
+    scenario(
+        "what is dirty read as ever, a rollback", VIOLATED, DIRTY, model(writing(Rules(dirty="as ever"), commits=False))
+    ),
     scenario("invalidated at once, not at COMMIT", VIOLATED, FLUSH, model(writing(Rules(bumps="at once")))),
-    scenario("read before it is invalidated, a rollback", VIOLATED, "not promised: invalidate first", model(writing(EARLY, commits=False))),
+    scenario(
+        "read before it is invalidated, a rollback",
+        VIOLATED,
+        "not promised: invalidate first",
+        model(writing(EARLY, commits=False)),
+    ),
     scenario("a snapshot is not stored", HOLDS, SNAPSHOT, model(COMMITS, others=(in_snapshot(BUILT),))),
-    scenario("a snapshot is stored", VIOLATED, SNAPSHOT, model(COMMITS, others=(in_snapshot(Rules(snapshot="stored")),))),
+    scenario(
+        "a snapshot is stored", VIOLATED, SNAPSHOT, model(COMMITS, others=(in_snapshot(Rules(snapshot="stored")),))
+    ),
 )

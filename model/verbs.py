@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from model.engine import Model
-from model.process import Operation, Run, Step, copies
-from model.scenario import HOLDS, VIOLATED, Scenario
+from model.process import HOLDS, VIOLATED, Model, Operation, Run, Step, copies
+from model.scenario import Scenario
 from model.server import Draft, Entry, World, commit, is_fresh, mget, modify, new_stamp, promise, set_xx_get, unlink
 
 
