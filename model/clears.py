@@ -36,6 +36,11 @@ class Roots(World):
     ramped: int = 0
 
 
+def opening(root: str) -> Step:
+    """SET NX GET of a missing root."""
+    return Step(f"opens {root}", "stores.commands.open_", lambda world: set_nx_get(world.keys, root, new_stamp(world)))
+
+
 def reading(rules: Rules, key: str) -> Operation:
     """`get_or_set` of a key without tags."""
     root = "root 0" if rules.roots != "one for each bucket" else f"root {KEYS.index(key)}"
@@ -55,9 +60,7 @@ def reading(rules: Rules, key: str) -> Operation:
         if seen == "hit":
             return
         if seen is None:
-            seen = yield Step(
-                f"opens {root}", "stores.commands.open_", lambda world: set_nx_get(world.keys, root, new_stamp(world))
-            )
+            seen = yield opening(root)
         value = yield Step("loads", "core.refresh._load_and_store", lambda world: world.row)
         draft = Draft("set", value, ((root, seen),))
         yield Step(
@@ -138,16 +141,42 @@ def clearing(rules: Rules) -> Operation:
     return run
 
 
-def model(rules: Rules, *faults: Operation, ramps: int = 1, reads: int = 2) -> Callable[[bool], Model]:
+def requesting(*roots: int) -> Operation:
+    """A request that looks at these roots, loads, and sets the last key, which it has never asked for."""
+
+    def look(world: Roots) -> tuple[str | None, ...]:
+        return mget(world.keys, *[f"root {root}" for root in roots])
+
+    def run() -> Run:
+        seen = yield Step(f"looks at {len(roots)} roots", "core.verbs.observe", look)
+        remembered = dict(zip(roots, seen, strict=True))
+        for root in roots:
+            if remembered[root] is None:
+                remembered[root] = yield opening(f"root {root}")
+        value = yield Step("loads", "", lambda world: world.row)
+        draft = Draft("set", value, (("root 1", remembered.get(1)),))
+        yield Step(
+            "sets k1 under what it remembers, or what stands",
+            "core.verbs._memory",
+            lambda world: commit(world, world.keys, draft, entry="k1", lease="k1 lease"),
+        )
+
+    return run
+
+
+def model(
+    rules: Rules, *faults: Operation, ramps: int = 1, reads: int = 2, others: tuple[Operation, ...] = ()
+) -> Callable[[bool], Model]:
     """A reader of each key, a ramped clear, a plain one. Deeper: another reader of the last key."""
 
     def make(deep: bool) -> Model:  # noqa: FBT001 - as a scenario calls it
         processes = [
             Process("R0", (reading(rules, "k0"),) * reads),
-            *copies(1 + deep, "R1 of ", *[reading(rules, "k1")] * reads),
+            *copies(1 + deep, "R1.", *[reading(rules, "k1")] * reads),
             *copies(ramps, "ramp", ramping(rules)),
             Process("clear", (clearing(rules),)),
             *[Process("server", (fault,)) for fault in faults],
+            *[Process("request", (other,)) for other in others],
         ]
         return Model(Roots(), processes)
 
@@ -167,5 +196,17 @@ SCENARIOS: Final = (
     scenario("the plain one leaves to the ramp what it has done", VIOLATED, CLEAR, model(Rules(plain="left"))),
     scenario(
         "one root, and the root before until it expires", VIOLATED, ROOTS, model(Rules(roots="one and the one before"))
+    ),
+    scenario(
+        "a request looks at all roots, and sets a key it never read",
+        HOLDS,
+        "core.verbs.observe",
+        model(BUILT, ramps=0, reads=1, others=(requesting(0, 1),)),
+    ),
+    scenario(
+        "a request looked at another key's root only",
+        VIOLATED,
+        "not promised: no get before",
+        model(BUILT, ramps=0, reads=1, others=(requesting(0),)),
     ),
 )
