@@ -69,7 +69,7 @@ class Search:
                 yield slot, step, reply, self.freeze(world, after), after
 
     def run(self, most: int = 500_000) -> Found:
-        """Search. Raises MemoryError beyond `most` states."""
+        """Search. It is given up beyond `most` states."""
         began = process_time()
         first = self.freeze(self.model.world, [0] * len(self.places))
         before: dict[State, State | None] = {first: None}
@@ -82,8 +82,8 @@ class Search:
             except Violation as broken:
                 return Found(str(broken), told(self, before, state, broken), len(before), process_time() - began)
             if len(before) > most:
-                raise MemoryError(f"More than {most} states.")
-        return Found(None, [], len(before), process_time() - began)
+                break
+        return Found(None, [], len(before), process_time() - began, complete=not queue)
 
     def expand(self, state: State, before: dict[State, State | None], queue: deque[State]) -> bool:
         """Note what can follow a state; whether nothing can. Raises the Violation that does."""

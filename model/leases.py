@@ -32,6 +32,7 @@ class Rules(NamedTuple):
         verb: what the writer does after COMMIT: "delete", "set", or "set, keep lease".
         again: a trip that is tried again has a "new" token, or the "same".
         cut: whether the first opening may be cut off, and arrive later.
+        split: whether others may come between the commands of the opening's pipeline.
         single: whether it counts as broken if a second load begins for a key that nobody has written.
     """
 
@@ -42,6 +43,7 @@ class Rules(NamedTuple):
     verb: str = "delete"
     again: str = "new"
     cut: bool = False
+    split: bool = False
     single: bool = False
 
 
@@ -79,6 +81,9 @@ def claim(rules: Rules) -> Generator[Step | tuple[Step, ...], Any, Any]:
         world.late += (token,)
         return token
 
+    if rules.split:
+        token, _ = yield Step("SET lease NX GET", code, lambda world: take(world, world.draw()))
+        return token, (yield Step("GETRANGE entry", code, lambda world: world.keys.get("entry")))
     once = Step("SET lease NX GET, GETRANGE entry", code, lambda world: take(world, world.draw()))
     reply = yield (once, Step("SET lease NX GET is cut off", code, cut)) if rules.cut else once
     if isinstance(reply, str):
@@ -275,6 +280,13 @@ SCENARIOS: Final = (
         model(Rules(staging="shared"), LOST, readers=3, reads=1),
     ),
     scenario("one load", HOLDS, "core.refresh._attempt", model(Rules(single=True), readers=3, reads=1, writers=0)),
+    scenario(
+        "one load, others between the opening's commands",
+        HOLDS,
+        "core.refresh._attempt",
+        model(Rules(single=True, split=True), readers=3, reads=1, writers=0),
+    ),
+    scenario("delete, others between the opening's commands", HOLDS, COMMIT, model(Rules(split=True), LOST)),
     scenario(
         "one load, the entry not looked at again",
         VIOLATED,

@@ -15,6 +15,7 @@ WAIT: Final = "wait"
 
 HOLDS: Final = "holds"
 VIOLATED: Final = "violated"
+GIVEN_UP: Final = "given up"
 
 
 class Violation(Exception):  # noqa: N818 - a finding, not an error
@@ -61,17 +62,21 @@ class Model(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a search found: the violation with its trace, or neither; how many states; in how many seconds of CPU."""
+    """What a search found: the violation with its trace, or neither; how many states; in how many seconds of CPU.
+
+    It is not `complete` if it was given up.
+    """
 
     violation: str | None
     trace: list[str]
     states: int
     seconds: float
+    complete: bool = True
 
     @property
     def outcome(self) -> str:
-        """HOLDS or VIOLATED."""
-        return VIOLATED if self.violation else HOLDS
+        """HOLDS, VIOLATED or GIVEN_UP."""
+        return VIOLATED if self.violation else HOLDS if self.complete else GIVEN_UP
 
 
 class Places:

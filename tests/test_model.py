@@ -175,3 +175,14 @@ def test_the_table_where_something_is_not_as_expected(capsys, monkeypatch):
     out = capsys.readouterr().out
     assert "<-- not as expected" in out
     assert trace.show(("a", None)) == "(a, nothing)"
+
+
+def test_a_search_without_end_is_given_up():
+    """Beyond so many states a search says that it does not know."""
+
+    def counting():
+        yield Step("counts", "", lambda world: world.draw())
+
+    process_for_ever = Process("P", (counting,), for_ever=True)
+    found = engine.Search(Model(World(), [process_for_ever])).run(most=100)
+    assert (found.outcome, found.violation) == (process.GIVEN_UP, None)
