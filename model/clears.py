@@ -191,7 +191,7 @@ def scenario(name: str, expected: str, rule: str, make: Callable[[bool], Model])
 BUILT: Final = Rules()
 CLEAR, ROOTS = "core.verbs.clear", "core.keys.bucket"
 SCENARIOS: Final = (
-    scenario("a ramped clear and a plain one", HOLDS, CLEAR, model(BUILT)),
+    scenario("a ramped clear and a plain one", HOLDS, CLEAR, model(BUILT, reads=1)),
     scenario("a ramped clear and a plain one, a root lost", HOLDS, CLEAR, model(BUILT, evicting("root 1"), reads=1)),
     scenario("the plain one leaves to the ramp what it has done", VIOLATED, CLEAR, model(Rules(plain="left"))),
     scenario(

@@ -215,9 +215,9 @@ FORTH_AND_BACK: Final = (following, LIVES, following, LIVES)
 RESTART: Final = (following, restarting)
 IDENTITY, ROLE, LOOKED = "stores.proof.identity_of", "stores.wire.Wire.exchange", "core.refresh.commit_of"
 SCENARIOS: Final = (
-    scenario("failover to a lagging replica", HOLDS, IDENTITY, model(BUILT, *FAILOVER, writers=2)),
+    scenario("failover to a lagging replica", HOLDS, IDENTITY, model(BUILT, *FAILOVER)),
     scenario("forth and back, all lagging", HOLDS, IDENTITY, model(BUILT, *FORTH_AND_BACK)),
-    scenario("a restart from an old snapshot", HOLDS, IDENTITY, model(BUILT, *RESTART, writers=2)),
+    scenario("a restart from an old snapshot", HOLDS, IDENTITY, model(BUILT, *RESTART)),
     scenario("no identity, failover", VIOLATED, IDENTITY, model(Rules(identity="nothing"), *FAILOVER)),
     scenario("no identity, restart", VIOLATED, IDENTITY, model(Rules(identity="nothing"), *RESTART)),
     scenario("run_id alone, failover", HOLDS, IDENTITY, model(Rules(identity="run_id"), *FAILOVER)),

@@ -234,10 +234,10 @@ def model(
     writers: int = 1,
     others: tuple[Operation, ...] = (),
 ) -> Callable[[bool], Model]:
-    """Readers, writers, faults and other processes, each once. Deeper: one more reader."""
+    """Readers, writers, faults and other processes, each once. Deeper: one more reader, where nothing is cut off."""
 
     def make(deep: bool) -> Model:  # noqa: FBT001 - as a scenario calls it
-        processes = copies(readers + deep, "R", *[filling(rules)] * reads)
+        processes = copies(readers + (deep and not rules.cut), "R", *[filling(rules)] * reads)
         processes += copies(writers, "W", writing(rules))
         processes += copies(1, "network", delivering(arrive)) * rules.cut
         processes += [Process("server", (fault,)) for fault in faults]

@@ -193,7 +193,7 @@ def scenario(name: str, expected: str, rule: str, make: Callable[[bool], Model])
 BUILT: Final = Rules()
 INHERIT, MERGE = "core.capture.Inheritance.add", "core.refresh.merge"
 SCENARIOS: Final = (
-    scenario("the inner entry's stamps are inherited", HOLDS, INHERIT, model(BUILT, reads=2)),
+    scenario("the inner entry's stamps are inherited", HOLDS, INHERIT, model(BUILT)),
     scenario("inherited, the inner stamp lost", HOLDS, INHERIT, model(BUILT, evicting("inner stamp"))),
     scenario("inherited, and declared as well", HOLDS, MERGE, model(Rules(declares=True))),
     scenario("inherited, the inner value soft-stale", HOLDS, MERGE, model(Rules(soft=True))),
