@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m model", description="Explore the protocol as it is built.")
     parser.add_argument("words", nargs="*", help="only scenarios whose group and name contain one of these")
     parser.add_argument("-v", "--verbose", action="store_true", help="the shortest trace of each violation, the rules")
-    parser.add_argument("--deep", action="store_true", help="larger bounds: an hour or so, some gigabytes")
+    parser.add_argument("--deep", action="store_true", help="larger bounds: ten minutes or so, some gigabytes")
     given = parser.parse_args(arguments)
     chosen = [one for one in SCENARIOS if not given.words or any(word in one.title for word in given.words)]
     gc.disable()  # a search keeps all that it makes, which would be gone through again and again

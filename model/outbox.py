@@ -144,14 +144,17 @@ def drained(world: Outbox) -> None:
     promise(not left, "a committed write's tag stays closed until its deadline")
 
 
+MOST_WRITERS: Final = 3
+
+
 def model(rules: Rules, *, writers: int = 2, relays: int = 2, readers: int = 0) -> Callable[[bool], Model]:
-    """Writers, relays, readers. Deeper: one more writer, one more relay."""
+    """Writers, relays, readers. Deeper: a third writer."""
 
     def make(deep: bool) -> Model:  # noqa: FBT001 - as a scenario calls it
         read = closed.reading(closed.Rules("d"))
         processes = [
-            *copies(writers + deep, "W", writing(rules)),
-            *[one._replace(for_ever=True) for one in copies(relays + deep, "relay", relaying(rules))],
+            *copies(writers + (deep and writers < MOST_WRITERS), "W", writing(rules)),
+            *[one._replace(for_ever=True) for one in copies(relays, "relay", relaying(rules))],
             *copies(readers, "R", read, read),
         ]
         return Model(Outbox(), processes, drained)
