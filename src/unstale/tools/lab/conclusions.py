@@ -235,7 +235,10 @@ def _against_timestamps(run: Told) -> Finding:
     def judged(ours: float, theirs: float) -> tuple[Verdict, str]:
         if ours <= theirs:
             return "met", "Our target, at or under time stamps, is met."
-        return "missed", f"Our target, at or under time stamps, is missed by {duration(ours - theirs)} an action."
+        missed = f"Our target, at or under time stamps, is missed by {duration(ours - theirs)} an action"
+        if ours - theirs <= ALIKE * theirs:
+            return "missed", f"{missed}: about the same, within what one run can tell."
+        return "missed", f"{missed}."
 
     return _against(run, "timestamps", about, judged)
 
@@ -284,9 +287,9 @@ def _hit_rate(run: Told) -> Finding:
         f"Hit rate: unstale {percent(ours.hit_rate)}, time stamps {percent(other.hit_rate)}: "
         f"{abs(points):.1f} points {way}."
     )
-    if abs(points) <= TARGET_POINTS:
-        return Finding(about, "met", f"{what} Our target, within {TARGET_POINTS:.0f} points, is met.")
-    over = abs(points) - TARGET_POINTS
+    if points >= -TARGET_POINTS:
+        return Finding(about, "met", f"{what} Our target, at most {TARGET_POINTS:.0f} points below, is met.")
+    over = -points - TARGET_POINTS
     return Finding(about, "missed", f"{what} That is {over:.1f} points outside our target of {TARGET_POINTS:.0f}.")
 
 
