@@ -103,8 +103,8 @@ def test_a_question_without_its_variant_is_not_measured() -> None:
 def test_what_is_left_open_is_one_sentence() -> None:
     """A run of one variant does not end in a list of a dozen things that it did not measure."""
     told = conclusions(made_up_results(("unstale",)))
-    assert sum("(without " in sentence for sentence in told) == 1
-    assert told[-1].startswith("Not measured: The alarm (without baseline); ")
+    assert sum("Not measured: " in sentence for sentence in told) == 1
+    assert told[-1].startswith("Not measured: The alarm; Scale up; ")
 
 
 def test_a_comparison_below_the_rate_says_so() -> None:

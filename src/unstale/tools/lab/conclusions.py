@@ -134,7 +134,7 @@ def _baseline(run: Told) -> Finding:
     about = "The alarm"
     base = run.figures("baseline")
     if base is None:
-        return _not_measured(about, "baseline")
+        return _not_measured(about)
     what = f"baseline used {_engine(base)} of a core in the engine, at {rate(base.rate)} of {rate(base.offered_rate)}"
     if base.engine_percent >= BUSY:
         return Finding(about, "met", f"{what} requests/s: as in the article, deletes by pattern fill the node.")
@@ -156,7 +156,7 @@ def _change(run: Told, name: str, about: str) -> Finding:
     """What more hardware changed; the article says: nearly nothing."""
     base, other = run.figures("baseline"), run.figures(name)
     if base is None or other is None:
-        return _not_measured(about, *(one for one in ("baseline", name) if run.figures(one) is None))
+        return _not_measured(about)
     what = (
         f"{name} used {_engine(other)} of a core in the engine ({_engine(base)} in the baseline) and completed "
         f"{rate(other.rate)} of {rate(other.offered_rate)} requests/s ({rate(base.rate)}). {_costs(base, other)}"
@@ -185,14 +185,14 @@ def _improvements(run: Told) -> Iterator[Finding]:
     for name, about in IMPROVEMENTS.items():
         other = run.figures(name)
         if base is None or other is None:
-            yield _not_measured(about, *(one for one in ("baseline", name) if run.figures(one) is None))
+            yield _not_measured(about)
             continue
         yield Finding(
             about,
             "told",
             f"{name} used {_engine(other)} of a core in the engine ({_engine(base)} in the baseline) and completed "
-            f"{rate(other.rate)} requests/s ({rate(base.rate)}); an action's median latency was "
-            f"{latency(other.action_latency.p50)} ({latency(base.action_latency.p50)}).",
+            f"{rate(other.rate)} requests/s ({rate(base.rate)}); {_half_of_actions(other)} "
+            f"(in the baseline {_half_of_actions(base)}).",
         )
 
 
@@ -208,7 +208,7 @@ def _target_less(run: Told) -> Finding:
 def _less(run: Told, name: str, about: str, target: float, called: str) -> Finding:
     base, other = run.figures("baseline"), run.figures(name)
     if base is None or other is None:
-        return _not_measured(about, *(one for one in ("baseline", name) if run.figures(one) is None))
+        return _not_measured(about)
     if not base.engine_us_per_action or other.engine_us_per_action is None:
         stuck = "the baseline" if not base.engine_us_per_action else name
         text = f"Engine CPU per completed action of {name} against the baseline cannot be told: {stuck} completed none."
@@ -259,7 +259,7 @@ def _against_known_keys(run: Told) -> Finding:
 def _against(run: Told, name: str, about: str, judged: Callable[[float, float], tuple[Verdict, str]]) -> Finding:
     ours, other = run.figures("unstale"), run.figures(name)
     if ours is None or other is None:
-        return _not_measured(about, *(one for one in ("unstale", name) if run.figures(one) is None))
+        return _not_measured(about)
     if ours.engine_us_per_action is None or not other.engine_us_per_action:
         return Finding(about, "not measured", f"Engine CPU of {about} cannot be told: no action was completed.")
     verdict, text = judged(ours.engine_us_per_action, other.engine_us_per_action)
@@ -277,7 +277,7 @@ def _hit_rate(run: Told) -> Finding:
     about = "Hit rate"
     ours, other = run.figures("unstale"), run.figures("timestamps")
     if ours is None or other is None:
-        return _not_measured(about, *(one for one in ("unstale", "timestamps") if run.figures(one) is None))
+        return _not_measured(about)
     if ours.hit_rate is None or other.hit_rate is None or min(ours.reads, other.reads) < ENOUGH:
         few = f"{count(ours.reads)} and {count(other.reads)} histories were read"
         return Finding(about, "not measured", f"Hit rates cannot be compared: {few}, and {ENOUGH} are wanted")
@@ -297,7 +297,7 @@ def _strict(run: Told) -> Finding:
     about = "unstale-strict"
     ours, strict = run.figures("unstale"), run.figures("unstale-strict")
     if ours is None or strict is None:
-        return _not_measured(about, *(one for one in ("unstale", "unstale-strict") if run.figures(one) is None))
+        return _not_measured(about)
     return Finding(
         about,
         "told",
@@ -312,7 +312,7 @@ def _smaller_node(run: Told) -> Finding:
     about = "Scale down"
     small = run.figures("smaller-node")
     if small is None:
-        return _not_measured(about, "smaller-node")
+        return _not_measured(about)
     what = (
         f"smaller-node answered {rate(small.rate)} of {rate(small.offered_rate)} requests/s, its engine at "
         f"{_engine(small)} of a core, and 99 % of its reads within {latency(small.read_latency.p99)}."
@@ -379,9 +379,14 @@ def _reasons(step: Step) -> str:
     return f" ({', '.join(f'{reason}: {count(often)}' for reason, often in told)})" if told else ""
 
 
-def _not_measured(about: str, *missing: str) -> Finding:
-    """Which steps are missing says the sentence on the rates."""
-    return Finding(about, "not measured", f"{about} (without {listed(list(missing))}).")
+def _not_measured(about: str) -> Finding:
+    """A step that it needs is missing: which ones there are, the tables say."""
+    return Finding(about, "not measured", f"{about}.")
+
+
+def _half_of_actions(one: Figures) -> str:
+    half = one.action_latency.p50
+    return "most actions were never answered" if half is None else f"half of the actions took up to {latency(half)}"
 
 
 def _stale(one: Figures) -> str:
