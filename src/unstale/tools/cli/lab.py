@@ -72,9 +72,9 @@ def replay(  # noqa: PLR0913 - a command's options
         str | None,
         typer.Option(help="postgres://user:password@host:port/name: each step gets a new one beside it. Else SQLite."),
     ] = None,
-    rate: Annotated[float, typer.Option(min=0.1, help="Requests offered, a second.")] = DEFAULT.rate,
-    seconds: Annotated[float, typer.Option(min=1, help="Measured, for each step.")] = DEFAULT.seconds,
-    warm: Annotated[float, typer.Option(min=0, help="Seconds of load before that.")] = DEFAULT.warm_seconds,
+    rate: Annotated[float, typer.Option(min=0.1, max=100_000, help="Requests offered, a second.")] = DEFAULT.rate,
+    seconds: Annotated[float, typer.Option(min=1, max=86_400, help="Measured, for each step.")] = DEFAULT.seconds,
+    warm: Annotated[float, typer.Option(min=0, max=86_400, help="Seconds of load before that.")] = DEFAULT.warm_seconds,
     actions: Annotated[
         float, typer.Option(min=0, max=1, help="The part of the requests that are user actions.")
     ] = DEFAULT.actions,
