@@ -54,7 +54,7 @@ def test_keys_per_user_can_be_chosen() -> None:
 
 def test_values_are_pages_of_orders(node: Node, client: redis.Redis) -> None:
     """JSON as the site answers it: a version, and 20 orders with names and times."""
-    keyspace.fill(node, Plan(keys=1), "lab")
+    keyspace.fill(node, Plan(keys=1, users=500), "lab")
     page = json.loads(client.get("lab:1:user:1000500:orders:1"))
     assert isinstance(page["version"], int)
     assert len(page["results"]) == 20
