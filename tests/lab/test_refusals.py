@@ -43,7 +43,7 @@ def test_an_unreadable_database_url_is_told_without_its_password(url: str) -> No
     """A slash in a password makes a port of its first part."""
     pytest.importorskip("psycopg")
     with pytest.raises(LabError, match="cannot be read") as told:
-        check_database(Plan(), url)
+        check_database(Plan(database="PostgreSQL"), url)
     assert "secret" not in str(told.value)
     assert told.value.__cause__ is None
 
@@ -70,3 +70,9 @@ def test_a_run_on_postgresql_is_not_resumed_on_sqlite() -> None:
     """Where the database is not named again, the run does not go on with another one."""
     with pytest.raises(LabError, match="--database"):
         check_database(Plan(database="PostgreSQL"), None)
+
+
+def test_a_run_on_sqlite_is_not_resumed_on_postgresql() -> None:
+    """Nor with one where it had none."""
+    with pytest.raises(LabError, match="SQLite"):
+        check_database(Plan(), "postgres://me@127.0.0.1:1/x")

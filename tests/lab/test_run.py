@@ -257,3 +257,20 @@ def test_a_server_of_the_users_own_is_left_as_it_was_found(
 def test_the_password_is_not_needed_to_find_a_run_again() -> None:
     """What is written down of a server is what it is compared by."""
     assert _kept(Plan(server="redis://me:hidden@cache/5")) == Plan(server="redis://cache/5")
+
+
+def test_a_fault_of_the_labs_own_loses_no_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is the step's reason, its traceback is kept, and what was measured before stays in the results."""
+
+    def broken(*_: object) -> None:
+        raise KeyError("used_memory")
+
+    monkeypatch.setattr("unstale.tools.lab.run.serving_cache", broken)
+    plan = Plan(variants=("baseline", "unstale"), keys=10)
+    done = Outcome(variant="baseline", stands_for="a step", status="complete")
+    written.write(Results(plan=plan, outcomes=[done]), tmp_path / "results.json")
+    run(plan, tmp_path, View(plan), resume=True)
+    found = written.read(tmp_path / "results.json").outcomes
+    assert [(one.variant, one.status) for one in found] == [("baseline", "complete"), ("unstale", "failed")]
+    assert "KeyError: 'used_memory'" in found[1].reason
+    assert "Traceback" in (tmp_path / "logs" / "unstale" / "lab.log").read_text()

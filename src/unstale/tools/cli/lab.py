@@ -98,17 +98,13 @@ def replay(  # noqa: PLR0913 - a command's options
         _list()
         return
     with _told():
-        _check_program(server)
-        if url is not None and not yes:
-            raise LabError("--url puts the whole load on that server and needs --yes. Its database must be empty.")
-        if url is not None and server != DEFAULT.server:
-            raise LabError("--server is for a server that the lab starts, --url for one of yours: name one of them.")
+        named = _server(server, url, yes=yes)
         if resume and out is None:
             raise LabError("--resume needs the folder of the run: --out lab-results/…")
         folder = out or _folder()
         plan = Plan(
             variants=variants_of(variant or VARIANTS),
-            server=url or server,
+            server=named,
             database="SQLite" if database is None else "PostgreSQL",
             rate=rate,
             seconds=seconds,
@@ -144,15 +140,13 @@ def scale(  # noqa: PLR0913 - a command's options
 ) -> None:
     """Measure what one invalidation and one read cost, in keyspaces of several sizes."""
     with _told():
-        _check_program(server)
-        if url is not None and not yes:
-            raise LabError("--url fills that server and loads it, and needs --yes. Its database must be empty.")
+        named = _server(server, url, yes=yes)
         plan = ScalePlan(
             sizes=tuple(size or SCALE.sizes),
             per_user=tuple(per_user or SCALE.per_user),
             rounds=rounds,
             seconds=seconds,
-            server=url or server,
+            server=named,
             seed=seed,
         )
         folder = out or _folder()
@@ -184,10 +178,19 @@ def report(
         _show(found, folder)
 
 
-def _check_program(server: str) -> None:
-    """See that a URL comes by --url, and so with --yes."""
+def _server(server: str, url: str | None, *, yes: bool) -> str:
+    """The server that was named: a URL comes by --url alone, and so with --yes."""
     if "://" in server:
         raise LabError("--server is embedded, or a program that the lab starts. A server of yours is named by --url.")
+    if url is None:
+        return server
+    if server != DEFAULT.server:
+        raise LabError("--server is for a server that the lab starts, --url for one of yours: name one of them.")
+    if not yes:
+        raise LabError(
+            "--url fills that server, puts the whole load on it, and needs --yes. Its database must be empty."
+        )
+    return url
 
 
 def _resumed(folder: Path, url: str | None) -> Plan:

@@ -8,7 +8,7 @@
     load       a process of its own (visitors, by locust): open loop by a schedule, every answer judged, all tallied
     generator  the lab's end of that process
     run        one variant after another, from an empty server to its outcome
-    results    what was measured: every sample, and the figures computed from them; read and written as JSON
+    results    what was measured: every sample, and the figures computed from them; stored: as JSON in a file
     told, wording, table, conclusions, charts, gallery, page, report, live    what a person sees of it
     scale      what one invalidation and one read cost, by the size of the keyspace
 

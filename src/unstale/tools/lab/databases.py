@@ -49,6 +49,8 @@ def check_database(plan: Plan, url: str | None) -> None:
     """
     if plan.database == "PostgreSQL" and url is None:
         raise LabError("That run was on PostgreSQL. Name it again, with --database: no password is kept.")
+    if plan.database == "SQLite" and url is not None:
+        raise LabError("That run was on SQLite. Resume it without --database.")
     if url is None:
         return
     with _asking(url) as connection:

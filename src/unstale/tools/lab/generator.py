@@ -21,6 +21,7 @@ import msgspec
 
 from unstale.tools.lab.errors import LabError
 from unstale.tools.lab.load import read_requests, write_job
+from unstale.tools.lab.logs import tail
 from unstale.tools.lab.place import Job
 from unstale.tools.lab.results import Requests
 from unstale.tools.lab.tally import Second
@@ -107,8 +108,3 @@ def generating(job: Job, scratch: Path) -> Iterator[Generator]:
 def requests_of(job: Job) -> Requests:
     """What the load process has written; nothing, if it was stopped before it had anything."""
     return read_requests(job.out) if job.out.exists() else Requests()
-
-
-def tail(log: Path, lines: int = 15) -> str:
-    """The end of a log, for a message."""
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

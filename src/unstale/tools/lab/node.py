@@ -17,12 +17,12 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from unstale.tools.lab.errors import LabError
+from unstale.tools.lab.logs import tail
 
 SCHEMES: Final = ("redis", "rediss", "unix")
 """Of the servers that a user may name."""
 ANSWER_SECONDS: Final = 60.0
 """How long a server may take to answer: one that is overloaded on purpose is asked too."""
-TAIL_LINES: Final = 15
 UNREADABLE: Final = "The server's URL"
 _TOLD: Final[tuple[tuple[type[redis.RedisError], str], ...]] = (
     (redis.AuthenticationError, "wants another user or password. Put them into the URL: redis://user:password@host/1."),
@@ -62,10 +62,8 @@ class Node:
 
     def tail(self) -> str:
         """The end of its log, on lines of its own, to stand at the end of a message; empty where there is none."""
-        if self.log is None or not self.log.exists():
-            return ""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
-        return "\nIts log ends with:\n" + "\n".join(lines) if lines else ""
+        end = tail(self.log)
+        return f"\nIts log ends with:\n{end}" if end else ""
 
 
 def connect(url: str, answer_seconds: float = ANSWER_SECONDS) -> redis.Redis:

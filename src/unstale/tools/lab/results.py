@@ -14,9 +14,7 @@ No clock, no server, no drawing. `results.json` is a `Results`; a report can be 
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -25,6 +23,7 @@ import msgspec
 
 from unstale.errors import ConfigurationError
 from unstale.tools.engine import CLASSES, CommandClass
+from unstale.tools.lab import stored
 from unstale.tools.lab.plan import Plan
 
 FORMAT: Final = 1
@@ -264,12 +263,8 @@ def _each(total: float, count: int) -> float | None:
 
 
 def write(results: Results, path: Path) -> None:
-    """Write it whole or not at all, a line for each variant so that two runs can be compared by eye."""
-    text = json.dumps(msgspec.to_builtins(results), separators=(",", ":"), allow_nan=False)
-    text = text.replace('{"variant":', '\n{"variant":')
-    beside = path.with_suffix(f".{os.getpid()}.tmp")
-    beside.write_text(text + "\n", encoding="utf-8")
-    beside.replace(path)
+    """Write it whole or not at all, a line for each variant. Raises OSError if it cannot be written."""
+    stored.write(results, path, each="variant")
 
 
 def read(path: Path) -> Results:
@@ -278,14 +273,7 @@ def read(path: Path) -> Results:
     Raises:
         ConfigurationError: there is none, or it cannot be read.
     """
-    try:
-        found = msgspec.json.decode(path.read_bytes(), type=Results)
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
-    except msgspec.DecodeError as error:
-        raise ConfigurationError(f"{path} is no result of the lab: {error}") from error
-    if found.format != FORMAT:
-        raise ConfigurationError(f"{path} has format {found.format}; this release reads format {FORMAT}.")
+    found = stored.read(path, Results, called="the lab", current=FORMAT)
     if not all(_is_whole(one) for one in found.outcomes):
         raise ConfigurationError(f"{path} is no result of the lab: its requests or samples are not whole.")
     return found

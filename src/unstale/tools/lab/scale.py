@@ -20,6 +20,7 @@ import psutil
 
 from unstale.tools.lab.errors import LabError
 from unstale.tools.lab.keyspace import leave_as_found
+from unstale.tools.lab.logs import tail
 from unstale.tools.lab.plan import VARIANTS, Plan
 from unstale.tools.lab.preconditions import SPARE_BYTES, check
 from unstale.tools.lab.scale_job import Doing, LeftOut, Sampled, ScaleJob, Told
@@ -32,8 +33,6 @@ PREFIX: Final = "unstale-lab-scale"
 """What all keys begin with."""
 VARIANT: Final = VARIANTS["unstale"]
 """Of which only the server counts here: one core, one I/O thread."""
-TAIL: Final = 2000
-"""Characters of a dead child's last words."""
 
 Progress: TypeAlias = Callable[[Doing], None]
 Combination: TypeAlias = tuple[str, int, int, Verb]
@@ -144,8 +143,7 @@ def _told_by_child(job: ScaleJob, directory: Path) -> Generator[Told, None, None
         for line in child.stdout:
             yield msgspec.json.decode(line, type=Told)
         if status := child.wait():
-            tail = log.read_text(encoding="utf-8", errors="replace")[-TAIL:].strip()
-            raise LabError(f"The measuring process has ended with status {status}. Its last words:\n{tail}")
+            raise LabError(f"The measuring process has ended with status {status}. Its last words:\n{tail(log)}")
 
 
 @contextmanager

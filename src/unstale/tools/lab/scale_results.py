@@ -5,14 +5,12 @@ No clock, no server, no drawing. `scale.json` is a `ScaleResults`; the curves ca
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from unstale.errors import ConfigurationError
+from unstale.tools.lab import stored
 
 FORMAT: Final = 1
 Verb: TypeAlias = Literal["invalidate", "read"]
@@ -58,12 +56,8 @@ class ScaleResults(msgspec.Struct, kw_only=True):
 
 
 def write(results: ScaleResults, path: Path) -> None:
-    """Write it whole or not at all, a line for each point so that two runs can be compared by eye."""
-    text = json.dumps(msgspec.to_builtins(results), separators=(",", ":"), allow_nan=False)
-    text = text.replace('{"method":', '\n{"method":')
-    beside = path.with_suffix(f".{os.getpid()}.tmp")
-    beside.write_text(text + "\n", encoding="utf-8")
-    beside.replace(path)
+    """Write it whole or not at all, a line for each point. Raises OSError if it cannot be written."""
+    stored.write(results, path, each="method")
 
 
 def read(path: Path) -> ScaleResults:
@@ -72,12 +66,4 @@ def read(path: Path) -> ScaleResults:
     Raises:
         ConfigurationError: there is none, or it cannot be read.
     """
-    try:
-        found = msgspec.json.decode(path.read_bytes(), type=ScaleResults)
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
-    except msgspec.DecodeError as error:
-        raise ConfigurationError(f"{path} is no result of `unstale lab scale`: {error}") from error
-    if found.format != FORMAT:
-        raise ConfigurationError(f"{path} has format {found.format}; this release reads format {FORMAT}.")
-    return found
+    return stored.read(path, ScaleResults, called="`unstale lab scale`", current=FORMAT)

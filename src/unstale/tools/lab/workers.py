@@ -23,6 +23,7 @@ import psutil
 
 from unstale.tools.lab import leash
 from unstale.tools.lab.errors import LabError
+from unstale.tools.lab.logs import tail
 from unstale.tools.lab.place import Place
 from unstale.tools.lab.plan import Plan, Variant
 from unstale.tools.lab.site.environment import variables
@@ -33,7 +34,6 @@ START_SECONDS: Final = 60.0
 """How long a process may take until it answers, on a machine that is busy."""
 END_SECONDS: Final = 2 * leash.TERM_SECONDS
 KEEP_ALIVE_SECONDS: Final = 75
-TAIL_LINES: Final = 20
 BACKLOG: Final = 2048
 """Of the listening socket; gunicorn's own default."""
 
@@ -56,8 +56,7 @@ class Child:
 
     def tail(self) -> str:
         """The end of its log."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join(lines[-TAIL_LINES:]) or "(nothing)"
+        return tail(self.log) or "(nothing)"
 
 
 @dataclass(frozen=True, slots=True)
