@@ -207,7 +207,7 @@ class Engine:
         """Whether this context remembers a look at all that an entry of this key would record."""
         target = self.cache._target(key, tags)  # noqa: SLF001 - the facade's own
         space = self.cache._space  # noqa: SLF001
-        names = (*target.declared.stamp_names, space.names.root_of(target.raw))
+        names = (*target.declared.stamp_names, space.names.root_of(target.raw, target.declared.home))
         return all(capture.recall(space.serial, target.raw, name) is not None for name in names)
 
     def page_tags(self, stand_in: str, tags: tuple[str, ...]) -> tuple[str, ...]:
