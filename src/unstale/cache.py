@@ -26,7 +26,7 @@ from unstale.facade import Cold, Facade, PlannedTags, Tags, TagsOfKey
 from unstale.flights import Flights
 from unstale.options import CacheOptions, make_keyspace, store_options
 from unstale.stores.immediate import Immediate
-from unstale.stores.urls import open_store
+from unstale.stores.urls import is_cluster, open_store
 
 if TYPE_CHECKING:
     from unstale.cached import CachedFunction, KeyOf, TagsOf
@@ -174,14 +174,15 @@ class Cache(Facade):
         """Make a cache for a URL.
 
         Args:
-            url: redis://, rediss://, unix:// (with redis-py's options), embedded:// or memory://.
+            url: redis://, rediss://, unix:// (with redis-py's options), redis+sentinel://, redis+cluster://,
+                embedded:// or memory://.
             options: see `CacheOptions`; the usual ones are `namespace`, `ttl`, `timeout`.
 
         Raises:
             ConfigurationError: the URL or an option makes no sense.
             InvalidDurationError: a duration is not above zero.
         """
-        space = make_keyspace(options)
+        space = make_keyspace(options, clustered=is_cluster(url))
         store = open_store(url, store_options(options))
         return cls(store, space, io=_SyncIO(store, options.get("runner")))
 

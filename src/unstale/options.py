@@ -30,7 +30,8 @@ class CacheOptions(TypedDict, total=False):
         runner: does the loads during which a stale value is served; see `unstale.runners`. None: the reader who got
             the lease loads, the others are served.
         timeout: seconds for connecting and for each answer. A call ends within about three times this. 0.3.
-        max_connections: most connections of this process (an AsyncCache has one for each event loop). 64.
+        max_connections: most connections of this process (an AsyncCache has one for each event loop); on a cluster, to
+            each node. 64.
         connection: more arguments for redis-py's connections, over the URL's: `username`, `password`,
             `credential_provider`, `db`, `client_name`, `driver_info`, `socket_keepalive`, `socket_keepalive_options`,
             and with rediss:// `ssl_ca_certs`, `ssl_certfile` and its like. None.
@@ -91,7 +92,8 @@ def store_options(options: CacheOptions) -> StoreOptions:
     if type(max_connections) is not int or max_connections < 1:
         raise ConfigurationError("max_connections must be an int of at least 1.")
     connection, sentinel = _arguments(options, "connection"), _arguments(options, "sentinel")
-    return StoreOptions(seconds(timeout, "timeout"), max_connections, connection, sentinel)
+    fences_all = options.get("fence") == "all"
+    return StoreOptions(seconds(timeout, "timeout"), max_connections, connection, sentinel, fences_all)
 
 
 def _arguments(options: CacheOptions, name: Literal["connection", "sentinel"]) -> Mapping[str, object]:
@@ -103,8 +105,12 @@ def _arguments(options: CacheOptions, name: Literal["connection", "sentinel"]) -
     return dict(given)
 
 
-def make_keyspace(options: CacheOptions) -> Keyspace:
+def make_keyspace(options: CacheOptions, *, clustered: bool = False) -> Keyspace:
     """The fixed parts of a cache.
+
+    Args:
+        options: a cache's.
+        clustered: whether its store is a cluster (`stores.urls.is_cluster`).
 
     Raises:
         ConfigurationError: an option makes no sense.
@@ -128,7 +134,8 @@ def make_keyspace(options: CacheOptions) -> Keyspace:
     )
     on_event = options.get("on_event")
     namespace = options.get("namespace", "unstale")
-    return Keyspace(Names(namespace), _payloads(options, namespace), policy, Reporter(on_event), on_event)
+    names = Names(namespace, clustered=clustered)
+    return Keyspace(names, _payloads(options, namespace), policy, Reporter(on_event), on_event)
 
 
 def _payloads(options: CacheOptions, namespace: str) -> Payloads:

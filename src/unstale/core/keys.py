@@ -56,7 +56,7 @@ END: Final = b"\0"
 """Ends every name inside an entry. Keys and tags hold no control characters, so it cannot occur in one."""
 
 
-_OWN_SEGMENTS: Final = frozenset({"e", "h", "k", "l", "l#", "r", "s", "x"})
+OWN_SEGMENTS: Final = frozenset({"e", "h", "k", "l", "l#", "r", "s", "x"})
 """What follows the namespace in a name. A namespace with one of them inside could meet another's names."""
 
 
@@ -208,7 +208,7 @@ class Names:
             or not 0 < len(given) <= MAX_NAMESPACE
             or not given.isprintable()
             or any(char in given for char in "{}*?[]\\")
-            or not _OWN_SEGMENTS.isdisjoint(given.split(":")[1:])
+            or not OWN_SEGMENTS.isdisjoint(given.split(":")[1:])
         ):
             raise ConfigurationError(
                 "A namespace must be a str of 1 to 64 printable characters, none of them { } [ ] * ? \\, and without "

@@ -67,6 +67,11 @@ class RedisStore:
         sentinels.tell(store.drop_connections)
         return store
 
+    @property
+    def pool(self) -> Pool:
+        """Its connections."""
+        return self._pool
+
     def drop_connections(self) -> None:
         """Use no connection that exists now again."""
         self._pool.drop_all()
@@ -103,7 +108,7 @@ class RedisStore:
             pool.discard(wire)  # its answer is still under way
             raise
         if type(reply) is not list or len(reply) != len(names):
-            self._settle(wire, [reply])
+            self.settle(wire, [reply])
             return parsed(commands.read(names), [reply], wire.identity)
         if wire.generation != pool.generation:
             pool.give(wire)
@@ -141,7 +146,7 @@ class RedisStore:
                 self._pool.discard(wire)  # its answer may still be under way
                 raise
             else:
-                self._settle(wire, replies)
+                self.settle(wire, replies)
                 return parsed(trip, replies, wire.identity)
 
     def _exchange(self, wire: Wire, trip: Trip[T]) -> list[Any]:
@@ -150,7 +155,7 @@ class RedisStore:
             replies = wire.exchange([commands.by_text(command) for command in trip.commands])
         return replies
 
-    def _settle(self, wire: Wire, replies: Sequence[Any]) -> None:
+    def settle(self, wire: Wire, replies: Sequence[Any]) -> None:
         """Give a wire back after its replies; if one of them says that the server is a replica now, drop all wires."""
         if any_error(replies, "READONLY"):
             self._pool.discard(wire)

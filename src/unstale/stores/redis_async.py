@@ -73,6 +73,11 @@ class _Seat:
         if self.link is not None:
             self.link.close()
 
+    def let_go(self) -> None:
+        """Close the link, which others may wait on."""
+        if self.link is not None and self.link.is_open:
+            self.link.fail(StoreUnavailableError("The node has left the cluster."))
+
     async def until_shutdown(self) -> AsyncGenerator[None, None]:
         """Suspended until the loop shuts down its generators: then close, but after those that use the link yet."""
         try:
@@ -135,7 +140,13 @@ class AsyncRedisStore:
             if seat.link is not None:
                 seat.link.doubt()
 
-    async def _link(self) -> Link:
+    def let_go(self) -> None:
+        """The server is of no use any more: close all links. Whoever waits on one may try again, elsewhere."""
+        for loop, seat in list(self._seats.items()):
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(seat.let_go)
+
+    async def link(self) -> Link:
         """The running loop's link; made if there is none, by one for all who wait for it."""
         loop = asyncio.get_running_loop()
         last = self._last
@@ -208,7 +219,7 @@ class AsyncRedisStore:
         """One MGET: the hit path. Whatever is out of the ordinary goes the long way."""
         link = self._last
         if link is None or not link.is_open or link.loop is not asyncio.get_running_loop():
-            link = await self._link()
+            link = await self.link()
         packed = commands.pack_read(names) if type(names) is tuple else commands.pack((b"MGET", *names))
         try:
             reply = await link.request(packed, 1)
@@ -217,7 +228,7 @@ class AsyncRedisStore:
         except StoreUnavailableError:
             return await self._run(lambda _: commands.read(names))
         if type(reply) is not list or len(reply) != len(names):
-            self._settle(link, [reply])
+            self.settle(link, [reply])
             return parsed(commands.read(names), [reply], link.identity)
         return reply, link.identity
 
@@ -230,7 +241,7 @@ class AsyncRedisStore:
         """
         tried = False
         while True:
-            link = await self._link()
+            link = await self.link()
             may_retry = not tried
             try:
                 if once and link.proved_until < monotonic():
@@ -247,10 +258,10 @@ class AsyncRedisStore:
                     raise
                 tried = True
             else:
-                self._settle(link, replies)
+                self.settle(link, replies)
                 return parsed(trip, replies, link.identity)
 
-    def _settle(self, link: Link, replies: Sequence[Any]) -> None:
+    def settle(self, link: Link, replies: Sequence[Any]) -> None:
         """If a reply says that the server is a replica now, let the link go; others on it try again on a new one."""
         if any_error(replies, "READONLY"):
             link.fail(NotPrimaryError())

@@ -16,8 +16,9 @@ import math
 import socket
 import ssl
 import struct
+from collections.abc import Sequence
 from time import monotonic
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import hiredis
 from redis.connection import AbstractConnection, SSLConnection
@@ -39,6 +40,14 @@ class Permit(Protocol):
 
     def release(self) -> None:
         """Give it back."""
+
+
+class Posted(NamedTuple):
+    """What was sent: how many replies will come, when it was sent, and whether the first of them is a proof."""
+
+    count: int
+    asked_at: float
+    is_proof: bool
 
 
 class Wire:
@@ -130,35 +139,70 @@ class Wire:
         if isinstance(self._connection, Vouched):
             self._vouched_until = self._connection.vouch()
 
-    def exchange(self, commands: list[Command]) -> list[Any]:
+    def exchange(self, commands: Sequence[Command]) -> list[Any]:
         """One round trip; with it a new proof, if one is due. Error replies are returned, not raised.
 
         Raises:
             StoreUnavailableError: the connection broke, timed out, or the server is no primary: close this wire.
         """
+        return self.collect(self.post(commands))
+
+    def post(self, commands: Sequence[Command]) -> Posted:
+        """Send, for `collect`. Raises as `exchange`."""
         asked_at = monotonic()
-        if asked_at < self.proved_until:
-            return self.transfer(commands)
-        self._ask_sentinels()
-        replication, *replies = self.transfer([INFO_REPLICATION, *commands])
-        self.prove(replication, asked_at)
+        is_proof = asked_at >= self.proved_until
+        if is_proof:
+            self._ask_sentinels()
+            commands = [INFO_REPLICATION, *commands]
+        self._transmit(commands)
+        return Posted(len(commands), asked_at, is_proof)
+
+    def collect(self, posted: Posted, *, late: bool = False) -> list[Any]:
+        """The replies to what was posted.
+
+        Args:
+            posted: what `post` gave.
+            late: the time for the answer is over: take what is there. Raises as `exchange`.
+        """
+        limit = SLICE_SECONDS if late else self._timeout
+        if not posted.is_proof:
+            return self._receive_all(posted.count, limit)
+        replication, *replies = self._receive_all(posted.count, limit)
+        self.prove(replication, posted.asked_at)
         return replies
 
-    def transfer(self, commands: list[Command]) -> list[Any]:
+    def transfer(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands together, and read as many replies."""
+        self._transmit(commands)
+        return self._receive_all(len(commands), self._timeout)
+
+    def _transmit(self, commands: Sequence[Command]) -> None:
         packed = b"".join(map(pack, commands))
         try:
             sent = self.send(packed)
             if sent < len(packed):
                 self.sock.sendall(memoryview(packed)[sent:])
-            return [self.receive() for _ in commands]
-        except (BlockingIOError, TimeoutError) as error:
-            raise StoreTimeoutError from error
-        except (OSError, hiredis.ProtocolError) as error:
-            raise StoreUnavailableError(f"The connection broke: {type(error).__name__}.") from error
+        except OSError as error:
+            raise _broken(error) from error
 
-    def receive(self) -> Any:
-        """The next reply; error replies are returned. Raises OSError or hiredis.ProtocolError."""
+    def _receive_all(self, count: int, limit: float) -> list[Any]:
+        shortened = limit < self._timeout and self.sock.gettimeout() is not None  # the kernel does not limit it
+        try:
+            if shortened:
+                self.sock.settimeout(limit)
+            replies = [self.receive(limit) for _ in range(count)]
+            if shortened:
+                self.sock.settimeout(self._timeout)
+        except (OSError, hiredis.ProtocolError) as error:
+            raise _broken(error) from error
+        return replies
+
+    def receive(self, limit: float | None = None) -> Any:
+        """The next reply; error replies are returned. Raises OSError or hiredis.ProtocolError.
+
+        Args:
+            limit: seconds without anything from the server; by default the wire's own.
+        """
         reader = self.reader
         reply = reader.gets()
         deadline = 0.0
@@ -166,7 +210,7 @@ class Wire:
             try:
                 data = self.recv(RECEIVE_BYTES)
             except BlockingIOError:  # a slice of the time limit is over
-                deadline = deadline or monotonic() + self._timeout - SLICE_SECONDS
+                deadline = deadline or monotonic() + (self._timeout if limit is None else limit) - SLICE_SECONDS
                 if monotonic() >= deadline:
                     raise
                 continue
@@ -180,6 +224,13 @@ class Wire:
     def close(self) -> None:
         """Close the socket, if this process made it."""
         self._connection.disconnect()  # type: ignore[no-untyped-call]
+
+
+def _broken(error: Exception) -> StoreUnavailableError:
+    """What a socket or its reader has raised, as ours."""
+    if isinstance(error, BlockingIOError | TimeoutError):
+        return StoreTimeoutError()
+    return StoreUnavailableError(f"The connection broke: {type(error).__name__}.")
 
 
 def _timeval(seconds: float) -> bytes:

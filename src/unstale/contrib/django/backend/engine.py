@@ -35,7 +35,7 @@ from unstale.events import Invalidated
 from unstale.options import CacheOptions, make_keyspace, store_options
 from unstale.stores.immediate import Immediate
 from unstale.stores.memory import MemoryStore
-from unstale.stores.urls import open_async_store, open_store
+from unstale.stores.urls import is_cluster, open_async_store, open_store
 
 MAX_PLANS: Final = 16384
 """About a kilobyte each."""
@@ -136,7 +136,9 @@ class Engine:
         self.options = options
         self.matcher = Matcher(options.patterns)
         told: CacheOptions = {**options.cache, "on_event": listening.hook_for(options.cache.get("on_event"))}
-        space = _remembering_as_others(replace(make_keyspace(told), keeps_looks=True), options)
+        space = _remembering_as_others(
+            replace(make_keyspace(told, clustered=is_cluster(options.url)), keeps_looks=True), options
+        )
         reaching = store_options(options.cache)
         store = open_store(options.url, reaching)
         async_store = Immediate(store) if isinstance(store, MemoryStore) else open_async_store(options.url, reaching)
