@@ -22,7 +22,7 @@ from unstale.errors import (
     StoreUnavailableError,
 )
 from unstale.stores import commands
-from unstale.stores.cluster import Address, Node, Nodes, Redirect, ranges_of, redirect_of
+from unstale.stores.cluster import Address, Node, Nodes, ranges_of, redirect_of
 from unstale.stores.commands import Command, Trip, any_error
 
 S = TypeVar("S")
@@ -206,7 +206,7 @@ class ClusterRun(Generic[S]):
                 await self._port.pause(PAUSE_SECONDS)
 
     async def refresh(self, first: Address | None = None, last: Address | None = None, *, force: bool = False) -> None:
-        """Ask for the table anew, unless another does, or did a moment ago. What is known stays where nobody answers."""
+        """Ask for the table anew, unless another does, or did a moment ago. Where nobody answers it stays as it is."""
         nodes = self._nodes
         if not (force or nodes.may_refresh()) or not nodes.lock.acquire(blocking=False):
             return

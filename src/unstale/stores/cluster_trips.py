@@ -10,7 +10,6 @@ is what freshness rests on anyhow; it is only kept alive here.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
@@ -164,7 +163,7 @@ class ClusterTrips(Generic[S]):
             stamps = [(name, self._folding.fold(name, stamp, identity)) for _, name, stamp in own]
 
             def parse(replies: list[Any], proved: bytes) -> Committed:
-                committed = commands.committed_of(*replies, len(envelope))
+                committed = commands.committed_of(replies[0], replies[1], len(envelope))
                 if committed.outcome is Outcome.STORED:
                     same = proved == identity and one.identity in (None, CLUSTER_IDENTITY)
                     return committed if same or not one.draft.fenced else Committed(Outcome.IDENTITY)
@@ -277,8 +276,7 @@ class ClusterTrips(Generic[S]):
             for name, stamp in found.items()
             if modify.change is Change.TOUCH and stamp is not None
         ]
-        outcome, *prolonged = [one.parsed() for one in await self._patiently([part, *prolonging])]
-        del prolonged
+        outcome, *_ = [one.parsed() for one in await self._patiently([part, *prolonging])]
         return outcome  # type: ignore[no-any-return]
 
     def _modifying(self, modify: Modify, found: dict[bytes, bytes | None]) -> Callable[[bytes], Trip[int | Unmodified]]:
@@ -321,7 +319,7 @@ class ClusterTrips(Generic[S]):
         others = [] if at else [node for node in primaries if node is not primaries[number]]
         scanning = Part(-1, lambda _: commands.scan(at, match, count), node=primaries[number])
         done = await self._run.run([scanning, *(Part(-1, lambda _: commands.ping(), node=node) for node in others)])
-        following, names, _ = [one.parsed() for one in done][0]
+        (following, names, _), *_ = [one.parsed() for one in done]
         if not following:
             await self._run.refresh(force=True)
             is_last = number + 1 == len(primaries)
