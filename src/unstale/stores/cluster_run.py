@@ -13,6 +13,8 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from time import monotonic
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
+import hiredis
+
 from unstale.errors import (
     PoolExhaustedError,
     StoreAuthError,
@@ -110,6 +112,8 @@ def unknown_scripts(sent: Sequence[Command], replies: Sequence[Any]) -> tuple[li
 
     ASKING goes along: it holds for one command.
     """
+    if not any_error(replies, "NOSCRIPT"):
+        return [], []
     positions = [position for position, reply in enumerate(replies) if any_error([reply], "NOSCRIPT")]
     return positions, [
         command
@@ -285,9 +289,13 @@ class ClusterRun(Generic[S]):
     def _take(self, trip: _UnderWay[S], request: Request[S], answer: Answer) -> None:
         """Take in what a node has answered."""
         request.node.identity = answer.identity
+        split = zip(request.indexes, request.split(answer), strict=True)
+        if hiredis.ReplyError not in map(type, answer.replies):  # nearly always
+            trip.done.update(split)
+            return
         if any_error(answer.replies, "CLUSTERDOWN"):
             self._nodes.is_doubtful = True
-        for index, done in zip(request.indexes, request.split(answer), strict=True):
+        for index, done in split:
             redirects = (redirect_of(reply, request.node.address) for reply in done.replies)
             redirect = next((one for one in redirects if one is not None), None)
             if redirect is None:

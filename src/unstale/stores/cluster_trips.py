@@ -11,6 +11,7 @@ is what freshness rests on anyhow; it is only kept alive here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final, Generic, TypeVar
 
 from unstale.core.ports import (
@@ -66,14 +67,8 @@ class ClusterTrips(Generic[S]):
     async def read(self, names: Sequence[bytes]) -> Reading:
         """See Store. One MGET for each slot."""
         names = tuple(names)
-        done = await self._run.run(self._reading(names))
+        done = await self._run.run(_reading(names))
         return await self._strings(names, done), CLUSTER_IDENTITY
-
-    def _reading(self, names: tuple[bytes, ...]) -> list[Part]:
-        return [
-            _reading(slot, tuple([names[position] for position in positions]))
-            for slot, positions in layout_of(names).groups
-        ]
 
     async def _strings(self, names: tuple[bytes, ...], done: Sequence[Done]) -> list[bytes | None]:
         """What the parts of `_reading` brought, stamps folded. What a slot on its way refuses is asked one by one."""
@@ -87,7 +82,7 @@ class ClusterTrips(Generic[S]):
             else:
                 _put(values, positions, one, folds)
         if refused:
-            again = await self._run.run([_reading(slot_of(names[at]), (names[at],)) for at in refused])
+            again = await self._run.run([part for at in refused for part in _reading((names[at],))])
             for at, one in zip(refused, again, strict=True):
                 _put(values, (at,), one, folds)
         return values
@@ -95,7 +90,7 @@ class ClusterTrips(Generic[S]):
     async def peek(self, entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes] = ()) -> Peek:
         """See Store."""
         names = tuple(stamp_names)
-        reading = self._reading(names)
+        reading = _reading(names)
         begin = Part(slot_of(entry), lambda _: commands.beginning(entry))
         done = await self._run.run([begin, *reading, *_removing(remove)])
         for one in done[1 + len(reading) :]:
@@ -109,7 +104,7 @@ class ClusterTrips(Generic[S]):
     ) -> Heads:
         """See Store."""
         names, stamp_names = tuple(names), tuple(stamp_names)
-        groups, reading = layout_of(names).groups, self._reading(stamp_names)
+        groups, reading = layout_of(names).groups, _reading(stamp_names)
         parts = [_beginnings(slot, [names[position] for position in positions], size) for slot, positions in groups]
         done = await self._run.run([*parts, *reading, *_removing(remove)])
         found: list[bytes | None] = [None] * len(names)
@@ -340,8 +335,18 @@ class ClusterTrips(Generic[S]):
             one.parsed()
 
 
-def _reading(slot: int, names: tuple[bytes, ...]) -> Part:
-    return Part(slot, lambda _: commands.read(names))
+@lru_cache(maxsize=4096)
+def _reading(names: tuple[bytes, ...]) -> tuple[Part, ...]:
+    """An MGET for each slot. They recur from read to read."""
+    return tuple(
+        _always(slot, commands.read(tuple([names[position] for position in positions])))
+        for slot, positions in layout_of(names).groups
+    )
+
+
+def _always(slot: int, trip: Trip[Any]) -> Part:
+    """A part that is the same at every attempt: it writes nothing."""
+    return Part(slot, lambda _: trip)
 
 
 def _beginnings(slot: int, names: Sequence[bytes], size: int) -> Part:
