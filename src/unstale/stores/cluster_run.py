@@ -44,12 +44,14 @@ class Part(NamedTuple):
         slot: which.
         make: makes them, and what their replies mean, for the identity of a connection; anew for each attempt.
         once: they must not happen twice.
+        is_patient: whether they wait for a slot that moves.
         node: to send them to, in place of the one that has the slot.
     """
 
     slot: int
     make: Callable[[bytes], Trip[Any]]
     once: bool = False
+    is_patient: bool = True
     node: Node[Any] | None = None
 
 

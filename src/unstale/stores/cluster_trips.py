@@ -139,7 +139,15 @@ class ClusterTrips(Generic[S]):
         """See Store. A script cannot fold: stamps to be taken as they stand are looked at first, in a trip."""
         drafts = await self._with_stamps(commits)
         ready = [one for one in drafts if isinstance(one, Commit)]
-        parts = [Part(slot_of(one.entry), self._storing(one), once=commands.is_once([one])) for one in ready]
+        parts = [
+            Part(
+                slot_of(one.entry),
+                self._storing(one),
+                once=commands.is_once([one]),
+                is_patient=one.mode is not Mode.FILL,
+            )
+            for one in ready
+        ]
         done = await self._patiently(parts + [part for one in ready for part in self._prolonging(one)])
         stuck = [one for one, stored in zip(ready, done, strict=False) if any_error(stored.replies, "TRYAGAIN")]
         if stuck:
@@ -213,10 +221,10 @@ class ClusterTrips(Generic[S]):
         return [] if by_itself and not any(map(self._folding.has, missing)) else missing
 
     async def _patiently(self, parts: Sequence[Part]) -> list[Done]:
-        """Make a trip; what is refused since its slot moves is tried again a few times."""
+        """Make a trip; what is refused since its slot moves is tried again a little, but for fills: a reader waits."""
         done = await self._run.run(parts)
         for pause in PAUSES:
-            refused = [at for at, one in enumerate(done) if any_error(one.replies, "TRYAGAIN")]
+            refused = [at for at, one in enumerate(done) if any_error(one.replies, "TRYAGAIN") and parts[at].is_patient]
             if not refused:
                 break
             await self._port.pause(pause)
