@@ -175,7 +175,7 @@ def _verified(
     return body if compare_digest(mac.digest(), payload[KEY_ID_SIZE:SIGNATURE_SIZE]) else None
 
 
-def judge(  # noqa: PLR0913 - the rule's terms
+def judge(  # noqa: PLR0913, PLR0917 - the rule's terms
     data: bytes | None,
     raw_key: bytes,
     wanted: Iterable[str],

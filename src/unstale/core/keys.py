@@ -146,7 +146,7 @@ def bucket(raw_key: bytes) -> int:
 
 
 def root_tag(raw_key: bytes) -> str:
-    """The name of a key's root among tags, on one node. (`Names.root_tag` knows both layouts.)"""
+    """The name of a key's root among tags, on one node. `Names.root_tag` knows both layouts."""
     return f"{ROOT_MARK}{bucket(raw_key)}"
 
 

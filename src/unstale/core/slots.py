@@ -26,7 +26,7 @@ def slot_of(name: bytes) -> int:
 
 @cache
 def _tags() -> bytes:
-    """A hash tag for each slot, one after the other. Made once, in about 25 ms, when a process first meets a cluster."""
+    """A hash tag for each slot, one after the other: made once, in about 25 ms, by a process that meets a cluster."""
     found: dict[int, bytes] = {}
     for letters in product(_LETTERS, repeat=_SIZE):
         tag = bytes(letters)

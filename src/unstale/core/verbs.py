@@ -59,7 +59,8 @@ async def observe(io: IO, space: Keyspace, target: Target) -> None:
     """Look at the stamps of a target's tags and at the roots, and remember them under its key, as a miss does.
 
     A value whose own key is known only when it was computed may then be set under what stood there before
-    (`Basis.under`), with these tags or some of them, in any order: whichever root it has. A loader around this inherits what it would from a miss.
+    (`Basis.under`), with these tags or some of them, in any order: whichever root it has. A loader around this inherits
+    what it would from a miss.
     """
     tags = [*target.declared.tags, *space.names.roots_beside(target.declared)]
     values, identity = await io.read([space.names.stamp(tag) for tag in tags])

@@ -1,11 +1,12 @@
-"""A Redis or Valkey Cluster as data: which node has which slot, redirections, and stamps as they are seen through a node.
+"""A Redis or Valkey Cluster as data: which node has which slot, redirections, stamps as they are seen through nodes.
 
-Nothing here connects. What a name's slot is stands in `core.slots`; how the table is asked for, in `cluster_trips`.
+Nothing here connects. What a name's slot is stands in `core.slots`; how the table is asked for, in `cluster_run`.
 
 *Folding.* An entry has room for the identity of one server, and its stamps may stand at several. So on a cluster a
 stamp is known as it is seen through its node: its 16 bytes XOR the node's identity. A recorded stamp then equals the
-current one if and only if the stamp is the same and its node is the same, in the same life: a failover or a restart from
-an old snapshot brings no old stamp back, and a slot that has moved begins anew. The entry's own identity is a constant.
+current one if and only if the stamp is the same and its node is the same, in the same life: a failover or a restart
+from an old snapshot brings no old stamp back, and a slot that has moved begins anew. The entry's own identity is a
+constant. Stamps of roots are left as they are, so that entries without tags survive a restart: unless all is fenced.
 Before a stamp goes to a server it is unfolded with the identity of the connection that it is sent over: if that is
 another by now, it does not match.
 """

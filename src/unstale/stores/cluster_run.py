@@ -13,6 +13,8 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from time import monotonic
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
+import hiredis
+
 from unstale.errors import (
     PoolExhaustedError,
     StoreAuthError,
@@ -22,7 +24,7 @@ from unstale.errors import (
     StoreUnavailableError,
 )
 from unstale.stores import commands
-from unstale.stores.cluster import Address, Node, Nodes, Redirect, ranges_of, redirect_of
+from unstale.stores.cluster import Address, Node, Nodes, ranges_of, redirect_of
 from unstale.stores.commands import Command, Trip, any_error
 
 S = TypeVar("S")
@@ -42,12 +44,14 @@ class Part(NamedTuple):
         slot: which.
         make: makes them, and what their replies mean, for the identity of a connection; anew for each attempt.
         once: they must not happen twice.
+        is_patient: whether they wait for a slot that moves.
         node: to send them to, in place of the one that has the slot.
     """
 
     slot: int
     make: Callable[[bytes], Trip[Any]]
     once: bool = False
+    is_patient: bool = True
     node: Node[Any] | None = None
 
 
@@ -110,6 +114,8 @@ def unknown_scripts(sent: Sequence[Command], replies: Sequence[Any]) -> tuple[li
 
     ASKING goes along: it holds for one command.
     """
+    if not any_error(replies, "NOSCRIPT"):
+        return [], []
     positions = [position for position, reply in enumerate(replies) if any_error([reply], "NOSCRIPT")]
     return positions, [
         command
@@ -206,7 +212,7 @@ class ClusterRun(Generic[S]):
                 await self._port.pause(PAUSE_SECONDS)
 
     async def refresh(self, first: Address | None = None, last: Address | None = None, *, force: bool = False) -> None:
-        """Ask for the table anew, unless another does, or did a moment ago. What is known stays where nobody answers."""
+        """Ask for the table anew, unless another does, or did a moment ago. Where nobody answers it stays as it is."""
         nodes = self._nodes
         if not (force or nodes.may_refresh()) or not nodes.lock.acquire(blocking=False):
             return
@@ -285,9 +291,13 @@ class ClusterRun(Generic[S]):
     def _take(self, trip: _UnderWay[S], request: Request[S], answer: Answer) -> None:
         """Take in what a node has answered."""
         request.node.identity = answer.identity
+        split = zip(request.indexes, request.split(answer), strict=True)
+        if hiredis.ReplyError not in map(type, answer.replies):  # nearly always
+            trip.done.update(split)
+            return
         if any_error(answer.replies, "CLUSTERDOWN"):
             self._nodes.is_doubtful = True
-        for index, done in zip(request.indexes, request.split(answer), strict=True):
+        for index, done in split:
             redirects = (redirect_of(reply, request.node.address) for reply in done.replies)
             redirect = next((one for one in redirects if one is not None), None)
             if redirect is None:

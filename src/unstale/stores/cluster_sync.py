@@ -1,4 +1,4 @@
-"""The synchronous store on a Redis or Valkey Cluster: a `RedisStore` for each primary, and the trips of `cluster_trips`.
+"""The synchronous store on a Redis or Valkey Cluster: a `RedisStore` for each primary, the trips of `cluster_trips`.
 
 A hit whose names share a slot is that node's own read. All else asks its nodes at the same time, without threads: it
 sends to all of them first, and receives then.

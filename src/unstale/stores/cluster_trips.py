@@ -10,8 +10,8 @@ is what freshness rests on anyhow; it is only kept alive here.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final, Generic, TypeVar
 
 from unstale.core.ports import (
@@ -67,14 +67,8 @@ class ClusterTrips(Generic[S]):
     async def read(self, names: Sequence[bytes]) -> Reading:
         """See Store. One MGET for each slot."""
         names = tuple(names)
-        done = await self._run.run(self._reading(names))
+        done = await self._run.run(_reading(names))
         return await self._strings(names, done), CLUSTER_IDENTITY
-
-    def _reading(self, names: tuple[bytes, ...]) -> list[Part]:
-        return [
-            _reading(slot, tuple([names[position] for position in positions]))
-            for slot, positions in layout_of(names).groups
-        ]
 
     async def _strings(self, names: tuple[bytes, ...], done: Sequence[Done]) -> list[bytes | None]:
         """What the parts of `_reading` brought, stamps folded. What a slot on its way refuses is asked one by one."""
@@ -88,7 +82,7 @@ class ClusterTrips(Generic[S]):
             else:
                 _put(values, positions, one, folds)
         if refused:
-            again = await self._run.run([_reading(slot_of(names[at]), (names[at],)) for at in refused])
+            again = await self._run.run([part for at in refused for part in _reading((names[at],))])
             for at, one in zip(refused, again, strict=True):
                 _put(values, (at,), one, folds)
         return values
@@ -96,7 +90,7 @@ class ClusterTrips(Generic[S]):
     async def peek(self, entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes] = ()) -> Peek:
         """See Store."""
         names = tuple(stamp_names)
-        reading = self._reading(names)
+        reading = _reading(names)
         begin = Part(slot_of(entry), lambda _: commands.beginning(entry))
         done = await self._run.run([begin, *reading, *_removing(remove)])
         for one in done[1 + len(reading) :]:
@@ -110,7 +104,7 @@ class ClusterTrips(Generic[S]):
     ) -> Heads:
         """See Store."""
         names, stamp_names = tuple(names), tuple(stamp_names)
-        groups, reading = layout_of(names).groups, self._reading(stamp_names)
+        groups, reading = layout_of(names).groups, _reading(stamp_names)
         parts = [_beginnings(slot, [names[position] for position in positions], size) for slot, positions in groups]
         done = await self._run.run([*parts, *reading, *_removing(remove)])
         found: list[bytes | None] = [None] * len(names)
@@ -145,7 +139,15 @@ class ClusterTrips(Generic[S]):
         """See Store. A script cannot fold: stamps to be taken as they stand are looked at first, in a trip."""
         drafts = await self._with_stamps(commits)
         ready = [one for one in drafts if isinstance(one, Commit)]
-        parts = [Part(slot_of(one.entry), self._storing(one), once=commands.is_once([one])) for one in ready]
+        parts = [
+            Part(
+                slot_of(one.entry),
+                self._storing(one),
+                once=commands.is_once([one]),
+                is_patient=one.mode is not Mode.FILL,
+            )
+            for one in ready
+        ]
         done = await self._patiently(parts + [part for one in ready for part in self._prolonging(one)])
         stuck = [one for one, stored in zip(ready, done, strict=False) if any_error(stored.replies, "TRYAGAIN")]
         if stuck:
@@ -164,7 +166,7 @@ class ClusterTrips(Generic[S]):
             stamps = [(name, self._folding.fold(name, stamp, identity)) for _, name, stamp in own]
 
             def parse(replies: list[Any], proved: bytes) -> Committed:
-                committed = commands.committed_of(*replies, len(envelope))
+                committed = commands.committed_of(replies[0], replies[1], len(envelope))
                 if committed.outcome is Outcome.STORED:
                     same = proved == identity and one.identity in (None, CLUSTER_IDENTITY)
                     return committed if same or not one.draft.fenced else Committed(Outcome.IDENTITY)
@@ -219,10 +221,10 @@ class ClusterTrips(Generic[S]):
         return [] if by_itself and not any(map(self._folding.has, missing)) else missing
 
     async def _patiently(self, parts: Sequence[Part]) -> list[Done]:
-        """Make a trip; what is refused since its slot moves is tried again a few times."""
+        """Make a trip; what is refused since its slot moves is tried again a little, but for fills: a reader waits."""
         done = await self._run.run(parts)
         for pause in PAUSES:
-            refused = [at for at, one in enumerate(done) if any_error(one.replies, "TRYAGAIN")]
+            refused = [at for at, one in enumerate(done) if any_error(one.replies, "TRYAGAIN") and parts[at].is_patient]
             if not refused:
                 break
             await self._port.pause(pause)
@@ -277,8 +279,7 @@ class ClusterTrips(Generic[S]):
             for name, stamp in found.items()
             if modify.change is Change.TOUCH and stamp is not None
         ]
-        outcome, *prolonged = [one.parsed() for one in await self._patiently([part, *prolonging])]
-        del prolonged
+        outcome, *_ = [one.parsed() for one in await self._patiently([part, *prolonging])]
         return outcome  # type: ignore[no-any-return]
 
     def _modifying(self, modify: Modify, found: dict[bytes, bytes | None]) -> Callable[[bytes], Trip[int | Unmodified]]:
@@ -321,7 +322,7 @@ class ClusterTrips(Generic[S]):
         others = [] if at else [node for node in primaries if node is not primaries[number]]
         scanning = Part(-1, lambda _: commands.scan(at, match, count), node=primaries[number])
         done = await self._run.run([scanning, *(Part(-1, lambda _: commands.ping(), node=node) for node in others)])
-        following, names, _ = [one.parsed() for one in done][0]
+        (following, names, _), *_ = [one.parsed() for one in done]
         if not following:
             await self._run.refresh(force=True)
             is_last = number + 1 == len(primaries)
@@ -342,8 +343,18 @@ class ClusterTrips(Generic[S]):
             one.parsed()
 
 
-def _reading(slot: int, names: tuple[bytes, ...]) -> Part:
-    return Part(slot, lambda _: commands.read(names))
+@lru_cache(maxsize=4096)
+def _reading(names: tuple[bytes, ...]) -> tuple[Part, ...]:
+    """An MGET for each slot. They recur from read to read."""
+    return tuple(
+        _always(slot, commands.read(tuple([names[position] for position in positions])))
+        for slot, positions in layout_of(names).groups
+    )
+
+
+def _always(slot: int, trip: Trip[Any]) -> Part:
+    """A part that is the same at every attempt: it writes nothing."""
+    return Part(slot, lambda _: trip)
 
 
 def _beginnings(slot: int, names: Sequence[bytes], size: int) -> Part:

@@ -98,6 +98,8 @@ def parsed(trip: Trip[T], replies: list[Any], identity: bytes) -> T:
 
 def any_error(replies: Sequence[Any], kind: str) -> bool:
     """Whether one of the replies is an error of this kind."""
+    if hiredis.ReplyError not in map(type, replies):  # nearly always
+        return False
     return any(isinstance(reply, hiredis.ReplyError) and str(reply).startswith(kind) for reply in replies)
 
 

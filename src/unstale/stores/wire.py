@@ -45,7 +45,7 @@ class Permit(Protocol):
 class Posted(NamedTuple):
     """What was sent: how many replies will come, when it was sent, and whether the first of them is a proof."""
 
-    count: int
+    replies: int
     asked_at: float
     is_proof: bool
 
@@ -166,8 +166,8 @@ class Wire:
         """
         limit = SLICE_SECONDS if late else self._timeout
         if not posted.is_proof:
-            return self._receive_all(posted.count, limit)
-        replication, *replies = self._receive_all(posted.count, limit)
+            return self._receive_all(posted.replies, limit)
+        replication, *replies = self._receive_all(posted.replies, limit)
         self.prove(replication, posted.asked_at)
         return replies
 

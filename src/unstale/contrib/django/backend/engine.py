@@ -224,8 +224,11 @@ class Engine:
 
     def distrust(self, tags: Iterable[str]) -> None:
         """What this context saw of tags is no ground for a `set`: it may have computed from what was rolled back."""
-        stamp = self.cache._space.names.stamp  # noqa: SLF001 - the facade's own
-        capture.distrust(self.serial, map(stamp, tags))
+        names = self.cache._space.names  # noqa: SLF001 - the facade's own
+        distrusted = set(tags)
+        if not distrusted.isdisjoint(ROOT_TAGS):  # all roots, of which a cluster has more
+            distrusted.update(root for group in names.root_groups() for root in group)
+        capture.distrust(self.serial, map(names.stamp, distrusted))
 
     def lapse(self) -> None:
         """Forget what this context saw outside `remembering()`: its request has ended."""
