@@ -100,3 +100,12 @@ def test_structures_and_locks(backend: Any) -> None:
         assert backend.smembers(f"user:{number}:set") == {number, "more"}
         with backend.lock(f"lock:{number}", timeout=10):
             assert not backend.lock(f"lock:{number}", timeout=10).acquire(blocking=False)
+
+
+def test_clear_removes_structures(backend: Any) -> None:
+    """`clear()` and `aclear()` remove structures too, whichever nodes they are at."""
+    for clear in (backend.clear, lambda: asyncio.run(backend.aclear())):
+        for number in USERS:
+            backend.sadd(f"user:{number}:set", 1)
+        clear()
+        assert [backend.scard(f"user:{number}:set") for number in USERS] == [0] * len(USERS)
