@@ -1,111 +1,108 @@
-"""The backend on a real cluster: Django's verbs, patterns that are tags, structures and locks."""
+"""Django's cache on a real cluster: its verbs name keys, and find what was stored with tags."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from clusters import Cluster
-from django.conf import settings
 from django.core.cache import caches
 from django.test import override_settings
 
+from unstale import remembering
 from unstale.contrib.django.notices import UnstaleWarning
-
-PATTERNS = ["user:{id}:*"]
-USERS = range(40)
-"""Enough to have some at every node."""
 
 
 @pytest.fixture
-def backend(cluster: Cluster, databases: None) -> Iterator[Any]:
-    """The backend on the test's cluster, with one declared pattern."""
-    one = {
+def cluster(session_clusters: Callable[[str], Cluster]) -> Cluster:
+    """The session's, emptied."""
+    chosen = session_clusters("valkey")
+    chosen.flush()
+    return chosen
+
+
+@pytest.fixture
+def cache(cluster: Cluster) -> Iterator[Any]:
+    """Django's cache on it."""
+    configuration = {
         "BACKEND": "unstale.contrib.django.UnstaleCache",
         "LOCATION": cluster.url,
-        "OPTIONS": {"TAG_PATTERNS": PATTERNS, "SOCKET_TIMEOUT": 5},
+        "OPTIONS": {"TAG_PATTERNS": ["user:{id}:*"], "SOCKET_TIMEOUT": 5.0},
     }
-    with override_settings(CACHES={**settings.CACHES, "default": one}):
+    with override_settings(CACHES={"default": configuration}), remembering():
         yield caches["default"]
 
 
-def test_verbs(backend: Any) -> None:
-    """Django's verbs, for keys at every node."""
-    keys = {f"user:{number}:{part}": number for number in USERS for part in ("orders", "basket")}
-    assert backend.set_many(keys) == []
-    assert backend.get_many(keys) == keys
-    for number in USERS:
-        key = f"user:{number}:orders"
-        assert (backend.get(key), backend.has_key(key), backend.touch(key, 60)) == (number, True, True)
-        assert (backend.incr(key), backend.decr(key)) == (number + 1, number)
-        assert (backend.add(key, 0), backend.delete(key), backend.get(key)) == (False, True, None)
-        assert backend.get_or_set(key, lambda number=number: number, 60) == number
-    assert backend.delete_many(keys) == len(keys)
-    assert backend.get_many(keys) == {}
-    assert backend.set_many(keys) == []
-    backend.set_many(keys, timeout=0)
-    assert backend.get_many(keys) == {}
+def test_verbs(cache: Any) -> None:
+    """The verbs of Django's interface, for keys with a pattern and without."""
+    for key in ("user:42:orders", "plain"):
+        cache.set(key, {"a": 1})
+        assert cache.get(key) == {"a": 1}
+        assert cache.has_key(key)
+        assert cache.touch(key, 50)
+        assert not cache.add(key, 2)
+        assert cache.delete(key)
+        assert cache.get_or_set(key, lambda: 5) == 5
+        assert cache.incr(key) == 6
+    cache.set_many({f"user:{n}:x": n for n in range(30)})
+    assert cache.get_many([f"user:{n}:x" for n in range(30)]) == {f"user:{n}:x": n for n in range(30)}
+    cache.clear()
+    assert cache.get_many([f"user:{n}:x" for n in range(30)]) == {}
+    assert cache.get("plain") is None
 
 
-def test_delete_pattern(backend: Any, cluster: Cluster) -> None:
-    """A declared pattern is one stamp, at its user's node; any other pattern is looked for at every node."""
-    for number in USERS:
-        backend.set(f"user:{number}:orders", number)
-        backend.set(f"page:{number}", number)
-    cluster.each("CONFIG", "RESETSTAT")
-    assert backend.delete_pattern("user:3:*") == 1
-    counts = [node.counts() for node in cluster.primaries]
-    assert sum(count["set"] for count in counts) == 1
-    assert sum(count["scan"] for count in counts) == 0
-    assert [backend.get(f"user:{number}:orders") for number in (3, 4)] == [None, 4]
-    with pytest.warns(UnstaleWarning, match="scans the whole database"):
-        assert backend.delete_pattern("page:1*") == 11
-    assert [backend.get(f"page:{number}") for number in (1, 10, 2)] == [None, None, 2]
-    assert sorted(backend.iter_keys("page:2*")) == sorted(["page:2", *(f"page:{number}" for number in range(20, 30))])
+def test_patterns(cache: Any) -> None:
+    """A pattern delete is one stamp's write, and reaches its keys."""
+    cache.set("user:42:orders", 1)
+    cache.set("user:43:orders", 1)
+    cache.delete_pattern("user:42:*")
+    assert (cache.get("user:42:orders"), cache.get("user:43:orders")) == (None, 1)
 
 
-def test_clear(backend: Any) -> None:
-    """`clear()` reaches every node."""
-    keys = {f"{kind}:{number}:x": number for number in USERS for kind in ("user", "page")}
-    backend.set_many(keys)
-    backend.clear()
-    assert backend.get_many(keys) == {}
+@pytest.mark.parametrize("key", ["plain", "user:42:orders"])
+def test_tags_that_only_one_verb_names(cache: Any, key: str) -> None:
+    """What was set with tags is found, counted and deleted by verbs that name none: the key says where it lies."""
+    cache.set(key, 1, tags=["news", "more"])
+    assert cache.get(key) == 1
+    assert cache.get(key, tags=["news"]) == 1
+    assert cache.incr(key) == 2
+    cache.invalidate("news")
+    assert cache.get(key) is None
+    cache.set(key, 1, tags=["news"])
+    assert cache.delete(key)
+    assert cache.get(key, tags=["news"]) is None
 
 
-def test_averbs(backend: Any) -> None:
-    """The asynchronous verbs find what the others stored."""
-
-    async def main() -> list[Any]:
-        await backend.aset("user:1:orders", "a")
-        return [
-            await backend.aget("user:1:orders"),
-            await backend.aget("user:2:orders"),
-            await backend.ahas_key("page"),
-        ]
-
-    backend.set("user:2:orders", "b")
-    backend.set("page", "c")
-    assert asyncio.run(main()) == ["a", "b", True]
-    assert backend.get("user:1:orders") == "a"
+def test_going_through_keys(cache: Any) -> None:
+    """Keys of all nodes, by SCAN."""
+    for number in range(20):
+        cache.set(f"user:{number}:x", 1)
+    assert sorted(cache.keys("user:1*")) == sorted(f"user:{n}:x" for n in (1, *range(10, 20)))
+    with pytest.warns(UnstaleWarning, match="not declared"):
+        assert cache.delete_pattern("*:x") == 20
 
 
-def test_structures_and_locks(backend: Any) -> None:
-    """Hashes, sets and locks, whose keys lie at any node."""
-    for number in USERS:
-        backend.hset(f"user:{number}:hash", "field", number)
-        backend.sadd(f"user:{number}:set", number, "more")
-        assert backend.hkeys(f"user:{number}:hash") == ["field"]
-        assert backend.smembers(f"user:{number}:set") == {number, "more"}
-        with backend.lock(f"lock:{number}", timeout=10):
-            assert not backend.lock(f"lock:{number}", timeout=10).acquire(blocking=False)
+def test_locks_and_structures(cache: Any) -> None:
+    """redis-py's client of the cluster serves locks, hashes and sets; a clear removes them on all nodes."""
+    with cache.lock("import", timeout=5):
+        assert cache.get("import") is None
+    for number in range(10):
+        cache.hset(f"user:{number}:hash", "field", "value")
+        cache.sadd(f"set{number}", "member")
+    assert cache.hkeys("user:3:hash") == ["field"]
+    assert cache.smembers("set3") == {"member"}
+    cache.delete("user:4:hash")
+    assert cache.hkeys("user:4:hash") == []
+    cache.clear()
+    assert [cache.hkeys(f"user:{number}:hash") for number in range(10)] == [[]] * 10
+    assert cache.smembers("set3") == set()
 
 
-def test_clear_removes_structures(backend: Any) -> None:
-    """`clear()` and `aclear()` remove structures too, whichever nodes they are at."""
-    for clear in (backend.clear, lambda: asyncio.run(backend.aclear())):
-        for number in USERS:
-            backend.sadd(f"user:{number}:set", 1)
-        clear()
-        assert [backend.scard(f"user:{number}:set") for number in USERS] == [0] * len(USERS)
+def test_location_as_a_list(cluster: Cluster) -> None:
+    """LOCATION may be a list of some nodes."""
+    nodes = [f"redis+cluster://127.0.0.1:{port}" for port in (1, cluster.nodes[0].client_port)]
+    configuration = {"BACKEND": "unstale.contrib.django.UnstaleCache", "LOCATION": nodes}
+    with override_settings(CACHES={"default": configuration}):
+        caches["default"].set("k", 1)
+        assert caches["default"].get("k") == 1

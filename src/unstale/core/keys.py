@@ -367,6 +367,10 @@ class Names:
         count = SLOTS if self.clustered else ROOTS
         return [[f"{ROOT_MARK}{number}" for number in range(first, count, ROOTS)] for first in range(ROOTS)]
 
+    def untagged_home(self, raw_key: bytes) -> str:
+        """The home of a key without tags. As a tag's name: what carries it first lies at the same place."""
+        return _untagged_home(raw_key)
+
     def roots_beside(self, declared: TagSet) -> list[str]:
         """Every root that a key may have which is set with some of these tags, or with none."""
         if not self.clustered:

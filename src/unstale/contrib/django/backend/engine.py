@@ -28,7 +28,7 @@ from unstale.contrib.django.migration.old_side import OldSide
 from unstale.contrib.django.notices import UnstaleWarning
 from unstale.contrib.django.patterns import Advisor, Matcher
 from unstale.core import capture
-from unstale.core.keys import ROOT_MARK, ROOTS
+from unstale.core.keys import ROOT_MARK, ROOTS, key_bytes
 from unstale.core.keyspace import Keyspace
 from unstale.errors import StoreError, UnstaleError
 from unstale.events import Invalidated
@@ -216,6 +216,11 @@ class Engine:
         space = self.cache._space  # noqa: SLF001
         names = (*target.declared.stamp_names, space.names.root_of(target.raw, target.declared.home))
         return all(capture.recall(space.serial, target.raw, name) is not None for name in names)
+
+    def place_of(self, key: str) -> tuple[str, ...]:
+        """On a cluster, a tag that keeps a key where it would lie without tags; nothing elsewhere."""
+        names = self.cache._space.names  # noqa: SLF001 - the facade's own
+        return (names.untagged_home(key_bytes(key)),) if names.clustered else ()
 
     def page_tags(self, stand_in: str, tags: tuple[str, ...]) -> tuple[str, ...]:
         """The tags to look at before a page's view runs: its stand-in's, and those of its pages that were seen."""
