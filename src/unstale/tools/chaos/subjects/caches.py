@@ -7,7 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, ClassVar, Final, TypeVar
 
-from unstale import Cache, remembering
+from unstale.cache import Cache
+from unstale.core.capture import remembering
 from unstale.errors import StoreError
 from unstale.events import Invalidated
 from unstale.options import CacheOptions
