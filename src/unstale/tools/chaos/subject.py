@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, cast
 
 import msgspec
@@ -148,7 +149,13 @@ def writer_of(name: str) -> str:
 def beside(name: str, place: Place) -> list[str] | None:
     """The command of the process that has to run beside a subject, started once before all others; None for none.
 
-    It writes a line to stdout when it is ready, and runs until SIGTERM.
+    It writes a line to stdout when it is ready, and runs until SIGTERM. It finds the place in a file of the scratch
+    folder, since URLs may have passwords, and a command line is for all to read.
     """
     module = getattr(maker(name), "beside", "")
-    return [sys.executable, "-m", module, msgspec.json.encode(place).decode()] if module else None
+    if not module:
+        return None
+    told = Path(place.scratch, "beside.json")
+    told.touch(0o600)
+    told.write_bytes(msgspec.json.encode(place))
+    return [sys.executable, "-m", module, str(told)]
