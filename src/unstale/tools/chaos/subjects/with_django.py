@@ -8,6 +8,8 @@ from __future__ import annotations
 import fcntl
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -94,6 +96,21 @@ def database_settings(url: str) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def deferred() -> Iterator[None]:
+    """On SQLite: transactions that begin here take no write lock, so that they keep nobody from writing."""
+    one: Any = connection
+    mode = getattr(one, "transaction_mode", None)
+    if mode is None:
+        yield
+        return
+    one.transaction_mode = "DEFERRED"
+    try:
+        yield
+    finally:
+        one.transaction_mode = mode
+
+
 class WithOutbox:
     """`cache.get_or_set` with the row's tag; `cache.invalidate` in the transaction that writes the row."""
 
@@ -117,6 +134,14 @@ class WithOutbox:
             heard.invalidated = False
             connection.run_on_commit.insert(0, (set(), partial(moment, "committed"), False))
         return Effect.EFFECTIVE if heard.invalidated else Effect.QUEUED, version
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Any]:
+        """A transaction that sees nothing younger than its first query; gives its cursor."""
+        with deferred(), transaction.atomic(), connection.cursor() as cursor:
+            if connection.vendor == "postgresql":
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            yield cursor
 
     def settle(self) -> None:
         """See Subject: wait until the outbox is empty, relaying as well. Raises TimeoutError if that does not come."""
