@@ -23,7 +23,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: what it is called on the command line and in tables.
         says: what it shows, a sentence for people.
-        faults: by name (`world.FAULTS`), one of which is struck at a time, drawn at random.
+        faults: by name (`faults.FAULTS`), one of which is struck at a time, drawn at random.
         every: seconds between two strikes, on average.
         subject: what caches: a name of `subject.SUBJECTS`, or "module:function" that makes one.
         options: what the subject is told besides.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import redis
@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from unstale.tools.lab.errors import LabError
-from unstale.tools.lab.logs import tail
+from unstale.tools.logs import tail
 
 SCHEMES: Final = ("redis", "rediss", "unix")
 """Of the servers that a user may name."""
@@ -103,13 +103,6 @@ def asking(node: Node) -> Iterator[None]:
         yield
     except redis.RedisError as error:
         raise LabError(f"{shown(node.url)} {_told(error)}{node.tail()}") from error
-
-
-def name_of(about: dict[str, Any]) -> str:
-    """Kind and version, from INFO's section `server`."""
-    if "valkey_version" in about:
-        return f"Valkey {about['valkey_version']}"
-    return f"Redis {about.get('redis_version', 'of an unknown version')}"
 
 
 def shown(url: str) -> str:

@@ -20,7 +20,6 @@ import psutil
 
 from unstale.tools.lab.errors import LabError
 from unstale.tools.lab.keyspace import leave_as_found
-from unstale.tools.lab.logs import tail
 from unstale.tools.lab.plan import VARIANTS, Plan
 from unstale.tools.lab.preconditions import SPARE_BYTES, check
 from unstale.tools.lab.scale_job import Doing, LeftOut, Sampled, ScaleJob, Told
@@ -28,6 +27,7 @@ from unstale.tools.lab.scale_plan import REAL_TO, SMALL, ScalePlan, checked, fit
 from unstale.tools.lab.scale_results import ScalePoint, ScaleResults, Verb
 from unstale.tools.lab.servers import is_users_own, serving_cache
 from unstale.tools.lab.surroundings import machine, versions
+from unstale.tools.logs import tail
 
 PREFIX: Final = "unstale-lab-scale"
 """What all keys begin with."""
