@@ -1,0 +1,102 @@
+"""A phase's world: its servers, and what stands before them. Started here, seen to answer, and always ended."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+from unstale.tools.chaos.errors import ChaosError
+from unstale.tools.chaos.faults import FAULTS
+from unstale.tools.chaos.layouts import Layout, One, Pair, Users
+from unstale.tools.chaos.plan import Plan, Topology
+from unstale.tools.chaos.proxy import Proxy
+from unstale.tools.chaos.servers import HOST
+from unstale.tools.chaos.world import Need, World
+from unstale.tools.programs import program_of
+
+PREFIX: Final = "unstale-chaos"
+BATCH: Final = 1000
+
+
+@contextmanager
+def standing(topology: Topology, plan: Plan, directory: Path, faults: Sequence[str] = ()) -> Iterator[World]:
+    """A world for a phase. It begins with none of the run's names, and leaves none behind.
+
+    Args:
+        topology: of the run's own servers; a user's has the one that it has.
+        plan: names the server.
+        directory: for logs and snapshots.
+        faults: that are going to be struck: a proxy is there only if one of them, or the topology, needs it.
+
+    Yields:
+        The world. Its own servers have ended afterwards, also if this process was killed.
+
+    Raises:
+        ChaosError: a server does not start.
+        ConfigurationError: its program is not installed.
+    """
+    with ExitStack() as stack:
+        layout = _layout(topology, plan, directory)
+        stack.callback(layout.close)
+        has: set[Need] = set()
+        if not isinstance(layout, Users):
+            has |= {"own", *_NEEDS_OF.get(topology, ())}
+        proxy = None
+        if topology == "pair" or any("proxy" in FAULTS[name].needs for name in faults):
+            proxy = stack.enter_context(_proxy_before(layout, directory))
+            has.add("proxy")
+        world = World(
+            url=layout.url if proxy is None else _with_address(layout.url, proxy.port),
+            namespace=f"{PREFIX}-{secrets.token_hex(4)}",
+            layout=layout,
+            has=frozenset(has),
+            proxy=proxy,
+        )
+        try:
+            yield world
+        finally:
+            if isinstance(layout, Users):
+                remove_names(world)
+
+
+def remove_names(world: World) -> int:
+    """Remove the run's names from all servers; how many there were."""
+    removed = 0
+    for client in world.clients():
+        with client:
+            for name in client.scan_iter(f"{world.namespace}:*", BATCH):
+                removed += client.unlink(name)
+    return removed
+
+
+_NEEDS_OF: Final[dict[Topology, tuple[Need, ...]]] = {"pair": ("pair",)}
+
+
+def _layout(topology: Topology, plan: Plan, directory: Path) -> Layout:
+    if "://" in plan.server:
+        return Users(plan.server)
+    program = program_of(plan.server)
+    match topology:
+        case "one":
+            return One(program, directory)
+        case "pair":
+            return Pair(program, directory)
+        case _:
+            raise ChaosError(f"There are no servers of the kind {topology} yet.")
+
+
+def _proxy_before(layout: Layout, directory: Path) -> Proxy:
+    parts = urlsplit(layout.primaries()[0])
+    if parts.scheme != "redis" or len(layout.primaries()) != 1:
+        raise ChaosError("A proxy stands before one server, whose URL begins with redis://.")
+    return Proxy(directory, (parts.hostname or HOST, parts.port or 6379))
+
+
+def _with_address(url: str, port: int) -> str:
+    parts = urlsplit(url)
+    credentials = "".join(parts.netloc.rpartition("@")[:2])
+    return urlunsplit(parts._replace(netloc=f"{credentials}{HOST}:{port}"))
