@@ -33,6 +33,10 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
         work: what readers and writers do besides plain reads and writes: see `Work`.
         least_hit_rate: less, and the phase has shown nothing; None: not asked (while the server is away there is none).
         grace_seconds: reads that begin so soon after a strike are not judged: a demoted primary's proof, say.
+        graced: the faults that this holds for; none named: for all of the phase.
+        outbox: whether the subject has one, so that an invalidation whose process was killed is promised too.
+        kinds: of keys; each row has a key of each.
+        for_peers: whether caches that are not unstale can be put through it: it asks for nothing of unstale's own.
         is_safe: whether its faults may be done to a user's own server: they touch nothing but the run's own names.
     """
 
@@ -48,6 +52,10 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     work: tuple[Work, ...] = ()
     least_hit_rate: float | None = None
     grace_seconds: float = 0.0
+    graced: tuple[str, ...] = ()
+    outbox: bool = False
+    kinds: int = 2
+    for_peers: bool = True
     is_safe: bool = False
 
 
@@ -64,6 +72,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         readers: processes of readers.
         threads: in each of them (or tasks, for asyncio).
         writers: processes of writers.
+        reads_per_second: all readers together, at the most; 0: as fast as they go.
         writes_per_second: all writers together.
         load_seconds: the shortest and the longest time that a loader takes beyond the query.
     """
@@ -77,5 +86,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     readers: int = 2
     threads: int = 4
     writers: int = 2
+    reads_per_second: float = 0.0
     writes_per_second: float = 60.0
     load_seconds: tuple[float, float] = (0.0, 0.003)

@@ -11,8 +11,9 @@ from typing import Any, Final
 import psutil
 import redis
 
+from unstale.tools.addresses import shown
 from unstale.tools.lab.errors import LabError
-from unstale.tools.lab.node import SCHEMES, Node, asking, connect, shown
+from unstale.tools.lab.node import SCHEMES, Node, asking, connect
 from unstale.tools.lab.plan import PREFIX, Plan, Variant
 from unstale.tools.lab.servers import cores, extra_program, is_users_own
 from unstale.tools.programs import program_of

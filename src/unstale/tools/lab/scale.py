@@ -26,8 +26,8 @@ from unstale.tools.lab.scale_job import Doing, LeftOut, Sampled, ScaleJob, Told
 from unstale.tools.lab.scale_plan import REAL_TO, SMALL, ScalePlan, checked, fitting, keys_like, stations
 from unstale.tools.lab.scale_results import ScalePoint, ScaleResults, Verb
 from unstale.tools.lab.servers import is_users_own, serving_cache
-from unstale.tools.lab.surroundings import machine, versions
 from unstale.tools.logs import tail
+from unstale.tools.surroundings import machine, versions
 
 PREFIX: Final = "unstale-lab-scale"
 """What all keys begin with."""
