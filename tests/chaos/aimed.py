@@ -5,16 +5,20 @@ They make windows of time wider and let things meet that meet seldom. They hold 
 
 from __future__ import annotations
 
+import threading
 import time
+from queue import SimpleQueue
+from random import uniform
 from typing import Any, ClassVar
 
 from unstale.options import CacheOptions
 from unstale.tools.chaos.record import Effect
-from unstale.tools.chaos.subject import Commit, Loader, Moment, Value
+from unstale.tools.chaos.subject import Commit, Loader, Moment, Place, Value
 from unstale.tools.chaos.subjects.caches import Cached, Nested, Strict
 from unstale.tools.chaos.subjects.naming import name_of, tag_of, tags_of, valued
 
 WIDE_SECONDS = 0.008
+FILLERS = 32
 
 
 def beside(row: int, rows: int) -> int:
@@ -71,10 +75,44 @@ class NestedSlowly(Nested):
         return valued(self.cache.get_or_set(name_of(key, row), compute, tags=(f"page:{key}",)))
 
 
-class Signed(Cached):
-    """Entries that are signed, and read by a process that trusts none other."""
+class FilledBeside(Cached):
+    """Readers store nothing, and so are never slow: what they miss is filled beside them, by threads that are.
 
-    defaults: ClassVar[CacheOptions] = {"signing_keys": "0123456789abcdef" * 4}
+    Of the phase's options `fill_seconds` says how long that takes, at least and at most.
+    """
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self._wanted: SimpleQueue[tuple[int, int, Loader] | None] = SimpleQueue()
+        self._under_way: set[int] = set()
+        self._fillers = [threading.Thread(target=self._fill) for _ in range(FILLERS)]
+        for filler in self._fillers:
+            filler.start()
 
     def read(self, key: int, row: int, load: Loader) -> Value:
-        return valued(self.cache.get_or_set(name_of(key, row), load, tags=tags_of(self.place, key, row)))
+        found = self.cache.get(name_of(key, row), tags=tags_of(self.place, key, row))
+        if found is not None:
+            return valued(found)
+        if key not in self._under_way:
+            self._under_way.add(key)
+            self._wanted.put((key, row, load))
+        return load()
+
+    def _fill(self) -> None:
+        while (wanted := self._wanted.get()) is not None:
+            key, row, load = wanted
+
+            def slowly(load: Loader = load) -> Value:
+                value = load()
+                time.sleep(uniform(*self.place.options["fill_seconds"]))
+                return value
+
+            self.cache.get_or_set(name_of(key, row), slowly, tags=tags_of(self.place, key, row))
+            self._under_way.discard(key)
+
+    def close(self) -> None:
+        for _ in self._fillers:
+            self._wanted.put(None)
+        for filler in self._fillers:
+            filler.join()
+        super().close()

@@ -59,15 +59,22 @@ class Mutant:
     Attributes:
         apply: makes the mistake, in this process, for good.
         sound: the subject that it is made in.
+        is_of_readers: only readers have it: writers use the sound one.
     """
 
     apply: Callable[[Patch], None]
     sound: str
+    is_of_readers: bool = False
 
     @property
     def beside(self) -> str:
         """What runs beside it: see `subject.beside`."""
         return str(getattr(maker(self.sound), "beside", ""))
+
+    @property
+    def writer(self) -> str:
+        """What writers use: see `subject.writer_of`."""
+        return self.sound if self.is_of_readers else f"mutants:{self.apply.__name__}"
 
     def __call__(self, place: Place) -> Subject:
         """Make the subject, with the mistake in it."""
@@ -76,9 +83,9 @@ class Mutant:
         return made
 
 
-def of(sound: str) -> Callable[[Callable[[Patch], None]], Mutant]:
+def of(sound: str, *, is_of_readers: bool = False) -> Callable[[Callable[[Patch], None]], Mutant]:
     """Make a mutant of what applies it."""
-    return lambda apply: Mutant(apply, sound)
+    return lambda apply: Mutant(apply, sound, is_of_readers)
 
 
 def replaced(text: bytes, old: str, new: str) -> bytes:
@@ -136,26 +143,6 @@ def time_as_stamps(patch: Patch) -> None:
 
 
 @of("unstale")
-def same_stamp_on_retry(patch: Patch) -> None:
-    """An invalidation that was not answered in time is sent again as it was, to the last byte."""
-    unanswered: dict[bytes, bytes] = {}
-
-    def bump(_sound: Any) -> Any:
-        def again(store: Any, names: Sequence[bytes], stamp_ttl: float, **_named: Any) -> Any:
-            ttl = commands.milliseconds(stamp_ttl)
-            stamps = {name: unanswered.setdefault(name, commands.new_stamp()) for name in names}
-            sets = [(b"SET", name, stamp, b"XX", b"GET", b"PX", ttl) for name, stamp in stamps.items()]
-            met = store._run(lambda _: commands.Trip(sets, lambda replies, _one: [*map(commands._bumped, replies)]))
-            for name in names:
-                unanswered.pop(name, None)
-            return met
-
-        return again
-
-    patch.put(redis.RedisStore, "bump", bump)
-
-
-@of("unstale")
 def no_identity(patch: Patch) -> None:
     """All servers are the same one."""
 
@@ -169,7 +156,7 @@ def no_identity(patch: Patch) -> None:
     patch.put(wire.Wire, "prove", prove)
 
 
-@of("unstale")
+@of("aimed:FilledBeside")
 def identity_at_the_store(patch: Patch) -> None:
     """An entry records the server at which it is stored, not the one at which its stamps were seen."""
 
@@ -193,7 +180,7 @@ def run_id_alone(patch: Patch) -> None:
     patch.put(wire, "identity_of", identity)
 
 
-@of("unstale")
+@of("unstale", is_of_readers=True)
 def demotion_ignored(patch: Patch) -> None:
     """A server is what it was when it was connected to; that it refuses to write is no reason to go elsewhere."""
 
