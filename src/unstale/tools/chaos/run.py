@@ -273,7 +273,7 @@ class _Course:
 
     def _job(self, kind: Kind, crew: Crew, scratch: Path) -> Job:
         plan, is_writer = self._plan, kind == "writer"
-        reads, writes = plan.reads_per_second / plan.readers, plan.writes_per_second / plan.writers
+        reads, writes = plan.reads_per_second / plan.readers, self._phase.writes * plan.writes_per_second / plan.writers
         return Job(
             kind=kind,
             number=crew.number(),
