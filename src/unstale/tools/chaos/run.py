@@ -56,16 +56,16 @@ class Tick(NamedTuple):
     Attributes:
         seconds: under load.
         reads: so far.
-        writes: begun, or known to be done, so far: steps of writes, halved.
+        writes: so far, about: a third of their steps.
         strikes: so far.
         last: what the last one was.
     """
 
-    seconds: float
-    reads: int
-    writes: int
-    strikes: int
-    last: str
+    seconds: float = 0.0
+    reads: int = 0
+    writes: int = 0
+    strikes: int = 0
+    last: str = ""
 
 
 class Watcher(Protocol):
