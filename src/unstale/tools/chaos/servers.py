@@ -97,10 +97,11 @@ class Server:
             told: dict[str, Any] = client.info(section)
             return told
 
-    def start(self, *, keeping: bool = False) -> None:
+    def start(self, *more: str, keeping: bool = False) -> None:
         """Start it, and wait until it answers. Nothing happens if it runs.
 
         Args:
+            more: options, this time.
             keeping: with what its last snapshot holds; else with nothing.
 
         Raises:
@@ -112,7 +113,7 @@ class Server:
             (self.directory / DUMP).unlink(missing_ok=True)
         with (self.directory / "server.log").open("ab") as log:
             self._leash = subprocess.Popen(
-                [sys.executable, "-I", "-S", leash.__file__, *self._command],
+                [sys.executable, "-I", "-S", leash.__file__, *self._command, *more],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,

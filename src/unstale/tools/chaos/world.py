@@ -24,6 +24,8 @@ T = TypeVar("T")
 OWN: Final[frozenset[Need]] = frozenset({"own"})
 PROXY: Final[frozenset[Need]] = frozenset({"proxy"})
 PAIR: Final[frozenset[Need]] = OWN | PROXY | {"pair"}
+SENTINEL: Final[frozenset[Need]] = OWN | {"sentinel"}
+CLUSTER: Final[frozenset[Need]] = OWN | {"cluster"}
 """What faults need."""
 
 

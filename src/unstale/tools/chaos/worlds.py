@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, assert_never
 from urllib.parse import urlsplit, urlunsplit
 
+from unstale.tools.chaos.clusters import Cluster
 from unstale.tools.chaos.errors import ChaosError
 from unstale.tools.chaos.faults import FAULTS
 from unstale.tools.chaos.layouts import Layout, One, Pair, Users
 from unstale.tools.chaos.plan import Plan, Topology
 from unstale.tools.chaos.proxy import Proxy
+from unstale.tools.chaos.sentinels import Sentinels
 from unstale.tools.chaos.servers import HOST
-from unstale.tools.chaos.world import Need, World
+from unstale.tools.chaos.world import CLUSTER, OWN, SENTINEL, Need, World
 from unstale.tools.programs import program_of
 
 PREFIX: Final = "unstale-chaos"
@@ -42,10 +44,7 @@ def standing(topology: Topology, plan: Plan, directory: Path, faults: Sequence[s
     with ExitStack() as stack:
         layout = _layout(topology, plan, directory)
         stack.callback(layout.close)
-        has: set[Need] = set()
-        if not isinstance(layout, Users):
-            has |= {"own", *_NEEDS_OF.get(topology, ())}
-        proxy = None
+        has, proxy = set(_HAS.get(type(layout), ())), None
         if topology == "pair" or any("proxy" in FAULTS[name].needs for name in faults):
             proxy = stack.enter_context(_proxy_before(layout, directory))
             has.add("proxy")
@@ -73,7 +72,12 @@ def remove_names(world: World) -> int:
     return removed
 
 
-_NEEDS_OF: Final[dict[Topology, tuple[Need, ...]]] = {"pair": ("pair",)}
+_HAS: Final[Mapping[type[Layout], frozenset[Need]]] = {
+    One: OWN,
+    Pair: OWN | {"pair"},
+    Sentinels: SENTINEL,
+    Cluster: CLUSTER,
+}
 
 
 def _layout(topology: Topology, plan: Plan, directory: Path) -> Layout:
@@ -85,13 +89,17 @@ def _layout(topology: Topology, plan: Plan, directory: Path) -> Layout:
             return One(program, directory)
         case "pair":
             return Pair(program, directory)
+        case "sentinel":
+            return Sentinels(program, directory)
+        case "cluster":
+            return Cluster(program, directory)
         case _:
-            raise ChaosError(f"There are no servers of the kind {topology} yet.")
+            assert_never(topology)
 
 
 def _proxy_before(layout: Layout, directory: Path) -> Proxy:
-    parts = urlsplit(layout.primaries()[0])
-    if parts.scheme != "redis" or len(layout.primaries()) != 1:
+    parts = urlsplit(layout.url)
+    if parts.scheme != "redis":
         raise ChaosError("A proxy stands before one server, whose URL begins with redis://.")
     return Proxy(directory, (parts.hostname or HOST, parts.port or 6379))
 
