@@ -13,9 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from unstale.tools.chaos.course import Tick
 from unstale.tools.chaos.plan import Plan
 from unstale.tools.chaos.results import Outcome, Results
-from unstale.tools.chaos.run import Tick
 from unstale.tools.chaos.table import table
 
 SHOWN: Final = 12
@@ -29,7 +29,7 @@ SAYINGS: Final = {
 
 
 class View:
-    """The state of a run, as a person sees it. It is a `run.Watcher`."""
+    """The state of a run, as a person sees it. It is a `course.Watcher`."""
 
     def __init__(self, plan: Plan, turns: int) -> None:
         """Nothing has run yet.

@@ -15,7 +15,7 @@ from unstale.tools.chaos.results import ZERO, Outcome, Results
 
 DASH: Final = "–"
 HEADS: Final = ("phase", "reads", "writes", "faults", "hits", "stale", "lost", "wrong", "phantom", "errors")
-_NARROW: Final = {"phantom": "phan-\ntom"}
+_NARROW: Final = {"hits": "hits\n%", "phantom": "phan-\ntom", "errors": "er-\nrors"}
 _SUMMED: Final = ("reads", "hits", "loads", "calm_hits", "calm_loads", "writes", "older_than_visible", *ZERO)
 _UNITS: Final = ((10_000_000, 1_000_000, " M"), (10_000, 1_000, " k"))
 """From which number on, in what, called how."""
@@ -126,7 +126,7 @@ def _cells(counts: Counts, *, short: bool) -> list[str]:
         number(counts.reads),
         number(counts.writes),
         number(sum(counts.strikes.values())),
-        DASH if rate is None else f"{100 * rate:.1f} %",
+        DASH if rate is None else f"{100 * rate:.1f}" if short else f"{100 * rate:.1f} %",
         *(number(getattr(counts, name)) for name in ZERO),
     ]
 
