@@ -8,6 +8,8 @@ from __future__ import annotations
 import fcntl
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -117,6 +119,13 @@ class WithOutbox:
             heard.invalidated = False
             connection.run_on_commit.insert(0, (set(), partial(moment, "committed"), False))
         return Effect.EFFECTIVE if heard.invalidated else Effect.QUEUED, version
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Any]:
+        """A transaction that sees nothing younger than its first query, and its cursor. Needs PostgreSQL."""
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            yield cursor
 
     def settle(self) -> None:
         """See Subject: wait until the outbox is empty, relaying as well. Raises TimeoutError if that does not come."""
