@@ -63,6 +63,7 @@ class Crew:
         """Take the lists to be kept up to date."""
         self.readers, self.writers, self.killed = readers, writers, 0
         self._workers: list[Worker] = []
+        self._last: Worker | None = None
         self._numbers = itertools.count()
         self._stack = ExitStack()
 
@@ -117,25 +118,31 @@ class Crew:
         self._tell()
 
     def stop(self) -> None:
-        """Have all end what they are at, and wait for it.
+        """Have all but the last end what they are at, and wait for it.
 
         Raises:
             ChaosError: one ended with an error, or did not end.
         """
-        for worker in self._workers:
+        ending = [one for one in self._workers if one is not self._last]
+        for worker in ending:
             _stdin(worker.process).close()
         until = time.monotonic() + END_SECONDS
-        for worker in list(self._workers):
+        for worker in ending:
             self._join(worker, until - time.monotonic())
 
-    def run(self, job: Job, seconds: float) -> None:
-        """Run a process that ends by itself.
+    def prepare(self, job: Job) -> None:
+        """Start the process that has the last word, and have it wait, so that it costs no time when it is wanted."""
+        self._last = self._start(job)
+
+    def conclude(self, seconds: float) -> None:
+        """Let that process go on, and wait for its end.
 
         Raises:
             ChaosError: it failed, or takes longer than so many seconds.
         """
-        worker = self._start(job)
-        self._join(worker, seconds)
+        assert self._last is not None  # noqa: S101 - it was prepared
+        _stdin(self._last.process).close()
+        self._join(self._last, seconds)
 
     def number(self) -> int:
         """One that no other process of this phase has."""

@@ -36,6 +36,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
         graced: the faults that this holds for; none named: for all of the phase.
         outbox: whether the subject has one, so that an invalidation whose process was killed is promised too.
         kinds: of keys; each row has a key of each.
+        writes: the part of the plan's writes a second that there are: fewer, where each closes its tag for a while.
         for_peers: whether caches that are not unstale can be put through it: it asks for nothing of unstale's own.
         is_safe: whether its faults may be done to a user's own server: they touch nothing but the run's own names.
     """
@@ -55,6 +56,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     graced: tuple[str, ...] = ()
     outbox: bool = False
     kinds: int = 2
+    writes: float = 1.0
     for_peers: bool = True
     is_safe: bool = False
 
@@ -86,6 +88,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     readers: int = 2
     threads: int = 4
     writers: int = 2
-    reads_per_second: float = 0.0
+    reads_per_second: float = 6000.0
     writes_per_second: float = 60.0
     load_seconds: tuple[float, float] = (0.0, 0.003)

@@ -182,6 +182,21 @@ class Rows:
         return connection
 
 
+def check_database(url: str) -> None:
+    """See that databases can be made there.
+
+    Raises:
+        ChaosError: it cannot be reached, or its user may make none. No password is in the message.
+    """
+    if url == "sqlite":
+        return
+    query = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
+    with _asking(url) as connection:
+        may = connection.execute(query).fetchone()
+    if not may or not may[0]:
+        raise ChaosError("The user of --database may not make databases, and each phase needs one: grant CREATEDB.")
+
+
 def kind_of(url: str) -> str:
     """What a database's URL names: "sqlite" or "postgresql"."""
     return "sqlite" if url.startswith("sqlite") else "postgresql"

@@ -1,116 +1,106 @@
-"""The course of a run: one phase after another, each with every seed, from an empty server to its judged outcome.
+"""A whole run: one phase after another, each with every seed. The results are written after each.
 
-It starts, waits and ends what the other modules are; it judges nothing itself, and prints nothing: whoever calls it is
-told by a `Watcher`. The results are written after each phase.
+How one phase goes is in `course`.
 """
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import time
-import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import msgspec
 
-from unstale.errors import UnstaleError
 from unstale.tools import surroundings
 from unstale.tools.addresses import shown
 from unstale.tools.chaos import results as written
-from unstale.tools.chaos.crew import Crew
+from unstale.tools.chaos.course import Watcher, cannot_be, run_phase
 from unstale.tools.chaos.errors import ChaosError
-from unstale.tools.chaos.job import Job, Kind
-from unstale.tools.chaos.judge import History, Promise, judge
-from unstale.tools.chaos.mishaps import mishaps_in
 from unstale.tools.chaos.plan import Phase, Plan
-from unstale.tools.chaos.record import Read, Strike, Write
-from unstale.tools.chaos.recording import READ, WRITE, count_of, reads_in, writes_in
-from unstale.tools.chaos.results import Outcome, Results, problems_of
-from unstale.tools.chaos.rows import database, kind_of
-from unstale.tools.chaos.settler import Settled, settled_file
-from unstale.tools.chaos.striking import Striker
-from unstale.tools.chaos.subject import Place, beside
-from unstale.tools.chaos.world import World
-from unstale.tools.chaos.worlds import standing
-from unstale.tools.programs import name_of
+from unstale.tools.chaos.results import Results
+from unstale.tools.chaos.rows import kind_of
 
 RESULTS_FILE: Final = "results.json"
-LOOK_SECONDS: Final = 0.1
-CALM_SECONDS: Final = 0.5
-"""How long the load goes on after all is healed."""
-SETTLE_SECONDS: Final = 300.0
-WRITER_THREADS: Final = 2
-LAG_SECONDS: Final = 0.5
-"""How far behind a database's replica may be, where the phase's options do not say `replica_lag`."""
-
-
-class Tick(NamedTuple):
-    """How far a phase has come.
-
-    Attributes:
-        seconds: under load.
-        reads: so far.
-        writes: begun, or known to be done, so far: steps of writes, halved.
-        strikes: so far.
-        last: what the last one was.
-    """
-
-    seconds: float
-    reads: int
-    writes: int
-    strikes: int
-    last: str
-
-
-class Watcher(Protocol):
-    """Who is told what happens, as it happens."""
-
-    def begins(self, outcome: Outcome) -> None:
-        """A phase begins."""
-
-    def goes_on(self, what: str, tick: Tick | None = None) -> None:
-        """What is being done: "starting", "load", "settling", "judging"."""
-
-    def ended(self, outcome: Outcome) -> None:
-        """A phase has ended, in whatever way."""
 
 
 class InterruptedChaosError(ChaosError):
     """The run was stopped. What there was is judged and written."""
 
 
-def run(plan: Plan, phases: Mapping[str, Phase], folder: Path, watch: Watcher, *, peers: Sequence[str] = ()) -> Results:
-    """Run the plan's phases, and write `results.json` after each.
+class Turn(NamedTuple):
+    """One phase, with one seed and one subject, on one ground.
+
+    Attributes:
+        phase: which.
+        plan: with the server and the database of this turn.
+        seed: of its draws.
+        peer: a subject in the place of the phase's own; None: none.
+    """
+
+    phase: Phase
+    plan: Plan
+    seed: int
+    peer: str | None = None
+
+
+class Grounds(NamedTuple):
+    """What the phases take turns on, so that with each seed a phase is on another pair.
+
+    Attributes:
+        servers: each as `Plan.server`.
+        databases: each as `Plan.database`.
+    """
+
+    servers: Sequence[str]
+    databases: Sequence[str]
+
+    def of(self, number: int, phase: Phase) -> tuple[str, str]:
+        """Server and database of a turn; the database is of the kind that the phase needs, where there is one."""
+        fitting = [one for one in self.databases if phase.database in {None, kind_of(one)}] or self.databases
+        return self.servers[number % len(self.servers)], fitting[number // len(self.servers) % len(fitting)]
+
+
+def turns(plan: Plan, phases: Mapping[str, Phase], grounds: Grounds, peers: Sequence[str] = ()) -> list[Turn]:
+    """All turns of a run, in their order: each phase with each seed, then the peers with the first."""
+    found = []
+    for place, name in enumerate(plan.phases):
+        phase = phases[name]
+        wanted: list[tuple[int, str | None]] = [(seed, None) for seed in plan.seeds]
+        wanted += [(plan.seeds[0], peer) for peer in peers]
+        for later, (seed, peer) in enumerate(wanted):
+            server, database = grounds.of(place + (0 if peer else later), phase)
+            turn = Turn(phase, msgspec.structs.replace(plan, server=server, database=database), seed, peer)
+            if peer is None or cannot_be(phase, turn.plan, peer) is None:
+                found.append(turn)
+    return found
+
+
+def run(plan: Plan, chosen: Sequence[Turn], folder: Path, watch: Watcher) -> Results:
+    """Run the turns, and write `results.json` after each.
 
     Args:
-        plan: what to run.
-        phases: by name.
+        plan: what they were made of.
+        chosen: see `turns`.
         folder: where the results go; it is made.
         watch: is told what happens.
-        peers: subjects that are put through the same phases, with the first seed.
 
     Raises:
         InterruptedChaosError: Ctrl-C. What was recorded until then is judged and written.
-        ChaosError: it cannot be run as asked.
+        ChaosError: there are results already.
     """
     path = folder / RESULTS_FILE
     if path.exists():
         raise ChaosError(f"{path} is there already. Name another folder by --out.")
     folder.mkdir(parents=True, exist_ok=True)
     results = Results(
-        plan=without_passwords(plan),
+        plan=_without_passwords(plan),
         begun_at=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=surroundings.versions(),
         machine=surroundings.machine(),
     )
-    for phase, seed, peer in _turns(plan, phases, peers):
-        outcome = run_phase(phase, plan, seed, watch, logs=folder / "logs", peer=peer)
+    for turn in chosen:
+        outcome = run_phase(turn.phase, turn.plan, turn.seed, watch, logs=folder / "logs", peer=turn.peer)
         results.outcomes.append(outcome)
         written.write(results, path)
         if outcome.status == "interrupted":
@@ -118,215 +108,7 @@ def run(plan: Plan, phases: Mapping[str, Phase], folder: Path, watch: Watcher, *
     return results
 
 
-def run_phase(
-    phase: Phase, plan: Plan, seed: int, watch: Watcher, *, logs: Path | None = None, peer: str | None = None
-) -> Outcome:
-    """One phase, with one seed.
-
-    Args:
-        phase: which.
-        plan: says how long, with which load, on what.
-        seed: of all its draws.
-        watch: is told what happens.
-        logs: where the logs of all processes are kept if something goes wrong.
-        peer: another subject in the place of the phase's own.
-
-    Returns:
-        Its outcome; whatever was started has ended. What stopped it is in there, too: `status`, `reason`.
-    """
-    subject = peer or phase.subject
-    outcome = Outcome(
-        phase=phase.name, says=phase.says, seed=seed, subject=subject, is_peer=peer is not None, mode=phase.mode
-    )
-    watch.begins(outcome)
-    if reason := _cannot_be(phase, plan, peer):
-        outcome.status, outcome.reason = "skipped", reason
-    else:
-        _guarded(_Course(phase, plan, seed, watch, outcome), logs)
-    watch.ended(outcome)
-    return outcome
-
-
-def _turns(plan: Plan, phases: Mapping[str, Phase], peers: Sequence[str]) -> Iterator[tuple[Phase, int, str | None]]:
-    for name in plan.phases:
-        for seed in plan.seeds:
-            yield phases[name], seed, None
-        for peer in peers:
-            yield phases[name], plan.seeds[0], peer
-
-
-def _cannot_be(phase: Phase, plan: Plan, peer: str | None) -> str | None:
-    """Why a phase cannot be run with this plan; None: it can."""
-    if "://" in plan.server and not phase.is_safe:
-        return "it does what may not be done to a server that is not the run's own"
-    if phase.database is not None and phase.database != kind_of(plan.database):
-        return f"it needs {phase.database}: name one by --database"
-    if peer and (phase.mode == "asyncio" or not phase.for_peers):
-        return f"{peer} is for threads, and for what every cache can do"
-    return None
-
-
-def _guarded(course: _Course, logs: Path | None) -> None:
-    """Run it. Whatever goes wrong is written down in its outcome, and loses no phase before it."""
-    outcome = course.outcome
-    kept = logs / f"{outcome.phase}-{outcome.seed}-{outcome.subject.replace(':', '.')}" if logs else None
-    try:
-        with _scratch(kept) as scratch:
-            course.run(scratch)
-    except KeyboardInterrupt:
-        outcome.status, outcome.reason = "interrupted", "stopped before there was anything to judge"
-    except (UnstaleError, OSError) as error:
-        outcome.status, outcome.reason = "failed", str(error)
-    except Exception as error:  # noqa: BLE001 - a fault of our own must not lose the phases before it
-        where = "".join(traceback.format_exception(error))
-        outcome.status, outcome.reason = "failed", f"{type(error).__name__}: {error}\n{where}"
-
-
-class _Course:
-    """The course of one phase."""
-
-    def __init__(self, phase: Phase, plan: Plan, seed: int, watch: Watcher, outcome: Outcome) -> None:
-        self.outcome = outcome
-        self._phase, self._plan, self._seed, self._watch = phase, plan, seed, watch
-
-    def run(self, scratch: Path) -> None:
-        """From nothing to the judged outcome."""
-        plan, outcome = self._plan, self.outcome
-        self._watch.goes_on("starting")
-        with ExitStack() as stack:
-            url = stack.enter_context(database(plan.database, scratch, plan.rows))
-            servers = scratch / "servers"
-            servers.mkdir()
-            world = stack.enter_context(standing(self._phase.topology, plan, servers, self._phase.faults))
-            outcome.database, outcome.server = kind_of(url), _name_of_server(world)
-            self._place = Place(
-                world.url, world.namespace, self._phase.options, str(scratch), url, plan.rows, self._phase.kinds
-            )
-            crew = stack.enter_context(Crew(world.readers, world.writers))
-            strikes = self._load(crew, world, scratch)
-            settled = self._settle(crew, scratch)
-            outcome.restarts = crew.killed
-        self._judge(scratch, settled, strikes)
-
-    def _load(self, crew: Crew, world: World, scratch: Path) -> list[Strike]:
-        """The load, with faults; at its end all is healed, and no reader or writer is left."""
-        if command := beside(self.outcome.subject, self._place):
-            crew.beside(command, scratch / "beside.log")
-        crew.start(self._jobs(crew, scratch))
-        striker, began = Striker(self._phase, world, self._seed), time.monotonic()
-        self.outcome.status = "complete"
-        try:
-            with striker:
-                self._watched(crew, striker, scratch, began)
-        except KeyboardInterrupt:
-            self.outcome.status, self.outcome.reason = "interrupted", "stopped from outside"
-        world.heal()
-        self._tended(crew, time.monotonic() + CALM_SECONDS)
-        crew.stop()
-        self.outcome.seconds = time.monotonic() - began
-        return striker.strikes
-
-    def _watched(self, crew: Crew, striker: Striker, scratch: Path, began: float) -> None:
-        while (seconds := time.monotonic() - began) < self._plan.seconds:
-            striker.check()
-            reads = sum(count_of(path, READ) for path in scratch.glob("*.reads"))
-            steps = sum(count_of(path, WRITE) for path in scratch.glob("*.writes"))
-            last = striker.strikes[-1].what if striker.strikes else ""
-            self._watch.goes_on("load", Tick(seconds, reads, steps // 3, len(striker.strikes), last))
-            self._tended(crew, time.monotonic() + LOOK_SECONDS)
-
-    def _tended(self, crew: Crew, until: float) -> None:
-        while (left := until - time.monotonic()) > 0:
-            crew.tend()
-            time.sleep(min(left, LOOK_SECONDS / 2))
-
-    def _settle(self, crew: Crew, scratch: Path) -> Settled:
-        self._watch.goes_on("settling")
-        job = self._job("settler", crew, scratch)
-        crew.run(job, SETTLE_SECONDS)
-        return msgspec.json.decode(settled_file(job).read_bytes(), type=Settled)
-
-    def _judge(self, scratch: Path, settled: Settled, strikes: list[Strike]) -> None:
-        self._watch.goes_on("judging")
-        outcome, phase = self.outcome, self._phase
-        outcome.settle_seconds = settled.seconds
-        history = History(
-            rows=self._plan.rows,
-            reads=_reads(scratch.glob("reader-*.reads")),
-            writes=_writes(scratch.glob("*.writes")),
-            final=_reads(scratch.glob("settler-*.reads")),
-            newest=settled.newest,
-            strikes=strikes,
-        )
-        outcome.counts = judge(history, Promise(phase.outbox, phase.grace_seconds, phase.graced))
-        outcome.mishaps = dict(mishaps_in(scratch).most_common())
-        outcome.problems = problems_of(outcome, phase)
-
-    def _jobs(self, crew: Crew, scratch: Path) -> list[Job]:
-        """Those of the load. The replica comes first: who reads it finds it."""
-        numbers: dict[Kind, int] = {
-            "replica": bool(self._lag()),
-            "reader": self._plan.readers,
-            "writer": self._plan.writers,
-        }
-        return [self._job(kind, crew, scratch) for kind, number in numbers.items() for _ in range(number)]
-
-    def _job(self, kind: Kind, crew: Crew, scratch: Path) -> Job:
-        plan, is_writer = self._plan, kind == "writer"
-        reads, writes = plan.reads_per_second / plan.readers, plan.writes_per_second / plan.writers
-        return Job(
-            kind=kind,
-            number=crew.number(),
-            subject=self.outcome.subject,
-            place=self._place,
-            folder=str(scratch),
-            seed=self._seed,
-            mode=self._phase.mode,
-            work=self._phase.work,
-            threads=WRITER_THREADS if is_writer else plan.threads,
-            per_second=writes if is_writer else reads,
-            load_seconds=(0.0, 0.0) if kind == "settler" else plan.load_seconds,  # it shows nothing at the end
-            lag_seconds=self._lag(),
-        )
-
-    def _lag(self) -> float:
-        """How far behind the database's replica may be; 0: there is none."""
-        return float(self._phase.options.get("replica_lag", LAG_SECONDS)) if "lagging" in self._phase.work else 0.0
-
-
-def _reads(paths: Iterable[Path]) -> Iterator[Read]:
-    return chain.from_iterable(reads_in(path) for path in paths)
-
-
-def _writes(paths: Iterable[Path]) -> list[Write]:
-    return [write for path in paths for write in writes_in(path)]
-
-
-def without_passwords(plan: Plan) -> Plan:
+def _without_passwords(plan: Plan) -> Plan:
     """The plan as it is written down."""
     server = shown(plan.server) if "://" in plan.server else plan.server
     return msgspec.structs.replace(plan, server=server, database=kind_of(plan.database))
-
-
-def _name_of_server(world: World) -> str:
-    for client in world.clients():
-        with client:
-            about: dict[str, Any] = client.info("server")
-            return name_of(about)
-    raise ChaosError("There is no primary.")
-
-
-@contextmanager
-def _scratch(logs: Path | None) -> Iterator[Path]:
-    """A folder for one phase. Its logs are kept where something went wrong."""
-    folder = Path(tempfile.mkdtemp(prefix="unstale-chaos-"))
-    try:
-        yield folder
-    except BaseException:
-        if logs is not None:
-            logs.mkdir(parents=True, exist_ok=True)
-            for log in folder.rglob("*.log"):
-                shutil.copy(log, logs)
-        raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import cast
@@ -29,18 +30,19 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     newest: list[int]
 
 
-def settled_file(job: Job) -> Path:
+def settled_file(folder: Path) -> Path:
     """Where it is written."""
-    return Path(job.folder, "settled.json")
+    return folder / "settled.json"
 
 
-def settle(job: Job, rows: Rows, mishaps: Mishaps) -> None:
-    """Carry out, read every key, and write it down.
+def settle(job: Job, rows: Rows, mishaps: Mishaps, stop: threading.Event) -> None:
+    """Once told to: carry out, read every key, and write it down.
 
     Raises:
         Whatever the subject's `settle` raises: a queue that cannot be carried out on a healed server is a fault.
     """
     subject = cast("Subject", maker(writer_of(job.subject))(job.place))
+    stop.wait()
     began = time.monotonic()
     subject.settle()
     found = Settled(seconds=time.monotonic() - began, newest=rows.newest())
@@ -51,4 +53,4 @@ def settle(job: Job, rows: Rows, mishaps: Mishaps) -> None:
             buffer.add(reader.read(key))
         buffer.flush()
     subject.close()
-    settled_file(job).write_bytes(msgspec.json.encode(found))
+    settled_file(Path(job.folder)).write_bytes(msgspec.json.encode(found))

@@ -85,9 +85,7 @@ def _write(job: Job, rows: Rows, mishaps: Mishaps, stop: threading.Event) -> Non
 def _settle(job: Job, rows: Rows, mishaps: Mishaps, stop: threading.Event) -> None:
     from unstale.tools.chaos.settler import settle  # noqa: PLC0415 - the others do without it
 
-    del stop
-    ready()
-    settle(job, rows, mishaps)
+    settle(job, rows, mishaps, stop)
 
 
 def _replicate(job: Job, rows: Rows, mishaps: Mishaps, stop: threading.Event) -> None:

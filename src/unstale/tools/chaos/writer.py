@@ -18,8 +18,8 @@ from unstale.tools.chaos.recording import Writes
 from unstale.tools.chaos.rows import RolledBackError, Rows
 from unstale.tools.chaos.subject import Subject
 
-KILLED: Final = 0.02
-"""The part of the writes after whose COMMIT the process dies, where a phase has writers killed."""
+LIVES_SECONDS: Final = (0.5, 3.0)
+"""The shortest and the longest time that a writer lives, where a phase has writers killed."""
 ROLLED_BACK: Final = 0.2
 """The part of the writes that are rolled back, where a phase has uncommitted reads."""
 OPEN_SECONDS: Final = (0.0, 0.01)
@@ -36,7 +36,7 @@ class Writer:
         self._job, self._subject, self._rows, self._writes, self._mishaps = job, subject, rows, writes, mishaps
         self._reader = Reader(job, number, subject, Loading(job, rows), mishaps)
         self._random = Random(f"{job.seed} {job.name} {number}")
-        self._is_killed = "killed" in job.work
+        self._dies_at = time.monotonic() + self._random.uniform(*LIVES_SECONDS) if "killed" in job.work else None
         self._is_uncommitted = "uncommitted" in job.work
 
     def run(self, stop: threading.Event) -> None:
@@ -51,7 +51,9 @@ class Writer:
 
     def write(self, row: int) -> None:
         """Write a row."""
-        one = _Begun(row, time.monotonic_ns(), is_rolled_back=self._is_uncommitted and self._draw(ROLLED_BACK))
+        one = _Begun(
+            row, time.monotonic_ns(), is_rolled_back=self._is_uncommitted and self._random.random() < ROLLED_BACK
+        )
         try:
             effect, version = self._subject.write(row, lambda cursor=None: self._commit(one, cursor), self._moment(one))
         except RolledBackError as error:
@@ -92,13 +94,10 @@ class Writer:
             if name == "committed":
                 one.committed = time.monotonic_ns()
                 self._writes.committed(one.row, one.version, one.began, one.committed)
-                if self._is_killed and self._draw(KILLED):
+                if self._dies_at is not None and time.monotonic() >= self._dies_at:
                     os.kill(os.getpid(), signal.SIGKILL)
 
         return moment
-
-    def _draw(self, part: float) -> bool:
-        return self._random.random() < part
 
 
 class _Begun:
