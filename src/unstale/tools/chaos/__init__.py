@@ -1,7 +1,7 @@
 """`unstale chaos`: readers and writers on a real server and a real database, while things break; judged afterwards.
 
     plan       what is tried: phases, and how long, with which seeds
-    subject    what caches: unstale, and what teams use without it
+    subject    what caches: unstale, and what teams use without it (`subjects`)
     rows       the database: rows with versions
     world      the servers of a phase, and the faults that can be done to them
     record     what each reader and writer has seen, in files
