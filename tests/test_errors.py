@@ -29,6 +29,7 @@ STORE = {
     "StoreUnavailableError": "StoreError",
     "StoreFullError": "StoreError",
     "StoreRefusedError": "StoreError",
+    "NotReplicatedError": "StoreError",
     "StoreTimeoutError": "StoreUnavailableError",
     "StoreAuthError": "StoreUnavailableError",
     "NotPrimaryError": "StoreUnavailableError",
@@ -92,6 +93,7 @@ REMEDIES = {
     "StoreAuthError": "Check the user name",
     "NotPrimaryError": "Point the URL at the primary",
     "PoolExhaustedError": "Raise `max_connections`",
+    "NotReplicatedError": "Call it again",
     "StoreFullError": "Give it an eviction policy",
 }
 

@@ -86,3 +86,7 @@ class StoreFullError(StoreError):
 
 class StoreRefusedError(StoreError):
     """The server answered with an error. Its text follows; for NOPERM see the list of commands that unstale needs."""
+
+
+class NotReplicatedError(StoreError):
+    """It has taken effect on the primary, but too few replicas know of it: a failover could undo it. Call it again."""

@@ -44,6 +44,11 @@ class CacheOptions(TypedDict, total=False):
         compress_above: bytes from which on a value is compressed, if that makes it smaller. 1024.
         fence: "tags" binds entries with tags to the server's identity, so that a failover or a restart from an old
             snapshot cannot bring them back; "all" binds every entry. "tags".
+        wait: replicas that must have acknowledged an invalidation (also a clear, and the beginning and the end of a
+            strict write) before it returns, by the server's WAIT in the same trip. Where fewer did it raises
+            NotReplicatedError: it has taken effect on the primary, and may be called again. embedded:// and memory://
+            have no replicas, and ignore it. 0: none.
+        wait_timeout: seconds that the server may wait for them: less than `timeout`. None: half of that.
         lease: seconds that a loader may take before another may try, where the last load's time is not known. 10.
         stamp_ttl: seconds that a stamp lives at least; entries that live longer prolong theirs. 86400.
         replica_lag: seconds (or a timedelta) by which the loaders may read behind the database's primary, at the most,
@@ -67,6 +72,8 @@ class CacheOptions(TypedDict, total=False):
     compression: str | None
     compress_above: int
     fence: str
+    wait: int
+    wait_timeout: Duration
     lease: Duration
     stamp_ttl: Duration
     replica_lag: Duration
@@ -91,7 +98,19 @@ def store_options(options: CacheOptions) -> StoreOptions:
     if type(max_connections) is not int or max_connections < 1:
         raise ConfigurationError("max_connections must be an int of at least 1.")
     connection, sentinel = _arguments(options, "connection"), _arguments(options, "sentinel")
-    return StoreOptions(seconds(timeout, "timeout"), max_connections, connection, sentinel)
+    limit = seconds(timeout, "timeout")
+    return StoreOptions(limit, max_connections, connection, sentinel, *_waiting(options, limit))
+
+
+def _waiting(options: CacheOptions, limit: float) -> tuple[int, float]:
+    """How many replicas must acknowledge an invalidation, and how long the server waits for them."""
+    wait, given = options.get("wait", 0), options.get("wait_timeout")
+    if type(wait) is not int or wait < 0:
+        raise ConfigurationError("wait must be a number of replicas: an int of at least 0.")
+    wait_seconds = limit / 2 if given is None else seconds(given, "wait_timeout")
+    if wait_seconds >= limit:
+        raise ConfigurationError("wait_timeout must be less than timeout, within which the server has to answer.")
+    return wait, wait_seconds
 
 
 def _arguments(options: CacheOptions, name: Literal["connection", "sentinel"]) -> Mapping[str, object]:

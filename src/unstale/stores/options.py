@@ -15,9 +15,13 @@ class StoreOptions:
         max_connections: most connections of one process to the server.
         connection: more arguments for redis-py's connections (`arguments`); they override the URL's.
         sentinel: arguments for the connections to the sentinels of a redis+sentinel:// URL.
+        wait: how many replicas must acknowledge an invalidation.
+        wait_seconds: for how long the server waits for them; less than `timeout`.
     """
 
     timeout: float = 0.3
     max_connections: int = 64
     connection: Mapping[str, object] = field(default_factory=dict, repr=False)
     sentinel: Mapping[str, object] = field(default_factory=dict, repr=False)
+    wait: int = 0
+    wait_seconds: float = 0.15

@@ -50,6 +50,7 @@ class RedisStore:
     ) -> None:
         """Make the pool. Nothing is connected yet."""
         self._on_close = on_close
+        self._wait, self._wait_seconds = options.wait, options.wait_seconds
         self._pool = Pool(connect, options.timeout, options.max_connections)
 
     @classmethod
@@ -179,21 +180,27 @@ class RedisStore:
     ) -> list[Bumped]:
         """See Store. On a full server, which refuses to write, open stamps are removed: as invalid as changed."""
         if lag:
-            return self._run(lambda _: commands.close_those_there(stamp_names, lag, stamp_ttl))
+            return self._invalidate(lambda: commands.close_those_there(stamp_names, lag, stamp_ttl), stamp_names)
         make = commands.soften if soft else commands.bump
-        met = self._run(lambda _: make(stamp_names, stamp_ttl))
+        met = self._invalidate(lambda: make(stamp_names, stamp_ttl), stamp_names)
         refused = [name for name, one in zip(stamp_names, met, strict=True) if one is None]
         if refused:
-            self._run(lambda _: commands.unlink_open(refused))
+            self._invalidate(lambda: commands.unlink_open(refused), refused)
         return [one or Bumped.CHANGED for one in met]
+
+    def _invalidate(self, make: Callable[[], Trip[T]], names: Sequence[bytes]) -> T:
+        """Run a trip that makes values stale; with `wait`, until replicas know of it."""
+        if not self._wait:
+            return self._run(lambda _: make())
+        return self._run(lambda _: commands.acknowledged(make(), names[0], self._wait, self._wait_seconds))
 
     def close_stamps(self, stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float = 0.0) -> None:
         """See Store."""
-        self._run(lambda _: commands.close_stamps(stamp_names, owner, seconds, keep))
+        self._invalidate(lambda: commands.close_stamps(stamp_names, owner, seconds, keep), stamp_names)
 
     def complete(self, stamp_names: Sequence[bytes], owner: bytes, keep: float = 0.0, lag: float = 0.0) -> list[Bumped]:
         """See Store."""
-        return self._run(lambda _: commands.complete(stamp_names, owner, keep, lag))
+        return self._invalidate(lambda: commands.complete(stamp_names, owner, keep, lag), stamp_names)
 
     def modify(self, modify: Modify) -> int | Unmodified:
         """See Store."""

@@ -13,6 +13,7 @@ import asyncio
 import os
 import weakref
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -108,6 +109,9 @@ class AsyncRedisStore:
         self._on_close = on_close
         self._closed = False
         self._last: Link | None = None
+        self._wait, self._wait_seconds = options.wait, options.wait_seconds
+        self._apart = AsyncRedisStore(connect, replace(options, wait=0)) if options.wait else None
+        """For invalidations that wait for replicas: the server answers nothing else on their connection meanwhile."""
         self._begin()
         _stores.add(self)
 
@@ -134,6 +138,8 @@ class AsyncRedisStore:
         for seat in list(self._seats.values()):
             if seat.link is not None:
                 seat.link.doubt()
+        if self._apart is not None:
+            self._apart.doubt()
 
     async def _link(self) -> Link:
         """The running loop's link; made if there is none, by one for all who wait for it."""
@@ -278,23 +284,35 @@ class AsyncRedisStore:
     ) -> list[Bumped]:
         """See Store. On a full server, which refuses to write, open stamps are removed: as invalid as changed."""
         if lag:
-            return await self._run(lambda _: commands.close_those_there(stamp_names, lag, stamp_ttl))
+            return await self._invalidate(lambda: commands.close_those_there(stamp_names, lag, stamp_ttl), stamp_names)
         make = commands.soften if soft else commands.bump
-        met = await self._run(lambda _: make(stamp_names, stamp_ttl))
+        met = await self._invalidate(lambda: make(stamp_names, stamp_ttl), stamp_names)
         refused = [name for name, one in zip(stamp_names, met, strict=True) if one is None]
         if refused:
-            await self._run(lambda _: commands.unlink_open(refused))
+            await self._invalidate(lambda: commands.unlink_open(refused), refused)
         return [one or Bumped.CHANGED for one in met]
+
+    async def _invalidate(self, make: Callable[[], Trip[T]], names: Sequence[bytes]) -> T:
+        """Run a trip that makes values stale; with `wait`, until replicas know of it."""
+        apart = self._apart
+        if apart is None:
+            return await self._run(lambda _: make())
+        try:
+            return await apart._run(lambda _: commands.acknowledged(make(), names[0], self._wait, self._wait_seconds))  # noqa: SLF001 - its own class
+        except NotPrimaryError as error:
+            if self._last is not None and self._last.loop is asyncio.get_running_loop():
+                self._last.fail(error)
+            raise
 
     async def close_stamps(self, stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float = 0.0) -> None:
         """See Store."""
-        await self._run(lambda _: commands.close_stamps(stamp_names, owner, seconds, keep))
+        await self._invalidate(lambda: commands.close_stamps(stamp_names, owner, seconds, keep), stamp_names)
 
     async def complete(
         self, stamp_names: Sequence[bytes], owner: bytes, keep: float = 0.0, lag: float = 0.0
     ) -> list[Bumped]:
         """See Store."""
-        return await self._run(lambda _: commands.complete(stamp_names, owner, keep, lag))
+        return await self._invalidate(lambda: commands.complete(stamp_names, owner, keep, lag), stamp_names)
 
     async def modify(self, modify: Modify) -> int | Unmodified:
         """See Store."""
@@ -334,6 +352,8 @@ class AsyncRedisStore:
             else:
                 loop.call_soon_threadsafe(seat.close)
         await asyncio.sleep(0)  # the transport closes its socket in the next turn
+        if self._apart is not None:
+            await self._apart.close()
         if self._on_close is not None:
             self._on_close()
 

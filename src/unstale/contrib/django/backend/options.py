@@ -36,6 +36,8 @@ _CACHE: Final[dict[str, str]] = {
     "COMPRESSION": "compression",
     "COMPRESS_ABOVE": "compress_above",
     "FENCE": "fence",
+    "WAIT": "wait",
+    "WAIT_TIMEOUT": "wait_timeout",
     "LEASE": "lease",
     "STAMP_TTL": "stamp_ttl",
     "REPLICA_LAG": "replica_lag",
