@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,19 @@ from unstale import Cache, remembering
 from unstale.events import Event
 from unstale.options import make_keyspace
 from unstale.stores.memory import MemoryStore
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Know the mark of what takes many minutes."""
+    config.addinivalue_line("markers", "soak: takes many minutes; run where UNSTALE_SOAK is set (make soak)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave it out elsewhere, and say so."""
+    if not os.environ.get("UNSTALE_SOAK"):
+        for item in items:
+            if item.get_closest_marker("soak"):
+                item.add_marker(pytest.mark.skip(reason="takes many minutes: set UNSTALE_SOAK"))
 
 
 @pytest.fixture(scope="module")
