@@ -155,6 +155,9 @@ class _AsyncIO:
     async def remove(self, names: Sequence[bytes]) -> int:
         return await self._store.remove(names)
 
+    async def check(self) -> None:
+        await self._store.check()
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 

@@ -80,6 +80,10 @@ class PoolExhaustedError(StoreUnavailableError):
     """All connections are in use. Raise `max_connections`, or look for what holds them."""
 
 
+class BreakerOpenError(StoreUnavailableError):
+    """The last reads were not answered, so they are not tried until one that probes is. Look at the server."""
+
+
 class StoreFullError(StoreError):
     """The server is out of memory and refuses writes. Give it an eviction policy (allkeys-lru) or more memory."""
 

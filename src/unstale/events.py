@@ -142,12 +142,40 @@ class LoadFailed:
     error: Exception
 
 
-Event = Hit | Miss | Stale | StaleHit | Stored | Refused | Invalidated | Failed | LoadFailed
+@dataclass(frozen=True, slots=True)
+class BreakerOpened:
+    """Reads go on without the server from now on, and one of them probes at times whether it is back.
+
+    Attributes:
+        failures: trips that failed one after the other.
+        error: what the last one raised. Its text holds no value and no password.
+    """
+
+    failures: int
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerClosed:
+    """The server has answered a probe: all reads ask it again.
+
+    Attributes:
+        seconds: for how long they did not.
+    """
+
+    seconds: float
+
+
+Event = (
+    Hit | Miss | Stale | StaleHit | Stored | Refused | Invalidated | Failed | LoadFailed | BreakerOpened | BreakerClosed
+)
 Hook = Callable[[Event], None]
 
 
 def logging_hook(logger: logging.Logger | None = None) -> Hook:
-    """A hook that logs every event: failures as WARNING, invalidations and refusals as INFO, the rest as DEBUG.
+    """A hook that logs every event, by its level.
+
+    Failures and an opened breaker are WARNING; invalidations, refusals and a closed breaker INFO; the rest DEBUG.
 
     Args:
         logger: where to; by default the logger "unstale".
@@ -158,8 +186,8 @@ def logging_hook(logger: logging.Logger | None = None) -> Hook:
     import logging  # noqa: PLC0415 - only who logs pays for it
 
     target = logger or logging.getLogger("unstale")
-    levels: dict[type, int] = {Failed: logging.WARNING, LoadFailed: logging.WARNING}
-    levels |= {Invalidated: logging.INFO, Refused: logging.INFO}
+    levels: dict[type, int] = {Failed: logging.WARNING, LoadFailed: logging.WARNING, BreakerOpened: logging.WARNING}
+    levels |= {Invalidated: logging.INFO, Refused: logging.INFO, BreakerClosed: logging.INFO}
 
     def log(event: Event) -> None:
         shown = f"LoadFailed(key={event.key!r}, {type(event.error).__name__})" if type(event) is LoadFailed else event

@@ -13,8 +13,8 @@ from unstale.core.keyspace import Keyspace
 from unstale.core.payloads import LARGE, Payloads
 from unstale.core.policy import Duration, Policy, seconds, stale_seconds
 from unstale.errors import ConfigurationError
-from unstale.events import Failed, Hook, LoadFailed
-from unstale.stores.options import StoreOptions
+from unstale.events import BreakerClosed, BreakerOpened, Failed, Hook, LoadFailed
+from unstale.stores.options import INVALIDATE_SECONDS, READ_SECONDS, StoreOptions
 
 
 class CacheOptions(TypedDict, total=False):
@@ -30,6 +30,10 @@ class CacheOptions(TypedDict, total=False):
         runner: does the loads during which a stale value is served; see `unstale.runners`. None: the reader who got
             the lease loads, the others are served.
         timeout: seconds for connecting and for each answer. A call ends within about three times this. 0.3.
+        read_timeout: seconds (at most `timeout`) for the answer to a read, without which it goes on as a miss. After
+            five in a row the breaker opens: reads go on at once, and one at a time probes whether the server is back,
+            at least every 0.8 s. It must be more than the network's round trip. 0.04.
+        invalidate_timeout: seconds for an invalidation in all, whatever the network does. 1.
         max_connections: most connections of this process (an AsyncCache has one for each event loop). 64.
         connection: more arguments for redis-py's connections, over the URL's: `username`, `password`,
             `credential_provider`, `db`, `client_name`, `driver_info`, `socket_keepalive`, `socket_keepalive_options`,
@@ -59,6 +63,8 @@ class CacheOptions(TypedDict, total=False):
     beta: float
     runner: Callable[[Any], object] | None
     timeout: Duration
+    read_timeout: Duration
+    invalidate_timeout: Duration
     max_connections: int
     connection: Mapping[str, object] | None
     sentinel: Mapping[str, object] | None
@@ -86,12 +92,24 @@ def check_names(options: CacheOptions) -> None:
 def store_options(options: CacheOptions) -> StoreOptions:
     """How to reach the server."""
     timeout, max_connections = options.get("timeout", 0.3), options.get("max_connections", 64)
-    if timeout is None:
-        raise ConfigurationError("timeout and lease need a limit in seconds.")
+    reads, invalidations = (
+        options.get("read_timeout", READ_SECONDS),
+        options.get("invalidate_timeout", INVALIDATE_SECONDS),
+    )
+    if timeout is None or reads is None or invalidations is None:
+        raise ConfigurationError("timeout, read_timeout, invalidate_timeout and lease need a limit in seconds.")
     if type(max_connections) is not int or max_connections < 1:
         raise ConfigurationError("max_connections must be an int of at least 1.")
     connection, sentinel = _arguments(options, "connection"), _arguments(options, "sentinel")
-    return StoreOptions(seconds(timeout, "timeout"), max_connections, connection, sentinel)
+    return StoreOptions(
+        timeout=seconds(timeout, "timeout"),
+        max_connections=max_connections,
+        connection=connection,
+        sentinel=sentinel,
+        read_timeout=seconds(reads, "read_timeout"),
+        invalidate_timeout=seconds(invalidations, "invalidate_timeout"),
+        tell=Reporter(options.get("on_event")),
+    )
 
 
 def _arguments(options: CacheOptions, name: Literal["connection", "sentinel"]) -> Mapping[str, object]:
@@ -165,10 +183,13 @@ class Reporter:
         self._silent_until = 0.0
         self._unsaid = 0
 
-    def __call__(self, event: Failed | LoadFailed) -> None:
+    def __call__(self, event: Failed | LoadFailed | BreakerOpened | BreakerClosed) -> None:
         """Tell."""
         if self._hook is not None:
             self._hook(event)
+            return
+        if isinstance(event, BreakerOpened | BreakerClosed):
+            self._log_breaker(event)
             return
         self._unsaid += 1
         if time.monotonic() >= self._silent_until:
@@ -184,3 +205,12 @@ class Reporter:
             else:
                 text = "the load of %r failed while an older value could be served (%d such since the last line): %s"
                 logger.warning(text, event.key, count, type(event.error).__name__)
+
+    def _log_breaker(self, event: BreakerOpened | BreakerClosed) -> None:
+        import logging  # noqa: PLC0415 - only a failure pays for it
+
+        logger = logging.getLogger("unstale")
+        if isinstance(event, BreakerOpened):
+            logger.warning("reads go on without the server after %d failures: %s", event.failures, event.error)
+        else:
+            logger.warning("the server is back; reads went on without it for %.1f s", event.seconds)

@@ -299,6 +299,9 @@ class Store(Protocol):
     def remove(self, names: Sequence[bytes]) -> int:
         """Remove names, in one command; how many were there."""
 
+    def check(self) -> None:
+        """Raise BreakerOpenError while reads do not ask the server: what would follow one is not tried either."""
+
     def ping(self) -> None:
         """Reach the server, and check that it is a primary."""
 
@@ -351,6 +354,9 @@ class Trips(Protocol):
         """See Store."""
 
     async def remove(self, names: Sequence[bytes]) -> int:
+        """See Store."""
+
+    async def check(self) -> None:
         """See Store."""
 
 

@@ -5,7 +5,9 @@ redis-py's retries are off, and RESP2 is on, without decoding: a store reads its
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -37,6 +39,58 @@ Understood = tuple[type[Any], dict[str, Any]]
 """redis-py's class of connections, and its arguments."""
 
 
+SHORTEST_SECONDS: Final = 0.001
+
+
+class Timed:
+    """For redis-py's synchronous connections: all steps of connecting together end at a point in time.
+
+    redis-py gives each address of a host, and each answer to what it asks of a new connection, a time limit of its own.
+
+    Attributes:
+        until: the monotonic time.
+    """
+
+    until = math.inf
+    _socket_timeout: float
+    _socket_connect_timeout: float
+    _sock: Any
+
+    @property
+    def socket_timeout(self) -> float:
+        """Seconds for the next answer."""
+        return self._left(self._socket_timeout)
+
+    @socket_timeout.setter
+    def socket_timeout(self, seconds: float) -> None:
+        self._socket_timeout = seconds
+
+    @property
+    def socket_connect_timeout(self) -> float:
+        """Seconds for the next address."""
+        return self._left(self._socket_connect_timeout)
+
+    @socket_connect_timeout.setter
+    def socket_connect_timeout(self, seconds: float) -> None:
+        self._socket_connect_timeout = seconds
+
+    def _left(self, seconds: float) -> float:
+        if self.until == math.inf:
+            return seconds
+        return min(seconds, max(self.until - monotonic(), SHORTEST_SECONDS))
+
+    def read_response(self, *arguments: Any, **named: Any) -> Any:
+        """Read an answer."""
+        if self._sock is not None and self.until != math.inf:
+            self._sock.settimeout(self.socket_timeout)
+        return super().read_response(*arguments, **named)  # type: ignore[misc]
+
+
+def timed(kind: type[Any]) -> type[Any]:
+    """A class of redis-py's synchronous connections that can be told when all must be done."""
+    return type(f"Timed{kind.__name__}", (Timed, kind), {})
+
+
 def connector(
     url: str, timeout: float, connection: Mapping[str, object] | None = None
 ) -> Callable[[], AbstractConnection]:
@@ -51,7 +105,7 @@ def connector(
         ConfigurationError: redis-py does not understand the URL, an option in it, or an argument.
     """
     kind, arguments = understood(url, connection or {})
-    return maker(kind, for_wire(arguments, timeout))
+    return maker(timed(kind), for_wire(arguments, timeout))
 
 
 def async_connector(

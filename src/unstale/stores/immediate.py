@@ -83,6 +83,10 @@ class Immediate:
         """See Store."""
         return self._store.remove(names)
 
+    async def check(self) -> None:
+        """See Store."""
+        self._store.check()
+
     async def ping(self) -> None:
         """See Store."""
         self._store.ping()

@@ -324,6 +324,9 @@ class MemoryStore:
             self._remove(*there)
             return len(there)
 
+    def check(self) -> None:
+        """See Store."""
+
     def ping(self) -> None:
         """See Store."""
         self._find(b"")

@@ -21,7 +21,20 @@ from unstale.contrib.django.unstale_cache import UnstaleCache
 from unstale.core.inspection import Found
 from unstale.core.keys import ancestry
 from unstale.errors import StoreError
-from unstale.events import Event, Failed, Hit, Invalidated, LoadFailed, Miss, Refused, Stale, StaleHit, Stored
+from unstale.events import (
+    BreakerClosed,
+    BreakerOpened,
+    Event,
+    Failed,
+    Hit,
+    Invalidated,
+    LoadFailed,
+    Miss,
+    Refused,
+    Stale,
+    StaleHit,
+    Stored,
+)
 from unstale.stores.proof import translated
 
 _INFO: Final = (
@@ -170,7 +183,7 @@ def event_row(event: Event) -> dict[str, str]:
     return dict(zip(("what", "key", "why"), _row(event), strict=True))
 
 
-def _row(event: Event) -> tuple[str, str, str]:  # noqa: PLR0911 - a table
+def _row(event: Event) -> tuple[str, str, str]:  # noqa: C901, PLR0911 - a table
     match event:
         case Hit(key):
             return "hit", key, ""
@@ -191,3 +204,7 @@ def _row(event: Event) -> tuple[str, str, str]:  # noqa: PLR0911 - a table
             return "failed", key, f"{operation}: {error}"
         case LoadFailed(key, error):
             return "load failed", key, type(error).__name__
+        case BreakerOpened(failures, error):
+            return "breaker opened", "", f"{failures} failures in a row: {error}"
+        case BreakerClosed(seconds):
+            return "breaker closed", "", f"reads went on without the server for {seconds:.1f} s"

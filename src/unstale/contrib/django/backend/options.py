@@ -39,6 +39,8 @@ _CACHE: Final[dict[str, str]] = {
     "LEASE": "lease",
     "STAMP_TTL": "stamp_ttl",
     "REPLICA_LAG": "replica_lag",
+    "READ_TIMEOUT": "read_timeout",
+    "INVALIDATE_TIMEOUT": "invalidate_timeout",
 }
 """Options that go to the core as they are."""
 _IMPORTED: Final = {"ON_EVENT": "on_event"}
