@@ -33,6 +33,7 @@ STORE = {
     "StoreAuthError": "StoreUnavailableError",
     "NotPrimaryError": "StoreUnavailableError",
     "PoolExhaustedError": "StoreUnavailableError",
+    "BreakerOpenError": "StoreUnavailableError",
 }
 
 
@@ -93,6 +94,7 @@ REMEDIES = {
     "NotPrimaryError": "Point the URL at the primary",
     "PoolExhaustedError": "Raise `max_connections`",
     "StoreFullError": "Give it an eviction policy",
+    "BreakerOpenError": "Look at the server",
 }
 
 

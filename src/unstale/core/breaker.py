@@ -49,6 +49,8 @@ class Breaker:
 
     __slots__ = (
         "_failures",
+        "_held",
+        "_held_before",
         "_lost_at",
         "_opened_at",
         "_pauses",
@@ -63,7 +65,7 @@ class Breaker:
     def __init__(self) -> None:
         """All is well."""
         self.is_troubled = self.is_open = False
-        self._failures = self._pauses = 0
+        self._failures = self._pauses = self._held = self._held_before = 0
         self._opened_at = 0.0
         self._probe_at = self._lost_at = math.inf
         self._to_open, self._to_close = [True], list[bool]()
@@ -83,6 +85,7 @@ class Breaker:
         elif now < self._lost_at:
             return Leave.GO_ON
         self._lost_at = now + LOST_SECONDS
+        self._held_before = self._held
         return Leave.PROBE
 
     @property
@@ -106,17 +109,23 @@ class Breaker:
             return 0
         self._failures += 1
         self.is_troubled = True
-        if self._failures < FAILURES or self.is_open:
-            return 0
+        return self._failures if self._failures >= FAILURES and self._open(now, chance) else 0
+
+    def hold_back(self, now: float, chance: float) -> bool:
+        """Open, whatever the reads have seen, and stay so for a probe that began before; whether it was closed."""
+        self._held += 1
+        return self._open(now, chance)
+
+    def _open(self, now: float, chance: float) -> bool:
         try:
             self._to_open.pop()
-        except IndexError:  # another thread opens it
-            return 0
+        except IndexError:  # it is, or another thread opens it
+            return False
         self._opened_at, self._pauses = now, 0
         self._pause(now, chance)
-        self.is_open = True
+        self.is_troubled = self.is_open = True
         self._to_close = [True]
-        return self._failures
+        return True
 
     def _pause(self, now: float, chance: float) -> None:
         longest = min(FIRST_PAUSE_SECONDS * 2.0 ** min(self._pauses, 10), LONGEST_PAUSE_SECONDS)
@@ -132,9 +141,13 @@ class Breaker:
     def heard(self, now: float) -> None:
         """A trip that is no read has succeeded: a probe is due at once."""
         if self.is_open:
-            self._probe_at = min(self._probe_at, now)
+            self.due(now)
         else:
             self._failures, self.is_troubled = 0, False
+
+    def due(self, now: float) -> None:
+        """A probe is due at once."""
+        self._probe_at = min(self._probe_at, now)
 
     def succeeded(self, leave: Leave, now: float) -> float | None:
         """A read has succeeded; the seconds that the breaker was open, if it closed with this one.
@@ -142,6 +155,9 @@ class Breaker:
         One that had leave before it opened says nothing of how the server is since.
         """
         if self.is_open and leave is not Leave.PROBE:
+            return None
+        if self._held != self._held_before:  # held back anew since the probe began
+            self._probe_at, self._probe = now, [True]
             return None
         try:
             self._to_close.pop()
@@ -154,6 +170,8 @@ class Breaker:
         self._probe = [True]
         if seconds is not None:
             self._to_open = [True]
+            if self._held != self._held_before:  # another thread has, in between
+                self._open(now, 1.0)
         return seconds
 
     def forked(self) -> None:

@@ -302,6 +302,12 @@ class Store(Protocol):
     def check(self) -> None:
         """Raise BreakerOpenError while reads do not ask the server: what would follow one is not tried either."""
 
+    def owe(self, settle: Callable[[], Any]) -> None:
+        """Have this done at a server that is back (awaited, by an AsyncStore) before reads ask it again."""
+
+    def hold(self) -> None:
+        """Let no read ask the server before that was done."""
+
     def ping(self) -> None:
         """Reach the server, and check that it is a primary."""
 
@@ -362,6 +368,12 @@ class Trips(Protocol):
 
 class AsyncStore(Trips, Protocol):
     """A store for asyncio."""
+
+    def owe(self, settle: Callable[[], Any]) -> None:
+        """See Store."""
+
+    def hold(self) -> None:
+        """See Store."""
 
     async def ping(self) -> None:
         """See Store."""

@@ -6,14 +6,16 @@ redis-py's retries are off, and RESP2 is on, without decoding: a store reads its
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from redis.backoff import NoBackoff
-from redis.connection import AbstractConnection, Connection, SSLConnection, parse_url
+from redis.connection import AbstractConnection, Connection, DefaultParser, SSLConnection, parse_url
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from unstale.errors import ConfigurationError
@@ -79,11 +81,30 @@ class Timed:
             return seconds
         return min(seconds, max(self.until - monotonic(), SHORTEST_SECONDS))
 
-    def read_response(self, *arguments: Any, **named: Any) -> Any:
-        """Read an answer."""
-        if self._sock is not None and self.until != math.inf:
+    def hurry(self) -> None:
+        """Give what is read next no more time than there is. Raises TimeoutError if there is none."""
+        if self.until != math.inf and self._sock is not None:
+            if monotonic() >= self.until:
+                raise RedisTimeoutError
             self._sock.settimeout(self.socket_timeout)
-        return super().read_response(*arguments, **named)  # type: ignore[misc]
+
+
+class _TimedParser(DefaultParser):  # type: ignore[misc, valid-type] # chosen while redis-py is imported
+    """Its reader of answers, which come in parts: each has the time that is left."""
+
+    _hurry: weakref.WeakMethod[Callable[[], None]] | None = None
+
+    def on_connect(self, connection: Any, **named: Any) -> None:
+        """Read from this connection."""
+        super().on_connect(connection, **named)
+        self._hurry = weakref.WeakMethod(connection.hurry)  # a cycle would keep a lost connection's socket open
+
+    def read_from_socket(self, *arguments: Any, **named: Any) -> Any:
+        """Read a part."""
+        hurry = self._hurry() if self._hurry is not None else None
+        if hurry is not None:
+            hurry()
+        return super().read_from_socket(*arguments, **named)
 
 
 def timed(kind: type[Any]) -> type[Any]:
@@ -131,7 +152,7 @@ def understood_for_asyncio(url: str, connection: Mapping[str, object]) -> Unders
 
 def for_wire(arguments: Mapping[str, Any], timeout: float) -> dict[str, Any]:
     """A synchronous connection's arguments with what a store fixes."""
-    return {**_fixed(arguments, timeout), "retry": Retry(NoBackoff(), 0)}
+    return {**_fixed(arguments, timeout), "retry": Retry(NoBackoff(), 0), "parser_class": _TimedParser}
 
 
 def for_link(arguments: Mapping[str, Any], timeout: float) -> dict[str, Any]:

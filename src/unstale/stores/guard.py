@@ -99,6 +99,15 @@ class Guard(Breaker):
         elif self.is_troubled:
             self.heard(monotonic())
 
+    def connected(self) -> None:
+        """A new connection has come about, perhaps after those who wanted it went on: a probe is due at once."""
+        self.due(monotonic())
+
+    def hold(self) -> None:
+        """Let reads go on without the server until a probe has seen to `before_closing`."""
+        if self.hold_back(monotonic(), _chance()) and self._tell is not None:
+            self._tell(BreakerOpened(0, StoreUnavailableError("An invalidation is queued that has not taken effect.")))
+
     def _note(self, leave: Leave, error: BaseException) -> None:
         if isinstance(error, PoolExhaustedError | StoreClosedError | BreakerOpenError):
             self.withdrew(leave)

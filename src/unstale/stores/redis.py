@@ -294,6 +294,14 @@ class RedisStore:
         """See Store."""
         self.guard.check()
 
+    def owe(self, settle: Callable[[], Any]) -> None:
+        """See Store."""
+        self.guard.before_closing = settle
+
+    def hold(self) -> None:
+        """See Store."""
+        self.guard.hold()
+
     def close(self) -> None:
         """See Store."""
         self._pool.close()

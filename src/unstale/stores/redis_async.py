@@ -192,6 +192,8 @@ class AsyncRedisStore:
                 seat.guard = seat.until_shutdown()
                 await anext(seat.guard)
             seat.link = link
+            if self.guard.is_troubled:  # who probed may have gone on without it
+                self.guard.connected()
             return link
         finally:
             seat.connecting = None
@@ -390,6 +392,14 @@ class AsyncRedisStore:
     async def check(self) -> None:
         """See Store."""
         self.guard.check()
+
+    def owe(self, settle: Callable[[], Any]) -> None:
+        """See Store."""
+        self.guard.before_closing = settle
+
+    def hold(self) -> None:
+        """See Store."""
+        self.guard.hold()
 
     async def close(self) -> None:
         """See Store. Links of other loops are told to close."""
