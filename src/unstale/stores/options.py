@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from unstale.core.replay import Recent
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,7 @@ class StoreOptions:
         connection: more arguments for redis-py's connections (`arguments`); they override the URL's.
         sentinel: arguments for the connections to the sentinels of a redis+sentinel:// URL.
         wait: how many replicas must acknowledge an invalidation.
+        recent: with fence="replay", the bumps of this process that new servers are brought.
         wait_seconds: for how long the server waits for them; less than `timeout`.
     """
 
@@ -25,3 +30,4 @@ class StoreOptions:
     sentinel: Mapping[str, object] = field(default_factory=dict, repr=False)
     wait: int = 0
     wait_seconds: float = 0.15
+    recent: Recent | None = field(default=None, repr=False)

@@ -51,17 +51,25 @@ class Pool:
         generation: raised when all wires that exist must go; see `drop_all`.
     """
 
-    def __init__(self, connect: Callable[[], AbstractConnection], timeout: float, limit: int) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], AbstractConnection],
+        timeout: float,
+        limit: int,
+        make: Callable[..., Wire] | None = None,
+    ) -> None:
         """Begin with no connection.
 
         Args:
             connect: makes a connection of redis-py's, not yet connected.
             timeout: seconds for each answer, and to wait for a connection when all are in use.
             limit: most connections.
+            make: what makes wires, if it is not Wire.
         """
         self._connect = connect
         self._timeout = timeout
         self._limit = limit
+        self._make_wire = make
         self._closed = False
         self.generation = 0
         self._begin()
@@ -100,7 +108,7 @@ class Pool:
     def _make(self, permit: Permit) -> Wire:
         generation = self.generation  # before the connection has an address: who drops all meanwhile means this one too
         try:
-            return Wire(self._connect(), self._timeout, generation, permit)
+            return (self._make_wire or Wire)(self._connect(), self._timeout, generation, permit)
         except BaseException:
             permit.release()  # whoever keeps the exception keeps this frame
             raise

@@ -8,8 +8,9 @@ within about three times `timeout`. What must not happen twice (counting, adding
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import hiredis
 from redis.connection import AbstractConnection
@@ -34,7 +35,11 @@ from unstale.stores.commands import PING, Trip, any_error, parsed
 from unstale.stores.connect import connector
 from unstale.stores.options import StoreOptions
 from unstale.stores.pool import Pool
+from unstale.stores.replaying import recorded
 from unstale.stores.wire import RECEIVE_BYTES, Wire
+
+if TYPE_CHECKING:
+    from unstale.core.replay import Recent
 
 T = TypeVar("T")
 
@@ -51,7 +56,17 @@ class RedisStore:
         """Make the pool. Nothing is connected yet."""
         self._on_close = on_close
         self._wait, self._wait_seconds = options.wait, options.wait_seconds
-        self._pool = Pool(connect, options.timeout, options.max_connections)
+        self._recent = options.recent
+        self._pool = Pool(connect, options.timeout, options.max_connections, self._wires(options.recent))
+
+    @staticmethod
+    def _wires(recent: Recent | None) -> Callable[..., Wire] | None:
+        """What makes connections, where they are no plain ones."""
+        if recent is None:
+            return None
+        from unstale.stores.replaying_wire import ReplayingWire  # noqa: PLC0415 - rarely wanted
+
+        return partial(ReplayingWire, recent)
 
     @classmethod
     def from_url(cls, url: str, options: StoreOptions) -> RedisStore:
@@ -180,7 +195,8 @@ class RedisStore:
     ) -> list[Bumped]:
         """See Store. On a full server, which refuses to write, open stamps are removed: as invalid as changed."""
         if lag:
-            return self._invalidate(lambda: commands.close_those_there(stamp_names, lag, stamp_ttl), stamp_names)
+            make_closing = partial(commands.close_those_there, stamp_names, lag, stamp_ttl)
+            return self._invalidate(make_closing, stamp_names, lag, stamp_ttl)
         make = commands.soften if soft else commands.bump
         met = self._invalidate(lambda: make(stamp_names, stamp_ttl), stamp_names)
         refused = [name for name, one in zip(stamp_names, met, strict=True) if one is None]
@@ -188,11 +204,20 @@ class RedisStore:
             self._invalidate(lambda: commands.unlink_open(refused), refused)
         return [one or Bumped.CHANGED for one in met]
 
-    def _invalidate(self, make: Callable[[], Trip[T]], names: Sequence[bytes]) -> T:
-        """Run a trip that makes values stale; with `wait`, until replicas know of it."""
-        if not self._wait:
-            return self._run(lambda _: make())
-        return self._run(lambda _: commands.acknowledged(make(), names[0], self._wait, self._wait_seconds))
+    def _invalidate(
+        self, make: Callable[[], Trip[T]], names: Sequence[bytes], lag: float = 0.0, keep: float = 0.0
+    ) -> T:
+        """Run a trip that makes values stale: noted for other servers, known to replicas, where that was asked for."""
+
+        def made(_identity: bytes) -> Trip[T]:
+            trip = make()
+            if self._recent is not None:
+                trip = recorded(trip, self._recent, names, lag, keep)
+            if self._wait:
+                trip = commands.acknowledged(trip, names[0], self._wait, self._wait_seconds)
+            return trip
+
+        return self._run(made)
 
     def close_stamps(self, stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float = 0.0) -> None:
         """See Store."""
@@ -200,7 +225,7 @@ class RedisStore:
 
     def complete(self, stamp_names: Sequence[bytes], owner: bytes, keep: float = 0.0, lag: float = 0.0) -> list[Bumped]:
         """See Store."""
-        return self._invalidate(lambda: commands.complete(stamp_names, owner, keep, lag), stamp_names)
+        return self._invalidate(lambda: commands.complete(stamp_names, owner, keep, lag), stamp_names, lag, keep)
 
     def modify(self, modify: Modify) -> int | Unmodified:
         """See Store."""

@@ -14,6 +14,7 @@ import os
 import weakref
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -36,6 +37,7 @@ from unstale.stores import commands
 from unstale.stores.commands import PING, Trip, any_error, parsed
 from unstale.stores.connect import async_connector
 from unstale.stores.link import Link
+from unstale.stores.replaying import recorded
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
@@ -109,6 +111,7 @@ class AsyncRedisStore:
         self._on_close = on_close
         self._closed = False
         self._last: Link | None = None
+        self._recent = options.recent
         self._wait, self._wait_seconds = options.wait, options.wait_seconds
         self._apart = AsyncRedisStore(connect, replace(options, wait=0)) if options.wait else None
         """For invalidations that wait for replicas: the server answers nothing else on their connection meanwhile."""
@@ -200,15 +203,22 @@ class AsyncRedisStore:
     async def _new_link(self) -> Link:
         """Connect. A time-out that a busy loop brought about, and not the server, is no reason to give up at once."""
         began = monotonic()
-        link = Link(self._connect(), self._timeout)
+        link = self._unconnected()
         try:
             await link.connect()
         except StoreTimeoutError:
             if monotonic() - began < BUSY * self._timeout:
                 raise
-            link = Link(self._connect(), self._timeout)
+            link = self._unconnected()
             await link.connect()
         return link
+
+    def _unconnected(self) -> Link:
+        if self._recent is None:
+            return Link(self._connect(), self._timeout)
+        from unstale.stores.replaying_link import ReplayingLink  # noqa: PLC0415 - rarely wanted
+
+        return ReplayingLink(self._recent, self._connect(), self._timeout)
 
     async def read(self, names: Sequence[bytes]) -> Reading:
         """One MGET: the hit path. Whatever is out of the ordinary goes the long way."""
@@ -284,7 +294,8 @@ class AsyncRedisStore:
     ) -> list[Bumped]:
         """See Store. On a full server, which refuses to write, open stamps are removed: as invalid as changed."""
         if lag:
-            return await self._invalidate(lambda: commands.close_those_there(stamp_names, lag, stamp_ttl), stamp_names)
+            make_closing = partial(commands.close_those_there, stamp_names, lag, stamp_ttl)
+            return await self._invalidate(make_closing, stamp_names, lag, stamp_ttl)
         make = commands.soften if soft else commands.bump
         met = await self._invalidate(lambda: make(stamp_names, stamp_ttl), stamp_names)
         refused = [name for name, one in zip(stamp_names, met, strict=True) if one is None]
@@ -292,16 +303,26 @@ class AsyncRedisStore:
             await self._invalidate(lambda: commands.unlink_open(refused), refused)
         return [one or Bumped.CHANGED for one in met]
 
-    async def _invalidate(self, make: Callable[[], Trip[T]], names: Sequence[bytes]) -> T:
-        """Run a trip that makes values stale; with `wait`, until replicas know of it."""
-        apart = self._apart
-        if apart is None:
-            return await self._run(lambda _: make())
+    async def _invalidate(
+        self, make: Callable[[], Trip[T]], names: Sequence[bytes], lag: float = 0.0, keep: float = 0.0
+    ) -> T:
+        """Run a trip that makes values stale: noted for other servers, known to replicas, where that was asked for."""
+
+        def made(_identity: bytes) -> Trip[T]:
+            trip = make()
+            if self._recent is not None:
+                trip = recorded(trip, self._recent, names, lag, keep)
+            if self._wait:
+                trip = commands.acknowledged(trip, names[0], self._wait, self._wait_seconds)
+            return trip
+
+        apart = self._apart or self
         try:
-            return await apart._run(lambda _: commands.acknowledged(make(), names[0], self._wait, self._wait_seconds))  # noqa: SLF001 - its own class
+            return await apart._run(made)  # noqa: SLF001 - its own class
         except NotPrimaryError as error:
-            if self._last is not None and self._last.loop is asyncio.get_running_loop():
-                self._last.fail(error)
+            last = self._last
+            if self._apart is not None and last is not None and last.loop is asyncio.get_running_loop():
+                last.fail(error)  # the reads' connection is to the same server
             raise
 
     async def close_stamps(self, stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float = 0.0) -> None:
@@ -312,7 +333,8 @@ class AsyncRedisStore:
         self, stamp_names: Sequence[bytes], owner: bytes, keep: float = 0.0, lag: float = 0.0
     ) -> list[Bumped]:
         """See Store."""
-        return await self._invalidate(lambda: commands.complete(stamp_names, owner, keep, lag), stamp_names)
+        make = partial(commands.complete, stamp_names, owner, keep, lag)
+        return await self._invalidate(make, stamp_names, lag, keep)
 
     async def modify(self, modify: Modify) -> int | Unmodified:
         """See Store."""
