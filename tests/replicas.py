@@ -15,12 +15,19 @@ from unstale import AsyncCache, Cache
 
 
 class Pair:
-    """Two servers of one kind, the second of which follows the first."""
+    """Two servers of one kind, the second of which follows the first.
+
+    Attributes:
+        url: a fixed address, behind which the primary changes, as a provider's endpoint.
+    """
 
     def __init__(self, kind: str, directory: Path, *options: str) -> None:
-        given = ("--repl-diskless-sync-delay", "0", *options)
-        self.primary = Server(kind, directory / "primary", *given)
-        self.replica = Server(kind, directory / "replica", *given)
+        given = ("--repl-diskless-sync-delay", "0", *options, "--unixsocket")
+        self.primary = Server(kind, directory / "primary", *given, str(directory / "p.sock"))
+        self.replica = Server(kind, directory / "replica", *given, str(directory / "r.sock"))
+        self._address = directory / "a.sock"
+        self._address.symlink_to("p.sock")
+        self.url = f"unix://{self._address}"
 
     def __enter__(self) -> Self:
         self.primary.start()
@@ -56,6 +63,17 @@ class Pair:
         """Make the replica a primary."""
         with self.replica.client as client:
             client.replicaof("NO", "ONE")
+
+    def turn_address(self) -> None:
+        """Who connects to `url` from now on reaches the second server."""
+        self._address.unlink()
+        self._address.symlink_to("r.sock")
+
+    def fail_over(self) -> None:
+        """The primary dies, and its replica is promoted, as far as it came."""
+        self.promote()
+        self.turn_address()
+        self.primary.kill()
 
 
 class OnALoop:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TypedDict, assert_never
 
@@ -14,6 +15,7 @@ from unstale.core.keyspace import Keyspace
 from unstale.core.payloads import LARGE, Payloads
 from unstale.core.pending import Queue
 from unstale.core.policy import Duration, Policy, seconds, stale_seconds
+from unstale.core.replay import Recent
 from unstale.errors import ConfigurationError
 from unstale.events import BreakerClosed, BreakerOpened, Drained, Failed, Hook, LoadFailed, Queued, Trouble
 from unstale.stores.options import INVALIDATE_SECONDS, READ_SECONDS, StoreOptions
@@ -53,7 +55,9 @@ class CacheOptions(TypedDict, total=False):
         compression: "lz4", "zstd", "zlib", or "auto" for the first of these that is installed. None: none.
         compress_above: bytes from which on a value is compressed, if that makes it smaller. 1024.
         fence: "tags" binds entries with tags to the server's identity, so that a failover or a restart from an old
-            snapshot cannot bring them back; "all" binds every entry. "tags".
+            snapshot cannot bring them back; "all" binds every entry. "replay" binds none, so that the cache stays warm:
+            each process makes its own invalidations of the last minute again at a new primary, before it uses it, which
+            promises less (docs/promise.md). The same for all who share a namespace. "tags".
         wait: replicas that must have acknowledged an invalidation (also a clear, and the beginning and the end of a
             strict write) before it returns, by the server's WAIT in the same trip. Where fewer did it raises
             NotReplicatedError: it has taken effect on the primary, and may be called again. embedded:// and memory://
@@ -127,7 +131,19 @@ def store_options(options: CacheOptions) -> StoreOptions:
         tell=Reporter(options.get("on_event")),
         wait=wait,
         wait_seconds=wait_seconds,
+        recent=_recent(options),
     )
+
+
+_recents: Final[weakref.WeakValueDictionary[str, Recent]] = weakref.WeakValueDictionary()
+"""One for each namespace of this process: what one of its caches has bumped the others must bring to a new server."""
+
+
+def _recent(options: CacheOptions) -> Recent | None:
+    if options.get("fence") != "replay":
+        return None
+    namespace = options.get("namespace", "unstale")
+    return _recents.setdefault(namespace, Recent(Names(namespace).root_names))
 
 
 def _waiting(options: CacheOptions, limit: float) -> tuple[int, float]:

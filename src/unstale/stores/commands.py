@@ -369,6 +369,12 @@ def bump(stamp_names: Sequence[bytes], stamp_ttl: float) -> Trip[list[Bumped | N
     return Trip(commands, lambda replies, _: [_bumped(reply) for reply in replies])
 
 
+def bump_again(stamp_names: Sequence[bytes]) -> Trip[list[Bumped | None]]:
+    """`bump` where the stamps' ttls are not known: they stay."""
+    commands: list[Command] = [(b"SET", name, new_stamp(), b"XX", b"GET", b"KEEPTTL") for name in stamp_names]
+    return Trip(commands, lambda replies, _: [_bumped(reply) for reply in replies])
+
+
 def acknowledged(trip: Trip[T], beside: bytes, wait: int, seconds: float) -> Trip[T]:
     """An invalidation's trip with a WAIT for replicas behind it, whose count is checked.
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from unstale.events import BreakerClosed, BreakerOpened
+
+if TYPE_CHECKING:
+    from unstale.core.replay import Recent
 
 READ_SECONDS: Final = 0.04
 """With what it takes to notice, and to go on without the server, a read is over within 50 ms."""
@@ -26,6 +29,7 @@ class StoreOptions:
         invalidate_timeout: seconds for an invalidation in all.
         tell: told when the breaker opens and closes.
         wait: how many replicas must acknowledge an invalidation.
+        recent: with fence="replay", the bumps of this process that new servers are brought.
         wait_seconds: for how long the server waits for them; less than `timeout`.
     """
 
@@ -38,3 +42,4 @@ class StoreOptions:
     tell: Callable[[BreakerOpened | BreakerClosed], None] | None = None
     wait: int = 0
     wait_seconds: float = 0.15
+    recent: Recent | None = field(default=None, repr=False)

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import hiredis
 from redis.connection import AbstractConnection
@@ -43,7 +44,11 @@ from unstale.stores.guard import Guard, was_late
 from unstale.stores.limits import Limits
 from unstale.stores.options import StoreOptions
 from unstale.stores.pool import Pool
+from unstale.stores.replaying import recorded
 from unstale.stores.wire import RECEIVE_BYTES, Wire
+
+if TYPE_CHECKING:
+    from unstale.core.replay import Recent
 
 T = TypeVar("T")
 
@@ -60,9 +65,25 @@ class RedisStore:
         """Make the pool. Nothing is connected yet."""
         self._on_close = on_close
         self._wait, self._wait_seconds = options.wait, options.wait_seconds
+        self._recent = options.recent
         self.guard = Guard(options)
         self._hot = Limits(self.guard.read_timeout)
-        self._pool = Pool(connect, options.timeout, options.max_connections, on_fork=self.guard.forked)
+        self._pool = Pool(
+            connect,
+            options.timeout,
+            options.max_connections,
+            on_fork=self.guard.forked,
+            make=self._wires(options.recent),
+        )
+
+    @staticmethod
+    def _wires(recent: Recent | None) -> Callable[..., Wire] | None:
+        """What makes connections, where they are no plain ones."""
+        if recent is None:
+            return None
+        from unstale.stores.replaying_wire import ReplayingWire  # noqa: PLC0415 - rarely wanted
+
+        return partial(ReplayingWire, recent)
 
     @classmethod
     def from_url(cls, url: str, options: StoreOptions) -> RedisStore:
@@ -249,9 +270,8 @@ class RedisStore:
         """See Store. On a full server, which refuses to write, open stamps are removed: as invalid as changed."""
         limits = self.guard.of_invalidation()
         if lag:
-            return self._invalidate(
-                lambda: commands.close_those_there(stamp_names, lag, stamp_ttl), stamp_names, limits
-            )
+            make_closing = partial(commands.close_those_there, stamp_names, lag, stamp_ttl)
+            return self._invalidate(make_closing, stamp_names, limits, lag, stamp_ttl)
         make = commands.soften if soft else commands.bump
         met = self._invalidate(lambda: make(stamp_names, stamp_ttl), stamp_names, limits)
         refused = [name for name, one in zip(stamp_names, met, strict=True) if one is None]
@@ -259,11 +279,20 @@ class RedisStore:
             self._invalidate(lambda: commands.unlink_open(refused), refused, limits)
         return [one or Bumped.CHANGED for one in met]
 
-    def _invalidate(self, make: Callable[[], Trip[T]], names: Sequence[bytes], limits: Limits) -> T:
-        """Run a trip that makes values stale; with `wait`, until replicas know of it."""
-        if not self._wait:
-            return self._told(lambda _: make(), limits)
-        return self._told(lambda _: commands.acknowledged(make(), names[0], self._wait, self._wait_seconds), limits)
+    def _invalidate(
+        self, make: Callable[[], Trip[T]], names: Sequence[bytes], limits: Limits, lag: float = 0.0, keep: float = 0.0
+    ) -> T:
+        """Run a trip that makes values stale: noted for other servers, known to replicas, where that was asked for."""
+
+        def made(_identity: bytes) -> Trip[T]:
+            trip = make()
+            if self._recent is not None:
+                trip = recorded(trip, self._recent, names, lag, keep)
+            if self._wait:
+                trip = commands.acknowledged(trip, names[0], self._wait, self._wait_seconds)
+            return trip
+
+        return self._told(made, limits)
 
     def close_stamps(self, stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float = 0.0) -> None:
         """See Store."""
@@ -272,8 +301,8 @@ class RedisStore:
 
     def complete(self, stamp_names: Sequence[bytes], owner: bytes, keep: float = 0.0, lag: float = 0.0) -> list[Bumped]:
         """See Store."""
-        limits = self.guard.of_invalidation()
-        return self._invalidate(lambda: commands.complete(stamp_names, owner, keep, lag), stamp_names, limits)
+        make, limits = partial(commands.complete, stamp_names, owner, keep, lag), self.guard.of_invalidation()
+        return self._invalidate(make, stamp_names, limits, lag, keep)
 
     def modify(self, modify: Modify) -> int | Unmodified:
         """See Store."""

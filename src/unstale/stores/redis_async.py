@@ -16,6 +16,7 @@ import os
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -42,6 +43,7 @@ from unstale.stores.connect import async_connector
 from unstale.stores.guard import LATE, Guard
 from unstale.stores.limits import Limits
 from unstale.stores.link import Link
+from unstale.stores.replaying import recorded
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
@@ -114,6 +116,7 @@ class AsyncRedisStore:
         self._on_close = on_close
         self._closed = False
         self._last: Link | None = None
+        self._recent = options.recent
         self._wait, self._wait_seconds = options.wait, options.wait_seconds
         self._apart = AsyncRedisStore(connect, replace(options, wait=0)) if options.wait else None
         """For invalidations that wait for replicas: the server answers nothing else on their connection meanwhile."""
@@ -209,15 +212,22 @@ class AsyncRedisStore:
     async def _new_link(self) -> Link:
         """Connect. A time-out that a busy loop brought about, and not the server, is no reason to give up at once."""
         began = monotonic()
-        link = Link(self._connect(), self._timeout, self.guard.read_timeout)
+        link = self._unconnected()
         try:
             await link.connect()
         except StoreTimeoutError:
             if monotonic() - began < LATE * self._timeout:
                 raise
-            link = Link(self._connect(), self._timeout, self.guard.read_timeout)
+            link = self._unconnected()
             await link.connect()
         return link
+
+    def _unconnected(self) -> Link:
+        if self._recent is None:
+            return Link(self._connect(), self._timeout, self.guard.read_timeout)
+        from unstale.stores.replaying_link import ReplayingLink  # noqa: PLC0415 - rarely wanted
+
+        return ReplayingLink(self._recent, self._connect(), self._timeout, self.guard.read_timeout)
 
     async def read(self, names: Sequence[bytes]) -> Reading:
         """One MGET: the hit path. Whatever is out of the ordinary goes the long way."""
@@ -353,9 +363,8 @@ class AsyncRedisStore:
         """See Store. On a full server, which refuses to write, open stamps are removed: as invalid as changed."""
         limits = self.guard.of_invalidation()
         if lag:
-            return await self._invalidate(
-                lambda: commands.close_those_there(stamp_names, lag, stamp_ttl), stamp_names, limits
-            )
+            make_closing = partial(commands.close_those_there, stamp_names, lag, stamp_ttl)
+            return await self._invalidate(make_closing, stamp_names, limits, lag, stamp_ttl)
         make = commands.soften if soft else commands.bump
         met = await self._invalidate(lambda: make(stamp_names, stamp_ttl), stamp_names, limits)
         refused = [name for name, one in zip(stamp_names, met, strict=True) if one is None]
@@ -363,17 +372,26 @@ class AsyncRedisStore:
             await self._invalidate(lambda: commands.unlink_open(refused), refused, limits)
         return [one or Bumped.CHANGED for one in met]
 
-    async def _invalidate(self, make: Callable[[], Trip[T]], names: Sequence[bytes], limits: Limits) -> T:
-        """Run a trip that makes values stale; with `wait`, until replicas know of it."""
-        apart = self._apart
-        if apart is None:
-            return await self._told(lambda _: make(), limits)
-        wait, seconds = self._wait, self._wait_seconds
+    async def _invalidate(
+        self, make: Callable[[], Trip[T]], names: Sequence[bytes], limits: Limits, lag: float = 0.0, keep: float = 0.0
+    ) -> T:
+        """Run a trip that makes values stale: noted for other servers, known to replicas, where that was asked for."""
+
+        def made(_identity: bytes) -> Trip[T]:
+            trip = make()
+            if self._recent is not None:
+                trip = recorded(trip, self._recent, names, lag, keep)
+            if self._wait:
+                trip = commands.acknowledged(trip, names[0], self._wait, self._wait_seconds)
+            return trip
+
+        apart = self._apart or self
         try:
-            return await apart._told(lambda _: commands.acknowledged(make(), names[0], wait, seconds), limits)  # noqa: SLF001 - its own class
+            return await apart._told(made, limits)  # noqa: SLF001 - its own class
         except NotPrimaryError as error:
-            if self._last is not None and self._last.loop is asyncio.get_running_loop():
-                self._last.fail(error)
+            last = self._last
+            if self._apart is not None and last is not None and last.loop is asyncio.get_running_loop():
+                last.fail(error)  # the reads' connection is to the same server
             raise
 
     async def close_stamps(self, stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float = 0.0) -> None:
@@ -385,8 +403,8 @@ class AsyncRedisStore:
         self, stamp_names: Sequence[bytes], owner: bytes, keep: float = 0.0, lag: float = 0.0
     ) -> list[Bumped]:
         """See Store."""
-        limits = self.guard.of_invalidation()
-        return await self._invalidate(lambda: commands.complete(stamp_names, owner, keep, lag), stamp_names, limits)
+        make, limits = partial(commands.complete, stamp_names, owner, keep, lag), self.guard.of_invalidation()
+        return await self._invalidate(make, stamp_names, limits, lag, keep)
 
     async def modify(self, modify: Modify) -> int | Unmodified:
         """See Store."""

@@ -63,6 +63,7 @@ class Wire:
         "__weakref__",
         "_connection",
         "_is_plain",
+        "_proof",
         "_run_id",
         "_timeout",
         "_vouched_until",
@@ -103,6 +104,7 @@ class Wire:
         self.generation = generation
         self.identity = b""
         self._run_id = b""
+        self._proof = INFO_REPLICATION
         self.proved_until = 0.0
         self._vouched_until = math.inf
         may_be_timed: object = connection
@@ -151,8 +153,11 @@ class Wire:
         Raises:
             NotPrimaryError: the server is no primary (any more).
         """
-        self.identity = identity_of(self._run_id, replication)
+        self.identity = self._identity_by(replication)
         self.proved_until = min(asked_at + PROOF_SECONDS, self._vouched_until)
+
+    def _identity_by(self, replication: Any) -> bytes:
+        return identity_of(self._run_id, replication)
 
     def _ask_sentinels(self) -> None:
         if isinstance(self._connection, Vouched):
@@ -168,7 +173,7 @@ class Wire:
         if asked_at < self.proved_until:
             return self.transfer(commands, limits)
         self._ask_sentinels()
-        replication, *replies = self.transfer([INFO_REPLICATION, *commands], limits)
+        replication, *replies = self.transfer([self._proof, *commands], limits)
         self.prove(replication, asked_at)
         return replies
 
