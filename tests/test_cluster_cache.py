@@ -39,7 +39,7 @@ def cluster(request: pytest.FixtureRequest, session_clusters: Callable[[str], Cl
 def cache(cluster: Cluster, events: list[Event]) -> Iterator[Cache]:
     """A cache on it, telling `events`."""
     with (
-        Cache.from_url(cluster.url, namespace="test", on_event=events.append, timeout=5.0) as made,
+        Cache.from_url(cluster.url, namespace="test", on_event=events.append, timeout=5.0, read_timeout=5.0) as made,
         remembering(),
     ):
         yield made
@@ -271,7 +271,7 @@ def test_a_scope(cache: Cache) -> None:
 
 def test_signed_and_fenced(cluster: Cluster) -> None:
     """Signed values, and a cache that fences everything, work alike."""
-    options: Any = {"namespace": "test", "timeout": 5.0, "fence": "all", "signing_keys": os.urandom(32)}
+    options: Any = {"namespace": "test", "timeout": 5.0, "read_timeout": 5.0, "fence": "all", "signing_keys": os.urandom(32)}
     with Cache.from_url(cluster.url, codec="pickle", **options) as cache, remembering():
         for tags in ([], [HERE], [HERE, ELSEWHERE]):
             cache.set("k", {1, 2}, tags=tags)
@@ -286,7 +286,7 @@ def test_asyncio(cluster: Cluster) -> None:
     """The same by asyncio, with many tasks at a time."""
 
     async def scenario() -> None:
-        async with AsyncCache.from_url(cluster.url, namespace="test", timeout=5.0) as cache:
+        async with AsyncCache.from_url(cluster.url, namespace="test", timeout=5.0, read_timeout=5.0) as cache:
             tags = [HERE, ELSEWHERE]
             loads = count(1)
 
@@ -348,7 +348,7 @@ def test_redis_py_clients(cluster: Cluster) -> None:
 def test_a_node_of_a_cluster_by_its_own_url(cluster: Cluster, events: list[Event]) -> None:
     """A URL that takes a node for a single server says what is wrong."""
     node = cluster.primaries[0]
-    with Cache.from_url(f"redis://127.0.0.1:{node.client_port}", timeout=5.0, on_event=events.append) as cache:
+    with Cache.from_url(f"redis://127.0.0.1:{node.client_port}", timeout=5.0, read_timeout=5.0, on_event=events.append) as cache:
         elsewhere = next(f"k{n}" for n in range(100) if cluster.owner_of(slot_of(b"unstale:s:{k%d}" % n)) is not node)
         with pytest.raises(WrongNodeError, match=r"redis\+cluster://"):
             cache.invalidate(elsewhere)
@@ -357,21 +357,21 @@ def test_a_node_of_a_cluster_by_its_own_url(cluster: Cluster, events: list[Event
 def test_a_single_server_is_no_cluster(session_servers: Callable[[str], Any]) -> None:
     """A cluster's URL that names a single server says so."""
     url = session_servers("valkey").url.replace("redis://", "redis+cluster://").removesuffix("/0")
-    with Cache.from_url(url, timeout=5.0) as cache, pytest.raises(StoreError, match="cluster support disabled"):
+    with Cache.from_url(url, timeout=5.0, read_timeout=5.0) as cache, pytest.raises(StoreError, match="cluster support disabled"):
         cache.ping()
 
 
 def test_seeds_that_are_away(cluster: Cluster) -> None:
     """Any one of the URL's nodes is enough, also a replica."""
     port = cluster.nodes[-1].client_port
-    with Cache.from_url(f"redis+cluster://127.0.0.1:1,127.0.0.1:{port}", namespace="test", timeout=5.0) as cache:
+    with Cache.from_url(f"redis+cluster://127.0.0.1:1,127.0.0.1:{port}", namespace="test", timeout=5.0, read_timeout=5.0) as cache:
         cache.set("k", 1, tags=[HERE])
         assert cache.get("k", tags=[HERE]) == 1
 
 
 def test_no_node_at_all(events: list[Event]) -> None:
     """Where no node answers, reads go on without the cache, and writes raise."""
-    with Cache.from_url("redis+cluster://127.0.0.1:1", timeout=1.0, on_event=events.append) as cache:
+    with Cache.from_url("redis+cluster://127.0.0.1:1", timeout=1.0, read_timeout=1.0, on_event=events.append) as cache:
         assert cache.get_or_set("k", lambda: 1, tags=[HERE]) == 1
         assert isinstance(events[0], Failed)
         with pytest.raises(StoreUnavailableError):
@@ -380,7 +380,7 @@ def test_no_node_at_all(events: list[Event]) -> None:
 
 def test_a_slot_on_its_way(own_cluster: Cluster, events: list[Event]) -> None:
     """While a slot moves nothing of it is served stale and no read fails; invalidations and deletions take effect."""
-    with Cache.from_url(own_cluster.url, namespace="test", on_event=events.append, timeout=5.0) as cache:
+    with Cache.from_url(own_cluster.url, namespace="test", on_event=events.append, timeout=5.0, read_timeout=5.0) as cache:
         cache.set("k", 0, tags=[HERE])
         cache.set("deleted", 0, tags=[HERE])
         slot = slot_of(HERE.encode())
@@ -406,7 +406,7 @@ def test_a_slot_on_its_way(own_cluster: Cluster, events: list[Event]) -> None:
 
 def test_a_slot_that_has_moved_begins_anew(own_cluster: Cluster) -> None:
     """What was stored through the old node is not fresh at the new one, though its bytes have come along."""
-    with Cache.from_url(own_cluster.url, namespace="test", timeout=5.0) as cache, remembering():
+    with Cache.from_url(own_cluster.url, namespace="test", timeout=5.0, read_timeout=5.0) as cache, remembering():
         cache.set("k", 1, tags=[HERE])
         cache.set("plain", 1)
         for slot in {slot_of(cache._names.entry(b"k", HERE)), slot_of(cache._names.entry(b"plain"))}:
@@ -418,7 +418,7 @@ def test_a_slot_that_has_moved_begins_anew(own_cluster: Cluster) -> None:
 
 def test_a_replica_that_lagged_is_promoted(own_cluster: Cluster) -> None:
     """A node's heir that has not heard of an invalidation brings nothing back, of whatever node's entries."""
-    with Cache.from_url(own_cluster.url, namespace="test", timeout=5.0) as cache, remembering():
+    with Cache.from_url(own_cluster.url, namespace="test", timeout=5.0, read_timeout=5.0) as cache, remembering():
         tags = [HERE, ELSEWHERE]
         cache.set("k", "old", tags=tags)
         node = own_cluster.owner_of(slot_of(ELSEWHERE.encode()))
