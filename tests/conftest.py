@@ -73,19 +73,27 @@ def session_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callab
 
 @pytest.fixture(scope="session")
 def session_clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Cluster]]:
-    """A cluster of each kind for the whole session, started when first wanted. No test may change its topology."""
+    """A cluster of each kind for the whole session, started when first wanted."""
     running: dict[str, Cluster] = {}
 
     def of_kind(kind: str) -> Cluster:
         require(kind)
         if kind not in running:
-            running[kind] = Cluster(kind, tmp_path_factory.mktemp(f"cluster-{kind}"))
+            running[kind] = Cluster(kind, tmp_path_factory.mktemp(f"{kind}-cluster"))
             running[kind].start()
         return running[kind]
 
     yield of_kind
     for cluster in running.values():
         cluster.end()
+
+
+@pytest.fixture(params=SERVERS)
+def cluster(request: pytest.FixtureRequest, session_clusters: Callable[[str], Cluster]) -> Cluster:
+    """The session's cluster of each kind, whole and emptied; which nodes are primaries may have changed."""
+    chosen = session_clusters(request.param)
+    chosen.repair()
+    return chosen
 
 
 @pytest.fixture(params=SERVERS)

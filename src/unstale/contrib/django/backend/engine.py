@@ -78,6 +78,11 @@ class Plan(NamedTuple):
     role: Role
 
 
+def to_remove(plans: Iterable[Plan]) -> dict[str, tuple[str, ...]]:
+    """The made keys of plans, and their tags, which on a cluster say where an entry lies."""
+    return {plan.key: plan.tags or () for plan in plans}
+
+
 Plans: TypeAlias = "dict[tuple[Any, ...], Plan]"
 """By the key and the version that were given; for an int by its type as well, since it equals what is another key."""
 

@@ -139,8 +139,8 @@ class RedisSide:
         """First the names, then the structures: one that begins between them is removed, and its name stays."""
         pipe.srem(self.register, *names)
         if self._names.clustered:
-            for name in names:
-                pipe.unlink(name)
+            for name in names:  # unlink() of redis-py's asyncio client of a cluster is a trip of its own, not a pipe's
+                pipe.execute_command("UNLINK", name)
         else:
             pipe.unlink(*names)
         return pipe
