@@ -11,10 +11,24 @@ import pytest
 from clusters import Cluster
 from servers import SERVERS, STORES, Server, require
 
-from unstale import Cache, remembering
+from unstale import Cache, options, remembering
 from unstale.events import Event
 from unstale.options import make_keyspace
 from unstale.stores.memory import MemoryStore
+
+PATIENT_SECONDS = 60.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_where_nothing_is_said() -> Iterator[None]:
+    """On a machine with other work a server may be late: reads have the time that their cache's `timeout` gives them.
+
+    So have invalidations. A test of these limits says which it wants.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(options, "READ_SECONDS", PATIENT_SECONDS)
+        patch.setattr(options, "INVALIDATE_SECONDS", PATIENT_SECONDS)
+        yield
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -35,6 +35,7 @@ from unstale.stores.cluster import (
 )
 from unstale.stores.cluster_run import ASKING, Answer, Broken, ClusterRun, Part, Request, without_waiting
 from unstale.stores.commands import Trip
+from unstale.stores.options import StoreOptions
 from unstale.stores.urls import is_cluster
 
 ASKED = ("10.0.0.1", 7000)
@@ -254,7 +255,8 @@ class FakePort:
         broken = next((reply for reply in replies if isinstance(reply, Broken)), None)
         return broken or Answer(trips, replies, b"i" * 16)
 
-    async def slots(self, address: Address) -> Any:
+    async def slots(self, address: Address, seconds: float) -> Any:
+        assert seconds > 0
         self.tables.append(address)
         if address in self.dead:
             raise StoreUnavailableError
@@ -274,7 +276,7 @@ def part(slot: int = 5, *, once: bool = False) -> Part:
 
 def run(port: FakePort, *parts: Part, nodes: Nodes[str] | None = None) -> list[Any]:
     """Make a trip; what each part was answered."""
-    run = ClusterRun(port, nodes or nodes_of(), 1.0)
+    run = ClusterRun(port, nodes or nodes_of(), StoreOptions(timeout=1.0))
     return [done.parsed()[0] for done in without_waiting(run.run(parts))]
 
 
@@ -450,7 +452,7 @@ def test_clusterdown_makes_the_table_doubtful() -> None:
 
 def test_closed() -> None:
     """A run that was closed says so."""
-    made = ClusterRun(FakePort(lambda node, _: node), nodes_of(), 1.0)
+    made = ClusterRun(FakePort(lambda node, _: node), nodes_of(), StoreOptions(timeout=1.0))
     made.is_closed = True
     with pytest.raises(StoreClosedError):
         without_waiting(made.run([part(5)]))

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 import redis
-from clusters import SLOTS, Cluster, slot_of
+from clusters import SLOTS, Cluster, slot_of, until
 from servers import SERVERS, require
 
 from unstale import AsyncCache, Cache, remembering
 from unstale.core.entry import parse
-from unstale.errors import StoreError, StoreUnavailableError, WrongNodeError
-from unstale.events import Event, Failed, Refused, Stored, Why
+from unstale.errors import ConfigurationError, NotReplicatedError, StoreError, StoreUnavailableError, WrongNodeError
+from unstale.events import BreakerOpened, Event, Failed, Queued, Refused, Stored, Why
 from unstale.stores.clients import async_client_for, client_for
 from unstale.stores.options import StoreOptions
 
@@ -39,7 +39,7 @@ def cluster(request: pytest.FixtureRequest, session_clusters: Callable[[str], Cl
 def cache(cluster: Cluster, events: list[Event]) -> Iterator[Cache]:
     """A cache on it, telling `events`."""
     with (
-        Cache.from_url(cluster.url, namespace="test", on_event=events.append, timeout=5.0) as made,
+        Cache.from_url(cluster.url, namespace="test", on_event=events.append, timeout=5.0, read_timeout=5.0) as made,
         remembering(),
     ):
         yield made
@@ -271,7 +271,13 @@ def test_a_scope(cache: Cache) -> None:
 
 def test_signed_and_fenced(cluster: Cluster) -> None:
     """Signed values, and a cache that fences everything, work alike."""
-    options: Any = {"namespace": "test", "timeout": 5.0, "fence": "all", "signing_keys": os.urandom(32)}
+    options: Any = {
+        "namespace": "test",
+        "timeout": 5.0,
+        "read_timeout": 5.0,
+        "fence": "all",
+        "signing_keys": os.urandom(32),
+    }
     with Cache.from_url(cluster.url, codec="pickle", **options) as cache, remembering():
         for tags in ([], [HERE], [HERE, ELSEWHERE]):
             cache.set("k", {1, 2}, tags=tags)
@@ -286,7 +292,7 @@ def test_asyncio(cluster: Cluster) -> None:
     """The same by asyncio, with many tasks at a time."""
 
     async def scenario() -> None:
-        async with AsyncCache.from_url(cluster.url, namespace="test", timeout=5.0) as cache:
+        async with AsyncCache.from_url(cluster.url, namespace="test", timeout=5.0, read_timeout=5.0) as cache:
             tags = [HERE, ELSEWHERE]
             loads = count(1)
 
@@ -348,7 +354,9 @@ def test_redis_py_clients(cluster: Cluster) -> None:
 def test_a_node_of_a_cluster_by_its_own_url(cluster: Cluster, events: list[Event]) -> None:
     """A URL that takes a node for a single server says what is wrong."""
     node = cluster.primaries[0]
-    with Cache.from_url(f"redis://127.0.0.1:{node.client_port}", timeout=5.0, on_event=events.append) as cache:
+    with Cache.from_url(
+        f"redis://127.0.0.1:{node.client_port}", timeout=5.0, read_timeout=5.0, on_event=events.append
+    ) as cache:
         elsewhere = next(f"k{n}" for n in range(100) if cluster.owner_of(slot_of(b"unstale:s:{k%d}" % n)) is not node)
         with pytest.raises(WrongNodeError, match=r"redis\+cluster://"):
             cache.invalidate(elsewhere)
@@ -357,21 +365,26 @@ def test_a_node_of_a_cluster_by_its_own_url(cluster: Cluster, events: list[Event
 def test_a_single_server_is_no_cluster(session_servers: Callable[[str], Any]) -> None:
     """A cluster's URL that names a single server says so."""
     url = session_servers("valkey").url.replace("redis://", "redis+cluster://").removesuffix("/0")
-    with Cache.from_url(url, timeout=5.0) as cache, pytest.raises(StoreError, match="cluster support disabled"):
+    with (
+        Cache.from_url(url, timeout=5.0, read_timeout=5.0) as cache,
+        pytest.raises(StoreError, match="cluster support disabled"),
+    ):
         cache.ping()
 
 
 def test_seeds_that_are_away(cluster: Cluster) -> None:
     """Any one of the URL's nodes is enough, also a replica."""
     port = cluster.nodes[-1].client_port
-    with Cache.from_url(f"redis+cluster://127.0.0.1:1,127.0.0.1:{port}", namespace="test", timeout=5.0) as cache:
+    with Cache.from_url(
+        f"redis+cluster://127.0.0.1:1,127.0.0.1:{port}", namespace="test", timeout=5.0, read_timeout=5.0
+    ) as cache:
         cache.set("k", 1, tags=[HERE])
         assert cache.get("k", tags=[HERE]) == 1
 
 
 def test_no_node_at_all(events: list[Event]) -> None:
     """Where no node answers, reads go on without the cache, and writes raise."""
-    with Cache.from_url("redis+cluster://127.0.0.1:1", timeout=1.0, on_event=events.append) as cache:
+    with Cache.from_url("redis+cluster://127.0.0.1:1", timeout=1.0, read_timeout=1.0, on_event=events.append) as cache:
         assert cache.get_or_set("k", lambda: 1, tags=[HERE]) == 1
         assert isinstance(events[0], Failed)
         with pytest.raises(StoreUnavailableError):
@@ -380,7 +393,9 @@ def test_no_node_at_all(events: list[Event]) -> None:
 
 def test_a_slot_on_its_way(own_cluster: Cluster, events: list[Event]) -> None:
     """While a slot moves nothing of it is served stale and no read fails; invalidations and deletions take effect."""
-    with Cache.from_url(own_cluster.url, namespace="test", on_event=events.append, timeout=5.0) as cache:
+    with Cache.from_url(
+        own_cluster.url, namespace="test", on_event=events.append, timeout=5.0, read_timeout=5.0
+    ) as cache:
         cache.set("k", 0, tags=[HERE])
         cache.set("deleted", 0, tags=[HERE])
         slot = slot_of(HERE.encode())
@@ -406,7 +421,7 @@ def test_a_slot_on_its_way(own_cluster: Cluster, events: list[Event]) -> None:
 
 def test_a_slot_that_has_moved_begins_anew(own_cluster: Cluster) -> None:
     """What was stored through the old node is not fresh at the new one, though its bytes have come along."""
-    with Cache.from_url(own_cluster.url, namespace="test", timeout=5.0) as cache, remembering():
+    with Cache.from_url(own_cluster.url, namespace="test", timeout=5.0, read_timeout=5.0) as cache, remembering():
         cache.set("k", 1, tags=[HERE])
         cache.set("plain", 1)
         for slot in {slot_of(cache._names.entry(b"k", HERE)), slot_of(cache._names.entry(b"plain"))}:
@@ -418,7 +433,7 @@ def test_a_slot_that_has_moved_begins_anew(own_cluster: Cluster) -> None:
 
 def test_a_replica_that_lagged_is_promoted(own_cluster: Cluster) -> None:
     """A node's heir that has not heard of an invalidation brings nothing back, of whatever node's entries."""
-    with Cache.from_url(own_cluster.url, namespace="test", timeout=5.0) as cache, remembering():
+    with Cache.from_url(own_cluster.url, namespace="test", timeout=5.0, read_timeout=5.0) as cache, remembering():
         tags = [HERE, ELSEWHERE]
         cache.set("k", "old", tags=tags)
         node = own_cluster.owner_of(slot_of(ELSEWHERE.encode()))
@@ -444,3 +459,138 @@ def test_entries_record_stamps_as_seen(cluster: Cluster, cache: Cache) -> None:
     head = parse(entry)
     assert head.stamps[1] == root
     assert head.stamps[0] != stamp
+
+
+def keys_of(cluster: Cluster, node: Any, count: int) -> list[str]:
+    """Tags whose stamps lie at a node."""
+    slots = cluster.slots_of(node)
+    return [tag for tag in (f"t{number}" for number in range(1000)) if slot_of(tag.encode()) in slots][:count]
+
+
+def test_a_node_that_is_away_costs_the_others_nothing(own_cluster: Cluster, events: list[Event]) -> None:
+    """Each node has a breaker of its own: what lies at others is served as ever, what lies there goes without."""
+    with (
+        Cache.from_url(
+            own_cluster.url,
+            namespace="test",
+            timeout=2.0,
+            read_timeout=2.0,
+            invalidate_timeout=0.5,
+            on_event=events.append,
+        ) as cache,
+        remembering(),
+    ):
+        dead, alive = own_cluster.primaries[:2]
+        [away], [here] = keys_of(own_cluster, dead, 1), keys_of(own_cluster, alive, 1)
+        cache.set("k", 1, tags=[away])
+        cache.set("k", 2, tags=[here])
+        own_cluster.replica_of(dead).kill()
+        dead.kill()
+        for _ in range(20):
+            assert cache.get_or_set("k", lambda: 3, tags=[away]) == 3
+        assert [type(one) for one in events if isinstance(one, BreakerOpened)] == [BreakerOpened]
+        assert cache.get("k", tags=[here]) == 2
+        assert cache.invalidate(here).bumped == 1
+        with pytest.raises(StoreUnavailableError):
+            cache.invalidate(away)
+
+
+def test_a_silent_node(own_cluster: Cluster, events: list[Event]) -> None:
+    """A node that is frozen costs a few reads their time limit, until its replica takes its place."""
+    with (
+        Cache.from_url(
+            own_cluster.url, namespace="test", timeout=2.0, read_timeout=0.2, on_event=events.append
+        ) as cache,
+        remembering(),
+    ):
+        frozen = own_cluster.primaries[0]
+        [tag] = keys_of(own_cluster, frozen, 1)
+        cache.set("k", 1, tags=[tag])
+        heir = own_cluster.replica_of(frozen)
+        frozen.freeze()
+        try:
+            assert cache.get_or_set("k", lambda: 2, tags=[tag]) == 2
+            own_cluster_without(own_cluster, frozen, heir)
+            until(lambda: cache.get_or_set("k", lambda: 3, tags=[tag]) == 3 and cache.get("k", tags=[tag]) == 3)
+            assert cache.invalidate(tag).bumped == 1
+        finally:
+            frozen.thaw()
+        assert cache.get("k", tags=[tag]) is None
+        until(lambda: not frozen.is_primary)
+        assert cache.get_or_set("k", lambda: 4, tags=[tag]) == 4
+
+
+def own_cluster_without(cluster: Cluster, silent: Any, heir: Any) -> None:
+    """Wait until a node's heir is primary in the eyes of all others."""
+    others = [node for node in cluster.nodes if node is not silent]
+    until(lambda: heir.is_primary and all(node.sees_all_well for node in others))
+
+
+@pytest.mark.parametrize("by_asyncio", [False, True], ids=["sync", "asyncio"])
+def test_wait(own_cluster: Cluster, by_asyncio: bool) -> None:
+    """An invalidation returns once each node's replica has it, and says so where one has not."""
+    tags = [HERE, ELSEWHERE, "more"]
+    options: Any = {"namespace": "test", "timeout": 5.0, "read_timeout": 5.0, "invalidate_timeout": 5.0, "wait": 1}
+    node = own_cluster.owner_of(slot_of(ELSEWHERE.encode()))
+
+    async def invalidated() -> Any:
+        async with AsyncCache.from_url(own_cluster.url, **options) as made:
+            return await made.invalidate(*tags)
+
+    def invalidate() -> Any:
+        if by_asyncio:
+            return asyncio.run(invalidated())
+        with Cache.from_url(own_cluster.url, **options) as made:
+            return made.invalidate(*tags)
+
+    with Cache.from_url(own_cluster.url, **options) as cache:
+        cache.set("k", 1, tags=tags)
+        assert invalidate().bumped == 3
+        cache.set("k", 1, tags=tags)
+        with own_cluster.severed(node), pytest.raises(NotReplicatedError):
+            invalidate()
+        assert cache.get("k", tags=tags) is None
+
+
+@pytest.mark.parametrize("by_asyncio", [False, True], ids=["sync", "asyncio"])
+def test_a_queued_invalidation_keeps_reads_away(own_cluster: Cluster, tmp_path: Path, by_asyncio: bool) -> None:
+    """What could not be invalidated is queued, and nothing is served before it is done, by a new primary."""
+    options: Any = {"namespace": "test", "timeout": 1.0, "read_timeout": 1.0, "invalidate_timeout": 0.3}
+    options["queue"] = str(tmp_path / "queue")
+    dead = own_cluster.primaries[0]
+    [tag] = keys_of(own_cluster, dead, 1)
+
+    async def scenario() -> None:
+        async with AsyncCache.from_url(own_cluster.url, **options) as cache:
+            await cache.set("k", 1, tags=[tag])
+            dead.freeze()
+            assert isinstance(await cache.invalidate(tag), Queued)
+            dead.thaw()
+            assert await cache.get("k", tags=[tag]) != 1
+
+            async def loaded() -> int:
+                return 2
+
+            async def is_back() -> bool:
+                return await cache.get_or_set("k", loaded, tags=[tag]) == 2 and await cache.get("k", tags=[tag]) == 2
+
+            while not await is_back():  # noqa: ASYNC110 - nobody tells of it
+                await asyncio.sleep(0.05)
+
+    if by_asyncio:
+        asyncio.run(scenario())
+        return
+    with Cache.from_url(own_cluster.url, **options) as cache, remembering():
+        cache.set("k", 1, tags=[tag])
+        dead.freeze()
+        assert isinstance(cache.invalidate(tag), Queued)
+        dead.thaw()
+        assert cache.get("k", tags=[tag]) != 1
+        until(lambda: cache.get_or_set("k", lambda: 2, tags=[tag]) == 2 and cache.get("k", tags=[tag]) == 2)
+
+
+def test_no_replay(cluster: Cluster) -> None:
+    """fence="replay" is refused: it would say nothing of stamps that are bound to their nodes."""
+    for kind in (Cache, AsyncCache):
+        with pytest.raises(ConfigurationError, match="On a cluster fence"):
+            kind.from_url(cluster.url, fence="replay")

@@ -14,7 +14,7 @@ from unstale.stores.options import StoreOptions
 from unstale.stores.urls import open_async_store, open_store
 from unstale.testing import StoreConformance
 
-OPTIONS = StoreOptions(timeout=5.0)
+OPTIONS = StoreOptions(timeout=5.0, read_timeout=5.0)
 
 
 class OnCluster(StoreConformance):

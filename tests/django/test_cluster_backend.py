@@ -28,7 +28,7 @@ def cache(cluster: Cluster) -> Iterator[Any]:
     configuration = {
         "BACKEND": "unstale.contrib.django.UnstaleCache",
         "LOCATION": cluster.url,
-        "OPTIONS": {"TAG_PATTERNS": ["user:{id}:*"], "SOCKET_TIMEOUT": 5.0},
+        "OPTIONS": {"TAG_PATTERNS": ["user:{id}:*"], "SOCKET_TIMEOUT": 5.0, "READ_TIMEOUT": 5.0},
     }
     with override_settings(CACHES={"default": configuration}), remembering():
         yield caches["default"]

@@ -362,6 +362,11 @@ class Names:
         """The same for the key of an entry that was found under its name."""
         return f"{ROOT_MARK}{slot_of(entry)}" if self.clustered else root_tag(raw_key)
 
+    @property
+    def roots(self) -> list[str]:
+        """The names of all roots."""
+        return [root for group in self.root_groups() for root in group]
+
     def root_groups(self) -> list[list[str]]:
         """All roots in 16 groups, for a clear that is spread over time. On a cluster each is spread over the nodes."""
         count = SLOTS if self.clustered else ROOTS

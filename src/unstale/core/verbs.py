@@ -271,6 +271,7 @@ async def set_many(
     unstored: list[str] = []
     for target, why in drafts:
         if isinstance(why, Why):
+            await io.check()  # what is refused since no look was answered would not be removed either
             await look_at_head(io, space, target, remove=True)
             capture.stored(space.serial, target.raw)
             _refuse(space, target.key, why)
@@ -519,7 +520,7 @@ async def clear(io: IO, space: Keyspace, over_seconds: float = 0.0) -> Invalidat
     turn an entry is fresh.
     """
     groups = space.names.root_groups()
-    roots = tuple(root for group in groups for root in group)
+    roots = tuple(space.names.roots)
     if not over_seconds:
         return Invalidated(roots, await _bump_roots(io, space, roots))
     began, bumped = io.monotonic(), 0

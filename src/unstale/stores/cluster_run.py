@@ -9,13 +9,17 @@ Everything here awaits only the injected `Port`; it never imports asyncio. The s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from enum import Enum, auto
 from time import monotonic
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 import hiredis
 
+from unstale.core.breaker import Leave
 from unstale.errors import (
+    BreakerOpenError,
     PoolExhaustedError,
     StoreAuthError,
     StoreClosedError,
@@ -26,15 +30,60 @@ from unstale.errors import (
 from unstale.stores import commands
 from unstale.stores.cluster import Address, Node, Nodes, ranges_of, redirect_of
 from unstale.stores.commands import Command, Trip, any_error
+from unstale.stores.guard import Guard
+from unstale.stores.limits import Limits
+from unstale.stores.options import StoreOptions
 
 S = TypeVar("S")
 T = TypeVar("T")
+
+
+class Kind(Enum):
+    """What a trip is for: its time limits, and what it has to do with the nodes' breakers (see `guard`)."""
+
+    READ = auto()
+    """Nothing is asked of a node whose breaker is open."""
+    FILL = auto()
+    """Stores what was loaded after a read: neither here."""
+    WRITE = auto()
+    """Always tried; a breaker hears of it."""
+    INVALIDATION = auto()
+    """The same, within its own time, in which it is tried again after a time-out, too."""
+
 
 MAX_ROUNDS: Final = 6
 """A trip, and as many redirections as remain."""
 ASKING: Final[Command] = (b"ASKING",)
 PAUSE_SECONDS: Final = 0.002
 """How often one who waits for the first table looks whether another has got it."""
+
+
+def entered(guard: Guard, kind: Kind) -> Leave:
+    """A node's leave for a request. Raises BreakerOpenError where there is none."""
+    if kind is Kind.READ:
+        return guard.enter()
+    if kind is Kind.FILL:
+        guard.check()
+    return Leave.ASK
+
+
+def has_left(guard: Guard, kind: Kind, leave: Leave, error: BaseException | None) -> None:
+    """What has come of it."""
+    if kind is Kind.READ:
+        guard.read_left(leave, error)
+    else:
+        guard.write_left(error)
+
+
+def limits_of(guard: Guard, kind: Kind, until: float, connected_in: float) -> Limits:
+    """How long it may take."""
+    match kind:
+        case Kind.READ:
+            return guard.of_read(connected_in)
+        case Kind.INVALIDATION:
+            return Limits(guard.timeout, until, until)
+        case Kind.FILL | Kind.WRITE:
+            return guard.of_write()
 
 
 class Part(NamedTuple):
@@ -77,12 +126,18 @@ class Request(NamedTuple, Generic[S]):
         indexes: which parts of the trip.
         parts: these.
         asking: whether each command needs ASKING in front.
+        kind: of the trip.
+        until: the monotonic time when it must be over.
+        apart: whether to use a connection of its own, on which the node may let others wait.
     """
 
     node: Node[S]
     indexes: list[int]
     parts: list[Part]
     asking: bool
+    kind: Kind
+    until: float
+    apart: bool
 
     @property
     def once(self) -> bool:
@@ -144,8 +199,8 @@ class Port(Protocol[S]):
     async def exchange(self, requests: Sequence[Request[S]]) -> list[Answer | Broken]:
         """Ask all of these at the same time. Scripts that a node does not know are sent as text."""
 
-    async def slots(self, address: Address) -> Any:
-        """The reply to CLUSTER SLOTS. Raises StoreError."""
+    async def slots(self, address: Address, seconds: float) -> Any:
+        """The reply to CLUSTER SLOTS, within about so many seconds. Raises StoreError."""
 
     async def pause(self, seconds: float) -> None:
         """Wait."""
@@ -181,17 +236,18 @@ class ClusterRun(Generic[S]):
         is_closed: later trips raise StoreClosedError.
     """
 
-    def __init__(self, port: Port[S], nodes: Nodes[S], timeout: float) -> None:
+    def __init__(self, port: Port[S], nodes: Nodes[S], options: StoreOptions) -> None:
         """Take what there is.
 
         Args:
             port: reaches nodes.
             nodes: what is known of them.
-            timeout: seconds for an answer.
+            options: how long things may take.
         """
         self._port = port
         self._nodes = nodes
-        self._timeout = timeout
+        self._timeout = options.timeout
+        self._read_timeout = min(options.read_timeout, options.timeout)
         self.is_closed = False
 
     async def load(self) -> None:
@@ -203,7 +259,7 @@ class ClusterRun(Generic[S]):
             if nodes.lock.acquire(blocking=False):
                 try:
                     if not nodes.table:
-                        await self._ask_around(None, None)
+                        await self._ask_around(None, None, 2 * self._timeout)
                 finally:
                     nodes.lock.release()
             elif monotonic() >= give_up_at:
@@ -211,14 +267,28 @@ class ClusterRun(Generic[S]):
             else:
                 await self._port.pause(PAUSE_SECONDS)
 
-    async def refresh(self, first: Address | None = None, last: Address | None = None, *, force: bool = False) -> None:
-        """Ask for the table anew, unless another does, or did a moment ago. Where nobody answers it stays as it is."""
+    async def refresh(
+        self,
+        first: Address | None = None,
+        last: Address | None = None,
+        *,
+        kind: Kind = Kind.WRITE,
+        force: bool = False,
+    ) -> None:
+        """Ask for the table anew, unless another does, or did a moment ago. Where nobody answers it stays as it is.
+
+        Args:
+            first: a node that should know.
+            last: one that does not answer.
+            kind: of the trip that needs it: a read does not wait long.
+            force: ask, however short a time ago another did.
+        """
         nodes = self._nodes
         if not (force or nodes.may_refresh()) or not nodes.lock.acquire(blocking=False):
             return
         try:
             nodes.refreshing()
-            await self._ask_around(first, last)
+            await self._ask_around(first, last, 2 * (self._read_timeout if kind is Kind.READ else self._timeout))
         except StoreClosedError:
             raise
         except StoreError:
@@ -226,13 +296,13 @@ class ClusterRun(Generic[S]):
         finally:
             nodes.lock.release()
 
-    async def _ask_around(self, first: Address | None, last: Address | None) -> None:
-        """Ask one node after the other for the table. Raises what the first said, if none gives it."""
+    async def _ask_around(self, first: Address | None, last: Address | None, seconds: float) -> None:
+        """Ask one node after the other for the table. Raises what the first said, if none gives it in time."""
         failed: StoreError | None = None
-        give_up_at = monotonic() + 2 * self._timeout
+        give_up_at = monotonic() + seconds
         for address in self._nodes.to_ask(first, last):
             try:
-                ranges = ranges_of(await self._port.slots(address), address)
+                ranges = ranges_of(await self._port.slots(address, seconds / 2), address)
             except StoreError as error:
                 failed = failed or error
             else:
@@ -243,8 +313,16 @@ class ClusterRun(Generic[S]):
                 break
         raise failed or StoreUnavailableError("No node of the cluster knows who has its slots.")
 
-    async def run(self, parts: Sequence[Part]) -> list[Done]:
+    async def run(
+        self, parts: Sequence[Part], kind: Kind = Kind.WRITE, until: float = math.inf, *, apart: bool = False
+    ) -> list[Done]:
         """Make a trip. Error replies are returned, but for redirections.
+
+        Args:
+            parts: what is asked of which slots.
+            kind: what it is for.
+            until: the monotonic time when it must be over.
+            apart: see Request.
 
         Raises:
             StoreError: a node did not answer, or the redirections had no end.
@@ -255,21 +333,22 @@ class ClusterRun(Generic[S]):
         if not nodes.table:
             await self.load()
         elif nodes.is_doubtful:
-            await self.refresh()
-        trip = _UnderWay[S](parts)
+            await self.refresh(kind=kind)
+        trip = _UnderWay[S](parts, kind, until, apart=apart)
         for _ in range(MAX_ROUNDS):
             requests = self._requests(trip)
             answers = await self._port.exchange(requests)
             for request, answer in zip(requests, answers, strict=True):
                 if isinstance(answer, Broken):
-                    nodes.is_doubtful = True
+                    if not isinstance(answer.error, BreakerOpenError | PoolExhaustedError):
+                        nodes.is_doubtful = True
                     trip.fail(request, answer)
                 else:
                     self._take(trip, request, answer)
             if not trip.left:
                 return [trip.done[index] for index in range(len(parts))]
             if nodes.is_doubtful:
-                await self.refresh(trip.knows, trip.silent)
+                await self.refresh(trip.knows, trip.silent, kind=kind)
         raise StoreUnavailableError("The nodes of the cluster redirect again and again.")
 
     def _requests(self, trip: _UnderWay[S]) -> list[Request[S]]:
@@ -283,10 +362,7 @@ class ClusterRun(Generic[S]):
                 raise StoreUnavailableError(f"No node of the cluster has slot {part.slot}.")
             grouped.setdefault((node, index in trip.asked), []).append(index)
         trip.begin_round()
-        return [
-            Request(node, indexes, [trip.parts[index] for index in indexes], asking)
-            for (node, asking), indexes in grouped.items()
-        ]
+        return [trip.request(node, indexes, asking=asking) for (node, asking), indexes in grouped.items()]
 
     def _take(self, trip: _UnderWay[S], request: Request[S], answer: Answer) -> None:
         """Take in what a node has answered."""
@@ -316,6 +392,8 @@ class _UnderWay(Generic[S]):
 
     Attributes:
         parts: all its parts.
+        kind: what it is for.
+        until: the monotonic time when it must be over.
         left: those that have no reply yet, by index.
         asked: to which node an ASK sends some of them, this once.
         done: the others.
@@ -323,14 +401,22 @@ class _UnderWay(Generic[S]):
         silent: one that did not answer.
     """
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[Part], kind: Kind, until: float, *, apart: bool) -> None:
         self.parts = parts
+        self.kind = kind
+        self.until = until
+        self._apart = apart
         self.left = list(range(len(parts)))
         self.asked: dict[int, Node[S]] = {}
         self.done: dict[int, Done] = {}
         self.knows: Address | None = None
         self.silent: Address | None = None
         self._is_retried = False
+
+    def request(self, node: Node[S], indexes: list[int], *, asking: bool) -> Request[S]:
+        """What a node is asked of these parts."""
+        parts = [self.parts[index] for index in indexes]
+        return Request(node, indexes, parts, asking, self.kind, self.until, self._apart)
 
     def begin_round(self) -> None:
         """Everything that is left is sent."""
@@ -340,8 +426,10 @@ class _UnderWay(Generic[S]):
 
     def fail(self, request: Request[S], broken: Broken) -> None:
         """A node did not answer: try once more, or raise what is wrong."""
-        final = isinstance(broken.error, StoreTimeoutError | StoreAuthError | PoolExhaustedError)
-        if final or not isinstance(broken.error, StoreUnavailableError):
+        final = isinstance(broken.error, StoreAuthError | PoolExhaustedError | BreakerOpenError)
+        if isinstance(broken.error, StoreTimeoutError) and self.until == math.inf:
+            final = True
+        if final or not isinstance(broken.error, StoreUnavailableError) or monotonic() >= self.until:
             raise broken.error
         if self._is_retried or (broken.sent and request.once):
             raise broken.error

@@ -7,12 +7,13 @@ sends to all of them first, and receives then.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, Final
 
 from redis.exceptions import RedisError
 
+from unstale.core.breaker import Leave
 from unstale.core.ports import (
     Bumped,
     Claim,
@@ -26,17 +27,28 @@ from unstale.core.ports import (
     Scanned,
     Unmodified,
 )
-from unstale.errors import StoreError, StoreTimeoutError, StoreUnavailableError
+from unstale.errors import BreakerOpenError, StoreError, StoreTimeoutError, StoreUnavailableError, WrongNodeError
 from unstale.stores.cluster import CLUSTER_IDENTITY, Address, Nodes, fold_at, layout_of
-from unstale.stores.cluster_run import Answer, Broken, Request, unknown_scripts, with_replies, without_waiting
+from unstale.stores.cluster_run import (
+    Answer,
+    Broken,
+    Request,
+    entered,
+    has_left,
+    limits_of,
+    unknown_scripts,
+    with_replies,
+    without_waiting,
+)
 from unstale.stores.cluster_trips import ClusterTrips
 from unstale.stores.cluster_url import arguments_of_a_node, place_of
 from unstale.stores.commands import PING, Command, Trip
-from unstale.stores.connect import for_wire, maker, understood
+from unstale.stores.connect import for_wire, maker, timed, understood
+from unstale.stores.limits import Limits
 from unstale.stores.options import StoreOptions
 from unstale.stores.proof import translated
 from unstale.stores.redis import RedisStore
-from unstale.stores.wire import Posted, Wire
+from unstale.stores.wire import SLICE_SECONDS, Posted, Wire
 
 SLOTS_COMMAND: Final = ("CLUSTER", "SLOTS")
 
@@ -44,14 +56,25 @@ SLOTS_COMMAND: Final = ("CLUSTER", "SLOTS")
 class _Sent:
     """A request under way."""
 
-    __slots__ = ("commands", "posted", "store", "trips", "wire")
+    __slots__ = ("commands", "kind", "leave", "limits", "posted", "store", "trips", "wire")
 
-    def __init__(self, store: RedisStore, wire: Wire) -> None:
-        self.store = store
-        self.wire = wire
+    def __init__(self, request: Request[RedisStore], leave: Leave, limits: Limits) -> None:
+        self.store = request.node.store
+        self.kind = request.kind
+        self.leave = leave
+        self.limits = limits
+        self.wire: Wire | None = None
         self.trips: list[Trip[Any]] = []
         self.commands: list[Command] = []
         self.posted: Posted | None = None
+
+    def end(self, error: BaseException | None) -> None:
+        """Tell the node's breaker what came of it; a connection that failed is not used again."""
+        if error is not None and self.wire is not None:
+            self.store.pool.discard(self.wire)
+            if not isinstance(error, StoreTimeoutError) and isinstance(error, StoreError):
+                self.store.pool.drop_all()
+        has_left(self.store.guard, self.kind, self.leave, error)
 
 
 class _Port:
@@ -62,9 +85,9 @@ class _Port:
         self._options = options
         place = place_of(url)
         kind, arguments = understood(place.url, options.connection)
-        self._kind = kind
+        self._kind = timed(kind)
         self._arguments = for_wire(arguments_of_a_node(arguments), options.timeout)
-        maker(kind, {**self._arguments, "host": place.seeds[0][0], "port": place.seeds[0][1]})
+        maker(self._kind, {**self._arguments, "host": place.seeds[0][0], "port": place.seeds[0][1]})
         self.seeds = place.seeds
 
     def _connection(self, address: Address) -> Any:
@@ -74,9 +97,10 @@ class _Port:
         """The store of one node."""
         return RedisStore(lambda: self._connection(address), self._options)
 
-    async def slots(self, address: Address) -> Any:
+    async def slots(self, address: Address, seconds: float) -> Any:
         """See Port. A connection of its own: who is asked may be a replica, which serves nothing else."""
         connection = self._connection(address)
+        connection.until = monotonic() + seconds
         try:
             connection.connect()
             connection.send_command(*SLOTS_COMMAND)
@@ -101,52 +125,55 @@ class _Port:
                 answer = one if isinstance(one, Broken) else self._receive(one, under_way, late=late)
                 late = late or (isinstance(answer, Broken) and isinstance(answer.error, StoreTimeoutError))
                 answers.append(answer)
-        except BaseException:
+        except BaseException as error:
             for one in under_way:
-                one.store.pool.discard(one.wire)  # its answer may still be under way
+                one.end(error)  # its answer may still be under way
             raise
         return answers
 
     def _send(self, request: Request[RedisStore], under_way: list[_Sent]) -> _Sent | Broken:
         store = request.node.store
         try:
-            wire = store.pool.take()
+            leave = entered(store.guard, request.kind)
         except StoreError as error:
             return Broken(error, sent=False)
-        one = _Sent(store, wire)
+        limits = limits_of(store.guard, request.kind, request.until, store.pool.connected_in)
+        one, begun = _Sent(request, leave, limits), False
         under_way.append(one)
-        begun = False
         try:
+            one.wire = wire = store.take(limits)
             if request.once and wire.proved_until < monotonic():
-                wire.exchange([PING])
+                wire.exchange([PING], limits)
             one.trips = request.made(wire.identity)
             one.commands = request.commands(one.trips)
             begun = True
-            one.posted = wire.post(one.commands)
-        except StoreUnavailableError as error:
-            return self._break(one, under_way, Broken(error, sent=begun))
+            one.posted = wire.post(one.commands, limits)
+        except StoreError as error:
+            return self._broken(one, under_way, error, sent=begun)
         return one
 
     def _receive(self, one: _Sent, under_way: list[_Sent], *, late: bool) -> Answer | Broken:
         assert one.posted is not None  # noqa: S101 - it was sent
-        wire = one.wire
+        assert one.wire is not None  # noqa: S101 - over this
+        wire, limits = one.wire, one.limits
+        if late:  # it had the time that another node has let pass
+            limits = limits._replace(answer=SLICE_SECONDS)
         try:
-            replies = wire.collect(one.posted, late=late)
+            replies = wire.collect(one.posted, limits)
             positions, again = unknown_scripts(one.commands, replies)
             if positions:
-                with_replies(replies, positions, wire.exchange(again))
-        except StoreUnavailableError as error:
-            return self._break(one, under_way, Broken(error, sent=True))
+                with_replies(replies, positions, wire.exchange(again, limits))
+        except StoreError as error:
+            return self._broken(one, under_way, error, sent=True)
         under_way.remove(one)
+        one.end(None)
         one.store.settle(wire, replies)
         return Answer(one.trips, replies, wire.identity)
 
-    def _break(self, one: _Sent, under_way: list[_Sent], broken: Broken) -> Broken:
+    def _broken(self, one: _Sent, under_way: list[_Sent], error: StoreError, *, sent: bool) -> Broken:
         under_way.remove(one)
-        one.store.pool.discard(one.wire)
-        if not isinstance(broken.error, StoreTimeoutError):
-            one.store.pool.drop_all()
-        return broken
+        one.end(error)
+        return Broken(error, sent)
 
 
 class ClusterStore:
@@ -165,22 +192,25 @@ class ClusterStore:
         port = _Port(url, options)
         self._nodes = Nodes(port.seeds, port.store, RedisStore.drop_connections)
         self._folds_roots = options.fences_all
-        self._trips = ClusterTrips(port, self._nodes, options.timeout, folds_roots=options.fences_all)
+        self._trips = ClusterTrips(port, self._nodes, options)
+        self._gate = self._trips.gate
 
     def read(self, names: Sequence[bytes]) -> Reading:
         """See Store. The hit path: names of one slot are one MGET, to one node."""
         nodes = self._nodes
-        if type(names) is tuple and nodes.table and not nodes.is_doubtful:
+        if type(names) is tuple and nodes.table and not nodes.is_doubtful and not self._gate.is_troubled:
             layout = layout_of(names)
             node = nodes.table[layout.slot] if layout.slot >= 0 else None
             if node is not None:
                 try:
                     values, identity = node.store.read(names)
-                except StoreTimeoutError:
-                    nodes.is_doubtful = True
+                except (StoreTimeoutError, BreakerOpenError) as error:
+                    nodes.is_doubtful = isinstance(error, StoreTimeoutError)
                     raise
-                except StoreUnavailableError:  # gone, or the slot is: the long way finds out
+                except WrongNodeError:  # the long way finds out where the slot is
                     pass
+                except StoreUnavailableError:  # gone: who has its slots now?
+                    nodes.is_doubtful = True
                 else:
                     fold_at(values, layout.tags + layout.roots if self._folds_roots else layout.tags, identity)
                     return values, CLUSTER_IDENTITY
@@ -233,6 +263,18 @@ class ClusterStore:
     def remove(self, names: Sequence[bytes]) -> int:
         """See Store."""
         return without_waiting(self._trips.remove(names))
+
+    def check(self) -> None:
+        """See Store."""
+        self._gate.check()
+
+    def owe(self, settle: Callable[[], Any]) -> None:
+        """See Store."""
+        self._trips.owe(settle)
+
+    def hold(self) -> None:
+        """See Store."""
+        self._trips.hold()
 
     def ping(self) -> None:
         """See Store."""

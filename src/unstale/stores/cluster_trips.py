@@ -12,8 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from inspect import isawaitable
+from time import monotonic
 from typing import Any, Final, Generic, TypeVar
 
+from unstale.core.breaker import Leave
 from unstale.core.ports import (
     Bumped,
     Change,
@@ -32,11 +35,13 @@ from unstale.core.ports import (
 )
 from unstale.core.slots import slot_of
 from unstale.core.stamps import CLOSED, STAMP_SIZE, Observed, observe
-from unstale.errors import StoreFullError
+from unstale.errors import ConfigurationError, StoreFullError, StoreUnavailableError
 from unstale.stores import commands
 from unstale.stores.cluster import CLUSTER_IDENTITY, Folding, Nodes, fold_at, kind_of, layout_of
-from unstale.stores.cluster_run import ClusterRun, Done, Part, Port
+from unstale.stores.cluster_run import ClusterRun, Done, Kind, Part, Port
 from unstale.stores.commands import Trip, any_error
+from unstale.stores.guard import Guard
+from unstale.stores.options import StoreOptions
 
 S = TypeVar("S")
 
@@ -48,27 +53,37 @@ _LEASES: Final = (b"l", b"l#")
 
 
 class ClusterTrips(Generic[S]):
-    """The trips of a store."""
+    """The trips of a store.
 
-    def __init__(self, port: Port[S], nodes: Nodes[S], timeout: float, *, folds_roots: bool) -> None:
+    Attributes:
+        gate: held while an invalidation is queued. (Each node has a breaker of its own.)
+    """
+
+    def __init__(self, port: Port[S], nodes: Nodes[S], options: StoreOptions) -> None:
         """Take what there is.
 
         Args:
             port: reaches nodes.
             nodes: what is known of them.
-            timeout: seconds for an answer.
-            folds_roots: whether stamps of roots are bound to their node's life, too.
+            options: how long things may take, and what is bound to the nodes' lives.
+
+        Raises:
+            ConfigurationError: an option that a cluster cannot have.
         """
+        if options.recent is not None:
+            raise ConfigurationError('On a cluster fence is "tags" or "all": its stamps are bound to their nodes.')
         self._nodes = nodes
         self._port = port
-        self._run = ClusterRun(port, nodes, timeout)
-        self._folding = Folding(folds_roots)
+        self._run = ClusterRun(port, nodes, options)
+        self._folding = Folding(options.fences_all)
+        self._wait, self._wait_seconds = options.wait, options.wait_seconds
+        self._invalidate_seconds = options.invalidate_timeout
+        self.gate = Guard(options)
 
     async def read(self, names: Sequence[bytes]) -> Reading:
         """See Store. One MGET for each slot."""
         names = tuple(names)
-        done = await self._run.run(_reading(names))
-        return await self._strings(names, done), CLUSTER_IDENTITY
+        return await self._strings(names, await self._looked(_reading(names))), CLUSTER_IDENTITY
 
     async def _strings(self, names: tuple[bytes, ...], done: Sequence[Done]) -> list[bytes | None]:
         """What the parts of `_reading` brought, stamps folded. What a slot on its way refuses is asked one by one."""
@@ -82,7 +97,7 @@ class ClusterTrips(Generic[S]):
             else:
                 _put(values, positions, one, folds)
         if refused:
-            again = await self._run.run([part for at in refused for part in _reading((names[at],))])
+            again = await self._run.run([part for at in refused for part in _reading((names[at],))], Kind.READ)
             for at, one in zip(refused, again, strict=True):
                 _put(values, (at,), one, folds)
         return values
@@ -92,7 +107,8 @@ class ClusterTrips(Generic[S]):
         names = tuple(stamp_names)
         reading = _reading(names)
         begin = Part(slot_of(entry), lambda _: commands.beginning(entry))
-        done = await self._run.run([begin, *reading, *_removing(remove)])
+        parts = [begin, *reading, *_removing(remove)]
+        done = await (self._run.run(parts) if remove else self._looked(parts))
         for one in done[1 + len(reading) :]:
             one.parsed()
         head, ttl = done[0].parsed()
@@ -106,7 +122,8 @@ class ClusterTrips(Generic[S]):
         names, stamp_names = tuple(names), tuple(stamp_names)
         groups, reading = layout_of(names).groups, _reading(stamp_names)
         parts = [_beginnings(slot, [names[position] for position in positions], size) for slot, positions in groups]
-        done = await self._run.run([*parts, *reading, *_removing(remove)])
+        every = [*parts, *reading, *_removing(remove)]
+        done = await (self._run.run(every) if remove else self._looked(every))
         found: list[bytes | None] = [None] * len(names)
         for (_, positions), one in zip(groups, done, strict=False):
             for position, data in zip(positions, one.parsed().heads, strict=True):
@@ -123,20 +140,26 @@ class ClusterTrips(Generic[S]):
         leases = [_claiming(one) for one in claims]
         stamps = [_opening(name, stamp_ttl, lag) for name in missing]
         heads = [_probing(one.entry) for one in claims]
-        done = await self._run.run([*leases, *stamps, *heads])
+        done = await self._looked([*leases, *stamps, *heads])
         claimed = [
             lease.parsed()._replace(head=head.parsed())
             for lease, head in zip(done[: len(claims)], done[len(done) - len(claims) :], strict=True)
         ]
         created = done[len(claims) : len(claims) + len(stamps)]
-        found = [
+        return Opening(claimed, self._stamps(missing, created), CLUSTER_IDENTITY)
+
+    def _stamps(self, names: Sequence[bytes], opened: Sequence[Done]) -> list[Observed]:
+        """What stands under the names of stamps that were opened, as it is seen through their nodes."""
+        return [
             self._folding.fold(name, one.parsed().stamps[0], one.identity)
-            for name, one in zip(missing, created, strict=True)
+            for name, one in zip(names, opened, strict=True)
         ]
-        return Opening(claimed, found, CLUSTER_IDENTITY)
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """See Store. A script cannot fold: stamps to be taken as they stand are looked at first, in a trip."""
+        kind = Kind.FILL if all(one.mode is Mode.FILL for one in commits) else Kind.WRITE
+        if kind is Kind.FILL:
+            self.gate.check()
         drafts = await self._with_stamps(commits)
         ready = [one for one in drafts if isinstance(one, Commit)]
         parts = [
@@ -148,7 +171,7 @@ class ClusterTrips(Generic[S]):
             )
             for one in ready
         ]
-        done = await self._patiently(parts + [part for one in ready for part in self._prolonging(one)])
+        done = await self._patiently(parts + [part for one in ready for part in self._prolonging(one)], kind)
         stuck = [one for one, stored in zip(ready, done, strict=False) if any_error(stored.replies, "TRYAGAIN")]
         if stuck:
             await self.release([(one.lease, one.token) for one in stuck if one.mode is Mode.FILL])
@@ -199,7 +222,9 @@ class ClusterTrips(Generic[S]):
         if not names:
             return list(commits)
         try:
-            stamps = (await self.open((), names, max(one.stamp_ttl for one in commits))).stamps
+            longest = max(one.stamp_ttl for one in commits)
+            opened = await self._run.run([_opening(name, longest, 0.0) for name in names])
+            stamps = self._stamps(names, opened)
         except StoreFullError:  # as on one server: what was to be replaced goes
             sets = [one for one in commits if one.mode is Mode.SET]
             await self.remove([name for one in sets for name in (one.lease, one.entry)])
@@ -220,53 +245,116 @@ class ClusterTrips(Generic[S]):
         by_itself = all(slot_of(name) == slot for name in one.stamp_names)
         return [] if by_itself and not any(map(self._folding.has, missing)) else missing
 
-    async def _patiently(self, parts: Sequence[Part]) -> list[Done]:
+    async def _patiently(self, parts: Sequence[Part], kind: Kind = Kind.WRITE) -> list[Done]:
         """Make a trip; what is refused since its slot moves is tried again a little, but for fills: a reader waits."""
-        done = await self._run.run(parts)
+        done = await self._run.run(parts, kind)
         for pause in PAUSES:
             refused = [at for at, one in enumerate(done) if any_error(one.replies, "TRYAGAIN") and parts[at].is_patient]
             if not refused:
                 break
             await self._port.pause(pause)
-            again = await self._run.run([parts[at] for at in refused])
+            again = await self._run.run([parts[at] for at in refused], kind)
             for at, one in zip(refused, again, strict=True):
                 done[at] = one
         return done
 
     async def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
         """See Store."""
-        await self._each([lease for lease, _ in held], lambda at: commands.release([held[at]]))
+        parts = [_releasing(lease, token) for lease, token in held]
+        for one in await self._looked(parts):
+            one.parsed()
 
     async def bump(
         self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False, lag: float = 0.0
     ) -> list[Bumped]:
         """See Store. On a full server, which refuses to write, open stamps are removed: as invalid as changed."""
-        names = stamp_names
+        names, until = stamp_names, self._invalidate_until()
         if lag:
-            closed = await self._each(names, lambda at: commands.close_those_there([names[at]], lag, stamp_ttl))
+            closed = await self._each(names, lambda at: commands.close_those_there([names[at]], lag, stamp_ttl), until)
             return [met for [met] in closed]
         make = commands.soften if soft else commands.bump
-        met = [one for [one] in await self._each(names, lambda at: make([names[at]], stamp_ttl))]
+        met = [one for [one] in await self._each(names, lambda at: make([names[at]], stamp_ttl), until)]
         refused = [name for name, one in zip(names, met, strict=True) if one is None]
         if refused:
-            await self._each(refused, lambda at: commands.unlink_open([refused[at]]))
+            await self._each(refused, lambda at: commands.unlink_open([refused[at]]), until)
         return [one or Bumped.CHANGED for one in met]
 
     async def close_stamps(self, stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float = 0.0) -> None:
         """See Store. One call for each: if one fails, others may be closed until the deadline."""
-        await self._each(stamp_names, lambda at: commands.close_stamps([stamp_names[at]], owner, seconds, keep))
+        names, until = stamp_names, self._invalidate_until()
+        await self._each(names, lambda at: commands.close_stamps([names[at]], owner, seconds, keep), until)
 
     async def complete(
         self, stamp_names: Sequence[bytes], owner: bytes, keep: float = 0.0, lag: float = 0.0
     ) -> list[Bumped]:
         """See Store."""
-        done = await self._each(stamp_names, lambda at: commands.complete([stamp_names[at]], owner, keep, lag))
+        names, until = stamp_names, self._invalidate_until()
+        done = await self._each(names, lambda at: commands.complete([names[at]], owner, keep, lag), until)
         return [met for [met] in done]
 
-    async def _each(self, names: Sequence[bytes], make: Callable[[int], Trip[Any]]) -> list[Any]:
-        """A command for each name, by its position; what each says."""
+    def _invalidate_until(self) -> float:
+        """The monotonic time when an invalidation that begins now must be over."""
+        return monotonic() + self._invalidate_seconds
+
+    async def _each(self, names: Sequence[bytes], make: Callable[[int], Trip[Any]], until: float) -> list[Any]:
+        """A command for each stamp, by its position, that makes values stale; what each says."""
         parts = [Part(slot_of(name), lambda _, at=at: make(at)) for at, name in enumerate(names)]  # type: ignore[misc]
-        return [one.parsed() for one in await self._run.run(parts)]
+        done = await self._run.run(parts, Kind.INVALIDATION, until)
+        said = [one.parsed() for one in done]
+        if self._wait:
+            await self._acknowledged(dict(zip([one.identity for one in done], names, strict=True)), until)
+        return said
+
+    async def _acknowledged(self, beside: dict[bytes, bytes], until: float) -> None:
+        """Wait until enough replicas of each node have what was just written there.
+
+        Args:
+            beside: a stamp at each node, by the node's identity.
+            until: the monotonic time when it must be over.
+
+        Raises:
+            NotReplicatedError: too few have.
+            StoreUnavailableError: a node has failed over meanwhile: nobody knows.
+        """
+        parts = [_waiting(name, self._wait, self._wait_seconds) for name in beside.values()]
+        done = await self._run.run(parts, Kind.INVALIDATION, until, apart=True)
+        for one, identity in zip(done, beside, strict=True):
+            one.parsed()
+            if one.identity != identity:
+                raise StoreUnavailableError("A node has failed over while replicas were waited for. Call it again.")
+
+    async def _looked(self, parts: Sequence[Part]) -> list[Done]:
+        """A trip that is a look: not while an invalidation is queued; a probe sees to that first.
+
+        Raises:
+            BreakerOpenError: one is, and others see to it.
+        """
+        gate = self.gate
+        leave = gate.enter() if gate.is_troubled else Leave.ASK
+        if leave is Leave.ASK:
+            return await self._run.run(parts, Kind.READ)
+        try:
+            settled = gate.before_closing() if gate.before_closing is not None else None
+            if isawaitable(settled):
+                await settled
+            done = await self._run.run(parts, Kind.READ)
+        except BaseException as error:
+            gate.read_left(leave, error)
+            raise
+        gate.read_left(leave, None)
+        return done
+
+    async def check(self) -> None:
+        """See Store. Of what is queued; a node's own breaker is asked by the trips to it."""
+        self.gate.check()
+
+    def owe(self, settle: Callable[[], Any]) -> None:
+        """See Store."""
+        self.gate.before_closing = settle
+
+    def hold(self) -> None:
+        """See Store. Whatever node it waits for: nobody is told which."""
+        self.gate.hold()
 
     async def modify(self, modify: Modify) -> int | Unmodified:
         """See Store. The script sees the entry's own slot; stamps of others are read before, in a trip."""
@@ -367,6 +455,15 @@ def _claiming(one: Claim) -> Part:
 
 def _probing(entry: bytes) -> Part:
     return Part(slot_of(entry), lambda _: commands.head(entry))
+
+
+def _releasing(lease: bytes, token: bytes) -> Part:
+    return Part(slot_of(lease), lambda _: commands.release([(lease, token)]))
+
+
+def _waiting(beside: bytes, wait: int, seconds: float) -> Part:
+    nothing: Trip[None] = Trip([], lambda _replies, _identity: None)
+    return Part(slot_of(beside), lambda _: commands.acknowledged(nothing, beside, wait, seconds))
 
 
 def _opening(name: bytes, stamp_ttl: float, lag: float) -> Part:
