@@ -7,7 +7,7 @@ Events carry keys and tags, never values. An exception in the hook is the hook's
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -135,11 +135,12 @@ class LoadFailed:
 
     Attributes:
         key: the key.
-        error: what it raised. Its text is the loader's own: a log should name its type only.
+        error: what it raised. Its text is the loader's own and may show a value, so no repr shows it, and a log should
+            name its type only.
     """
 
     key: str
-    error: Exception
+    error: Exception = field(repr=False)
 
 
 Event = Hit | Miss | Stale | StaleHit | Stored | Refused | Invalidated | Failed | LoadFailed
