@@ -362,6 +362,7 @@ def test_rotation(server: Server, kind: str, codec: str) -> None:
     events: list[Event] = []
     with (
         opened(kind, server.url, codec=codec, signing_keys=KEYS[0]) as before,
+        opened(kind, server.url, codec=codec, signing_keys=KEYS) as prepared,
         opened(kind, server.url, codec=codec, signing_keys=[KEYS[1], KEYS[0]]) as during,
         opened(kind, server.url, codec=codec, signing_keys=KEYS[1], on_event=events.append) as after,
     ):
@@ -370,6 +371,7 @@ def test_rotation(server: Server, kind: str, codec: str) -> None:
         during.set("b", ["new"], tags=["t"], computed=False)
         assert [after.get(key, "none", tags=["t"]) for key in "ab"] == ["none", ["new"]]
         assert events == [Miss("a", Why.UNDECODABLE), Hit("b")]
+        assert [prepared.get(key, "none", tags=["t"]) for key in "ab"] == [["old"], ["new"]]
         assert [before.get(key, "none", tags=["t"]) for key in "ab"] == [["old"], "none"]
         assert after.get_or_set("a", lambda: ["loaded"], tags=["t"]) == ["loaded"]
         assert [during.get(key) for key in "ab"] == [["loaded"], ["new"]]

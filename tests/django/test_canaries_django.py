@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -130,7 +129,7 @@ MISTAKES: dict[str, tuple[Any, dict[str, Any]]] = {
     "a keyword that nobody knows": ("redis://localhost", {"CONNECTION_POOL_KWARGS": {"pasword": PASSWORD}}),
     "an argument of the wrong type": (
         "redis://localhost",
-        {"CONNECTION_POOL_KWARGS": {"password": PASSWORD, "db": TOKEN[:0] or "x"}},
+        {"CONNECTION_POOL_KWARGS": {"password": PASSWORD, "db": "x"}},
     ),
     "a short signing key": ("redis://localhost", {"SIGNING_KEYS": CANARY}),
     "signing keys of another type": ("redis://localhost", {"SIGNING_KEYS": {SIGNING_KEY: 1}}),
@@ -165,19 +164,14 @@ def test_settings_that_are_right(listener: Listener) -> None:
 def test_the_command(configure: Callable[..., Any], url: str, listener: Listener) -> None:
     """`manage.py unstale` shows keys, tags and times."""
     cache = configure(params={"LOCATION": url}, TAG_PATTERNS=["user:{id}:*"], NAMESPACE="test")
-    cache.set("user:1:page", {"of": VALUE})
-    for arguments in (
-        ["check"],
-        ["tags"],
-        ["tags", "user:1:page"],
-        ["inspect", "user:1:page"],
-        ["invalidate", "user:1"],
-    ):
+    key = "user:1:page"
+    cache.set(key, {"of": VALUE})
+    for arguments in (["check"], ["tags"], ["tags", key], ["inspect", key], ["invalidate", "user:1"]):
         out = io.StringIO()
         for how in ([], ["--json"]):
             call_command("unstale", *arguments, *how, stdout=out)
         assert len(out.getvalue()) > 10
-        listener.hear(out.getvalue(), *filter(None, [json.dumps(out.getvalue())]))
+        listener.hear(out.getvalue())
 
 
 def test_the_command_of_a_server_that_refuses(
@@ -194,9 +188,7 @@ def test_the_command_of_a_server_that_refuses(
 
 @pytest.mark.parametrize("options", [{}, {"STRICT": True}, {"OUTBOX": True}, {"OUTBOX": True, "STRICT": True}], ids=str)
 @pytest.mark.usefixtures("databases")
-def test_transactions(
-    configure: Callable[..., Any], url: str, server: Server, listener: Listener, options: Any
-) -> None:
+def test_transactions(configure: Callable[..., Any], url: str, listener: Listener, options: Any) -> None:
     """What is written to the outbox, and what is logged of an invalidation that fails at COMMIT, are tags."""
     cache = configure(params={"LOCATION": url}, TAG_PATTERNS=["user:{id}:*"], NAMESPACE="test", **options)
     cache.set("user:1:page", VALUE)
