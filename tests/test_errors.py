@@ -34,6 +34,7 @@ STORE = {
     "StoreAuthError": "StoreUnavailableError",
     "NotPrimaryError": "StoreUnavailableError",
     "PoolExhaustedError": "StoreUnavailableError",
+    "BreakerOpenError": "StoreUnavailableError",
 }
 
 
@@ -95,6 +96,7 @@ REMEDIES = {
     "PoolExhaustedError": "Raise `max_connections`",
     "NotReplicatedError": "Call it again",
     "StoreFullError": "Give it an eviction policy",
+    "BreakerOpenError": "Look at the server",
 }
 
 

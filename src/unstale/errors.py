@@ -80,6 +80,14 @@ class PoolExhaustedError(StoreUnavailableError):
     """All connections are in use. Raise `max_connections`, or look for what holds them."""
 
 
+class BreakerOpenError(StoreUnavailableError):
+    """The last reads were not answered, so they are not tried until one that probes is. Look at the server."""
+
+
+class QueueError(StoreUnavailableError):
+    """The queue of invalidations cannot be used, or not be done. Look at its file and its disk, and at the server."""
+
+
 class StoreFullError(StoreError):
     """The server is out of memory and refuses writes. Give it an eviction policy (allkeys-lru) or more memory."""
 

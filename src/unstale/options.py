@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict, assert_never
 
 from unstale.core import codecs
 from unstale.core.codecs import OWN_CODECS, Codec
 from unstale.core.keys import Names
 from unstale.core.keyspace import Keyspace
 from unstale.core.payloads import LARGE, Payloads
+from unstale.core.pending import Queue
 from unstale.core.policy import Duration, Policy, seconds, stale_seconds
 from unstale.core.replay import Recent
 from unstale.errors import ConfigurationError
-from unstale.events import Failed, Hook, LoadFailed
-from unstale.stores.options import StoreOptions
+from unstale.events import BreakerClosed, BreakerOpened, Drained, Failed, Hook, LoadFailed, Queued, Trouble
+from unstale.stores.options import INVALIDATE_SECONDS, READ_SECONDS, StoreOptions
 
 
 class CacheOptions(TypedDict, total=False):
@@ -32,6 +34,14 @@ class CacheOptions(TypedDict, total=False):
         runner: does the loads during which a stale value is served; see `unstale.runners`. None: the reader who got
             the lease loads, the others are served.
         timeout: seconds for connecting and for each answer. A call ends within about three times this. 0.3.
+        read_timeout: seconds (at most `timeout`) for the answer to a read, without which it goes on as a miss. After
+            five in a row the breaker opens: reads go on at once, and one at a time probes whether the server is back,
+            at least every 0.8 s. It must be more than the network's round trip. 0.04.
+        invalidate_timeout: seconds for an invalidation in all, whatever the network does. 1.
+        queue: the path of a local file for invalidations that could not take effect in that time: they are kept there,
+            return `Queued`, and are done as soon as the server is back, before this process serves anything from it
+            again. All processes of a machine that use the same server may share it; two servers may not. None: what
+            could not take effect raises.
         max_connections: most connections of this process (an AsyncCache has one for each event loop). 64.
         connection: more arguments for redis-py's connections, over the URL's: `username`, `password`,
             `credential_provider`, `db`, `client_name`, `driver_info`, `socket_keepalive`, `socket_keepalive_options`,
@@ -68,6 +78,9 @@ class CacheOptions(TypedDict, total=False):
     beta: float
     runner: Callable[[Any], object] | None
     timeout: Duration
+    read_timeout: Duration
+    invalidate_timeout: Duration
+    queue: str | os.PathLike[str] | None
     max_connections: int
     connection: Mapping[str, object] | None
     sentinel: Mapping[str, object] | None
@@ -97,14 +110,29 @@ def check_names(options: CacheOptions) -> None:
 def store_options(options: CacheOptions) -> StoreOptions:
     """How to reach the server."""
     timeout, max_connections = options.get("timeout", 0.3), options.get("max_connections", 64)
-    if timeout is None:
-        raise ConfigurationError("timeout and lease need a limit in seconds.")
+    reads, invalidations = (
+        options.get("read_timeout", READ_SECONDS),
+        options.get("invalidate_timeout", INVALIDATE_SECONDS),
+    )
+    if timeout is None or reads is None or invalidations is None:
+        raise ConfigurationError("timeout, read_timeout, invalidate_timeout and lease need a limit in seconds.")
     if type(max_connections) is not int or max_connections < 1:
         raise ConfigurationError("max_connections must be an int of at least 1.")
     connection, sentinel = _arguments(options, "connection"), _arguments(options, "sentinel")
     limit = seconds(timeout, "timeout")
     wait, wait_seconds = _waiting(options, limit)
-    return StoreOptions(limit, max_connections, connection, sentinel, wait, wait_seconds, _recent(options))
+    return StoreOptions(
+        timeout=limit,
+        max_connections=max_connections,
+        connection=connection,
+        sentinel=sentinel,
+        read_timeout=seconds(reads, "read_timeout"),
+        invalidate_timeout=seconds(invalidations, "invalidate_timeout"),
+        tell=Reporter(options.get("on_event")),
+        wait=wait,
+        wait_seconds=wait_seconds,
+        recent=_recent(options),
+    )
 
 
 _recents: Final[weakref.WeakValueDictionary[str, Recent]] = weakref.WeakValueDictionary()
@@ -163,7 +191,21 @@ def make_keyspace(options: CacheOptions) -> Keyspace:
     )
     on_event = options.get("on_event")
     namespace = options.get("namespace", "unstale")
-    return Keyspace(Names(namespace), _payloads(options, namespace), policy, Reporter(on_event), on_event)
+    queue = options.get("queue")
+    return Keyspace(
+        Names(namespace),
+        _payloads(options, namespace),
+        policy,
+        Reporter(on_event),
+        on_event,
+        queue=None if queue is None else _queue(queue),
+    )
+
+
+def _queue(path: str | os.PathLike[str]) -> Queue:
+    from unstale.outbox import QueueFile  # noqa: PLC0415 - who wants a queue imports it
+
+    return QueueFile(path)
 
 
 def _payloads(options: CacheOptions, namespace: str) -> Payloads:
@@ -200,10 +242,13 @@ class Reporter:
         self._silent_until = 0.0
         self._unsaid = 0
 
-    def __call__(self, event: Failed | LoadFailed) -> None:
+    def __call__(self, event: Trouble) -> None:
         """Tell."""
         if self._hook is not None:
             self._hook(event)
+            return
+        if not isinstance(event, Failed | LoadFailed):
+            _log(event)
             return
         self._unsaid += 1
         if time.monotonic() >= self._silent_until:
@@ -219,3 +264,21 @@ class Reporter:
             else:
                 text = "the load of %r failed while an older value could be served (%d such since the last line): %s"
                 logger.warning(text, event.key, count, type(event.error).__name__)
+
+
+def _log(event: Queued | Drained | BreakerOpened | BreakerClosed) -> None:
+    """Tell the log what is rare, and to be read."""
+    import logging  # noqa: PLC0415 - only a failure pays for it
+
+    logger = logging.getLogger("unstale")
+    match event:
+        case BreakerOpened(failures, error):
+            logger.warning("reads go on without the server after %d failures: %s", failures, error)
+        case BreakerClosed(seconds):
+            logger.warning("the server is back; reads went on without it for %.1f s", seconds)
+        case Queued(tags, error):
+            logger.warning("an invalidation of %d tags is queued: %s", len(tags), error)
+        case Drained(count, damaged):
+            logger.warning("the queue is drained: %d invalidations, %d damaged lines", count, damaged)
+        case _:
+            assert_never(event)

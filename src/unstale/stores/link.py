@@ -4,8 +4,11 @@ Many requests are under way at a time; replies come back in order. A request tha
 once; the others of the same turn of the loop are joined, and written together at its end: one trip.
 
 A caller that is cancelled leaves its place in the order behind, and its reply is dropped when it comes: nobody is given
-another's answer. Role and identity are proved as by `wire`: in the same trip as the first request after PROOF_SECONDS.
-The word of sentinels, where they named the server, must be asked for first: a request without it is refused.
+another's answer. A read that is left without an answer for its own, shorter time limit fails alone: the link stays
+until the others' limit is over, and what comes late shows that the server is back.
+
+Role and identity are proved as by `wire`: in the same trip as the first request after PROOF_SECONDS. The word of
+sentinels, where they named the server, must be asked for first: a request without it is refused.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 RECEIVE_BYTES: Final = 65536
 LARGE_BYTES: Final = 65536
 """From here on a write may take so long that it counts what of it has been sent."""
+LATE_SECONDS: Final = 0.002
+"""A timer that comes so much too late tells of a loop that was busy elsewhere."""
 GRACE_SECONDS: Final = 0.01
 """What one who was late gets on top: after the loop was busy elsewhere, the answer may have come in the meantime."""
 
@@ -40,13 +45,14 @@ class UnvouchedError(StoreUnavailableError):
 
 
 class _Several:
-    """A request with several replies: how many, and who waits for them."""
+    """A request with a list of replies: how many, and who waits for them. What has no list is a read of one reply."""
 
-    __slots__ = ("count", "future", "replies")
+    __slots__ = ("count", "future", "is_read", "replies")
 
-    def __init__(self, future: asyncio.Future[Any], count: int) -> None:
+    def __init__(self, future: asyncio.Future[Any], count: int, *, is_read: bool) -> None:
         self.future = future
         self.count = count
+        self.is_read = is_read
         self.replies: list[Any] = []
 
 
@@ -61,8 +67,14 @@ class Link(asyncio.BufferedProtocol):
         vouched_until: the monotonic time until which the word of its sentinels holds, if it has any.
     """
 
-    def __init__(self, connection: AbstractConnection, timeout: float) -> None:
-        """Belong to the running loop; `connect` must follow."""
+    def __init__(self, connection: AbstractConnection, timeout: float, read_timeout: float = math.inf) -> None:
+        """Belong to the running loop; `connect` must follow.
+
+        Args:
+            connection: redis-py's, not connected yet.
+            timeout: seconds for connecting, and again that the server may be silent.
+            read_timeout: the same where only reads wait, if that is less.
+        """
         self.loop = asyncio.get_running_loop()
         self.is_open = False
         self.identity = b""
@@ -70,6 +82,8 @@ class Link(asyncio.BufferedProtocol):
         self.vouched_until = math.inf
         self._connection = connection
         self._timeout = timeout
+        self._read_timeout = min(read_timeout, timeout)
+        self._look_at = 0.0
         self._run_id = b""
         self._proof = INFO_REPLICATION
         self._reader = hiredis.Reader()
@@ -167,8 +181,8 @@ class Link(asyncio.BufferedProtocol):
             writer.transport.abort()
         self._connection._reader = self._connection._writer = None  # noqa: SLF001
 
-    def request(self, packed: bytes, count: int) -> asyncio.Future[Any]:
-        """Send packed commands; the future is one reply, or for a count above one the list of replies.
+    def request(self, packed: bytes, count: int, *, is_read: bool = True) -> asyncio.Future[Any]:
+        """Send packed commands; the future is the list of their replies, or for one command that reads its reply.
 
         Raises:
             UnvouchedError: ask the sentinels first.
@@ -187,11 +201,11 @@ class Link(asyncio.BufferedProtocol):
             under_way.append(None)
             packed = pack(self._proof) + packed
         future = self.loop.create_future()
-        under_way.append(future if count == 1 else _Several(future, count))
+        under_way.append(future if count == 1 and is_read else _Several(future, count, is_read=is_read))
         if idle:
             self._progress_at = now
             if self._timer is None:
-                self._timer = self.loop.call_later(self._timeout, self._look_at_clock)
+                self._look_in(self._read_timeout)
             self._write(packed)
         else:
             if not self._outbox:
@@ -199,7 +213,7 @@ class Link(asyncio.BufferedProtocol):
             self._outbox.append(packed)
         return future
 
-    async def exchange(self, commands: Sequence[Command]) -> list[Any]:
+    async def exchange(self, commands: Sequence[Command], *, is_read: bool = False) -> list[Any]:
         """One round trip; error replies are returned, not raised.
 
         Raises:
@@ -207,8 +221,8 @@ class Link(asyncio.BufferedProtocol):
         """
         while self._paused is not None:
             await asyncio.shield(self._paused)
-        replies = await self.request(b"".join(map(pack, commands)), len(commands))
-        return [replies] if len(commands) == 1 else replies
+        replies = await self.request(b"".join(map(pack, commands)), len(commands), is_read=is_read)
+        return [replies] if len(commands) == 1 and is_read else replies
 
     def _flush(self) -> None:
         if self._outbox and self.is_open:
@@ -273,24 +287,41 @@ class Link(asyncio.BufferedProtocol):
         if paused is not None and not paused.done():
             paused.set_result(None)
 
+    def _look_in(self, seconds: float) -> None:
+        self._look_at = monotonic() + seconds
+        self._timer = self.loop.call_later(seconds, self._look_at_clock)
+
     def _look_at_clock(self) -> None:
         """One timer for all: has anything come since the oldest request began to wait?"""
         self._timer = None
         if not self._under_way or not self.is_open:
             return
+        now = monotonic()
         unsent = self._transport.get_write_buffer_size()
         if unsent < self._unsent:  # a large value is still being sent
-            self._progress_at = monotonic()
+            self._progress_at = now
             self._grace = False
         self._unsent = unsent
-        left = self._progress_at + self._timeout - monotonic()
-        if left <= 0 and self._grace:
-            self.fail(StoreTimeoutError())
-            return
-        if left <= 0:
+        silent_for = now - self._progress_at
+        if silent_for < self._read_timeout:
+            self._look_in(self._read_timeout - silent_for)
+        elif not self._grace and (now - self._look_at > LATE_SECONDS or silent_for >= self._timeout):
             self._grace = True
-            left = GRACE_SECONDS
-        self._timer = self.loop.call_later(left, self._look_at_clock)
+            self._look_in(GRACE_SECONDS)
+        elif silent_for >= self._timeout:
+            self.fail(StoreTimeoutError())
+        else:
+            self._fail_reads()
+            self._grace = False
+            self._look_in(min(self._read_timeout, self._timeout - silent_for))
+
+    def _fail_reads(self) -> None:
+        """Let go of those who read. Their places stay, for what may come yet."""
+        for waiting in self._under_way:
+            is_read = waiting.is_read if type(waiting) is _Several else waiting is not None
+            future = waiting.future if type(waiting) is _Several else waiting
+            if is_read and not future.done():  # type: ignore[union-attr]
+                future.set_exception(StoreTimeoutError())  # type: ignore[union-attr]
 
     def fail(self, error: StoreError) -> None:
         """Close, and tell all who wait."""
