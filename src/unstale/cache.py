@@ -16,7 +16,8 @@ from unstale.core import closing as closed
 from unstale.core import refresh, verbs
 from unstale.core.closing import Closing
 from unstale.core.keyspace import NOTHING, Look, Target, assess, look
-from unstale.core.pending import Pending, carry_out, of_bump, of_completion, with_damage
+from unstale.core.owing import carry_out, of_bump, of_completion, with_damage
+from unstale.core.pending import Pending
 from unstale.core.policy import DEFAULT, Duration, Ttl
 from unstale.core.ports import Flight, Handover, Load, Store
 from unstale.core.refresh import Fill, load_only
