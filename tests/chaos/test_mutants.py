@@ -95,11 +95,13 @@ def test_unstale_itself_comes_out_clean(phase: str, runs: Callable[[str, str], t
 
 @pytest.mark.parametrize("mutant", CAUGHT_BY)
 def test_a_mutant_is_caught(mutant: str, runs: Callable[[str, str], tuple[Outcome, Path]]) -> None:
-    """With one mistake in it, a count that must be 0 is not."""
+    """With one mistake in it, a count that must be 0 is not; and not because it raises."""
     phase = CAUGHT_BY[mutant]
     outcome, applied = runs(phase, mutant)
     assert outcome.status == "complete", outcome.reason
     assert applied.exists(), "the mistake was never run: it was patched into what is not used"
+    raised = outcome.counts.effects.get("RAISED", 0)
+    assert (outcome.counts.errors, raised * 2 > outcome.counts.writes) == (0, False), outcome.mishaps
     counts = {name: getattr(outcome.counts, name) for name in BY_NAME[phase].mutants[mutant]}
     assert any(counts.values()), (counts, outcome.counts.reads, outcome.counts.strikes)
 
