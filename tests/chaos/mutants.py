@@ -371,7 +371,7 @@ def soft_by_get_and_set(patch: Patch) -> None:
             if not soft:
                 return sound(store, names, stamp_ttl, lag=lag)
             values, _ = store.read(tuple(names))
-            time.sleep(0.005)
+            time.sleep(0.01)
             sets = [
                 (b"SET", name, value[:8] + commands.new_stamp()[8:], b"XX")
                 for name, value in zip(names, values, strict=True)
