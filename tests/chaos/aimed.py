@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from random import uniform
-from typing import Any, ClassVar
+from typing import Any
 
-from unstale.options import CacheOptions
 from unstale.tools.chaos.record import Effect
 from unstale.tools.chaos.subject import Commit, Loader, Moment, Place, Value
 from unstale.tools.chaos.subjects.caches import Cached, Nested, Strict
@@ -49,9 +49,18 @@ class StrictAmongPlain(Strict):
 
 
 class SoftAmongHard(Cached):
-    """Each write is invalidated; softly invalidated besides are rows that nobody has written."""
+    """Each write is invalidated; softly invalidated besides are rows that nobody has written.
 
-    defaults: ClassVar[CacheOptions] = {"stale_ttl": 60.0}
+    What is softly stale is served at once, and loaded anew by a runner.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._pool = ThreadPoolExecutor(4)
+        super().__init__(place._replace(options={**place.options, "stale_ttl": 60.0, "runner": self._pool.submit}))
+
+    def close(self) -> None:
+        self._pool.shutdown()  # its loads use the rows, which are closed next
+        super().close()
 
     def write(self, row: int, commit: Commit, moment: Moment) -> tuple[Effect, int]:
         done = super().write(row, commit, moment)

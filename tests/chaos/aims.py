@@ -48,6 +48,7 @@ AIMS = (
         "Stamps are evicted.",
         {"missing_equals_anything": STALE, "counters_as_stamps": STALE},
         {"rows": 4, "load_seconds": (0.0, 0.003)},
+        kinds=12,
         faults=("evict-stamps",),
         every=0.05,
     ),
@@ -84,8 +85,9 @@ AIMS = (
         "soft",
         "Soft invalidations among hard ones.",
         {"soft_by_get_and_set": STALE},
-        {"load_seconds": (0.0, 0.003)},
+        {"load_seconds": (0.0, 0.001), "writes_per_second": 50.0},
         subject="aimed:SoftAmongHard",
+        kinds=24,
     ),
     aim(
         "lagging",
