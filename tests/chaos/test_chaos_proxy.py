@@ -14,20 +14,23 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
-from servers import Server, require
-from struck import Shortest, meanwhile, outcome, strike, world_of
+from servers import Server
+from struck import Shortest, outcome, strike, world_of
 
 from unstale.tools.chaos.errors import ChaosError
 from unstale.tools.chaos.layouts import One
+from unstale.tools.chaos.plan import Plan, Topology
 from unstale.tools.chaos.proxy import Proxy
 from unstale.tools.chaos.proxy_program import Manner
 from unstale.tools.chaos.servers import HOST, client_of, until
 from unstale.tools.chaos.world import World
+from unstale.tools.chaos.worlds import standing
 
 HOLDING = Manner(hold=True)
 OWNER = """
 import sys
 from pathlib import Path
+from unstale.tools.chaos.plan import Plan, Topology
 from unstale.tools.chaos.proxy import Proxy
 print(Proxy(Path(sys.argv[1]), ("127.0.0.1", 1)).pid, flush=True)
 sys.stdin.read()
@@ -179,31 +182,41 @@ def test_connections_are_reset(world: World, client: redis.Redis, proxy: Proxy) 
 
 def test_connections_are_refused(world: World, client: redis.Redis) -> None:
     """For a while."""
-    with meanwhile(world, "refuse"):
-        until(lambda: outcome(client.ping) is redis.ConnectionError, "a refusal")
+    met: list[object] = []
+    strike(world, "refuse", lambda: met.append(outcome(client.ping)))
+    assert met == [redis.ConnectionError]
     assert client.ping()
 
 
 @pytest.mark.parametrize("name", ["delay", "cut", "black-hole"])
 def test_a_fault_of_the_network_ends(world: World, client: redis.Redis, proxy: Proxy, name: str) -> None:
     """Afterwards everything passes as before."""
-    before = proxy.look()
-    with meanwhile(world, name) as struck:
-        while struck.is_alive():
-            outcome(client.ping)
-    assert client.ping()
-    after = proxy.look()
-    assert (after.delayed, after.cut) != (before.delayed, before.cut)
-    assert client.ping()
-    assert proxy.look().delayed == after.delayed
+    before = broken(proxy)
+
+    def ask() -> bool:
+        with a_socket(proxy) as sock:
+            sock.sendall(b"PING\r\n")
+        return broken(proxy) != before
+
+    strike(world, name, lambda: until(ask, "something that does not pass as before"))
+    until(lambda: proxy.look().open == 0, "an end of what is late")
+    after = broken(proxy)
+    assert client.mget([f"name:{number}" for number in range(1000)]) == [None] * 1000
+    assert broken(proxy) == after
+
+
+def broken(proxy: Proxy) -> tuple[int, int]:
+    """How much did not pass as it should."""
+    seen = proxy.look()
+    return seen.delayed, seen.cut
 
 
 def test_a_server_that_is_away_is_away_for_clients(world: World, client: redis.Redis) -> None:
     """Their connections end with it, and new ones are not made."""
     client.ping()
-    with meanwhile(world, "outage"):
-        until(lambda: outcome(client.ping) is redis.ConnectionError, "an outage")
-        assert outcome(client.ping) is redis.ConnectionError
+    met: list[object] = []
+    strike(world, "outage", lambda: met.extend(outcome(client.ping) for _ in range(3)))
+    assert met == [redis.ConnectionError] * 3
     assert client.ping()
 
 
@@ -237,13 +250,32 @@ def test_a_proxy_that_has_died_is_said(tmp_path: Path) -> None:
             until(lambda: proxy.look() is None, "nothing")
 
 
-def test_no_proxy_stands_before_sentinels(tmp_path: Path) -> None:
-    """They tell the servers' own addresses."""
-    require("valkey")
+@pytest.mark.parametrize("topology", ["sentinel", "cluster"])
+def test_no_proxy_stands_before_many(topology: Topology, tmp_path: Path) -> None:
+    """Sentinels and clusters tell the servers' own addresses. Found out before anything is started."""
     with (
         pytest.raises(ChaosError, match="A proxy stands before one server"),
-        world_of("valkey", "sentinel", tmp_path, "delay"),
+        world_of("valkey", topology, tmp_path, "delay"),
     ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_proxy_stands_before_a_users_server(server: Server, tmp_path: Path) -> None:
+    """With the database that its URL names."""
+    plan = Plan(phases=(), server=server.url.replace("/0", "/3"))
+    with standing("one", plan, tmp_path, ["reset"]) as world, client_of(world.url) as client:
+        client.set("x", 1)
+        with server.client as behind:
+            assert behind.info("keyspace")["db3"]["keys"] == 1
+        assert world.url.startswith(world.through().url.removesuffix("0"))
+        client.unlink("x")
+
+
+def test_no_proxy_stands_before_a_users_tls(tmp_path: Path) -> None:
+    """A certificate is the server's own, not the proxy's."""
+    plan = Plan(phases=(), server="rediss://127.0.0.1:1/0")
+    with pytest.raises(ChaosError, match="A proxy stands"), standing("one", plan, tmp_path, ["reset"]):
         pass
 
 

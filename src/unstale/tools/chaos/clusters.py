@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from unstale.tools.chaos.errors import ChaosError
-from unstale.tools.chaos.layouts import Own, follows, reconnect, revive, role_of
+from unstale.tools.chaos.layouts import Own, follows, is_followed, reconnect, revive, role_of
 from unstale.tools.chaos.servers import HOST, Server, free_port, until
 
 SLOTS: Final = 16384
@@ -143,7 +143,7 @@ class Cluster(Own):
         return (
             all(node.sees_all_well() for node in self.nodes)
             and all(_is_well_known(node, other) for node in self.nodes for other in self.nodes)
-            and all(role_of(node) == "master" or follows(node) for node in self.nodes)
+            and all(is_followed(node) if role_of(node) == "master" else follows(node) for node in self.nodes)
             and sum(map(len, self.owners().values())) == SLOTS
         )
 

@@ -6,8 +6,6 @@ ends what it has started.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -20,6 +18,8 @@ from unstale.tools.chaos.servers import HOST, Server, until
 
 LIMITS: Final = (("maxmemory", "0"), ("maxmemory-policy", "noeviction"))
 """What a server of the run's own has, when nothing is wrong."""
+PAUSE_MILLISECONDS: Final = 60_000
+"""For which writes are held back at most, while servers change roles."""
 
 
 class Layout(Protocol):
@@ -119,25 +119,22 @@ class Pair(Own):
         self._leads = 1 - self._leads
 
     def hand_over(self) -> None:
-        """Have the servers change roles as an operator does it, so that at no time there are two primaries.
+        """Have the servers change roles as an operator does: never with two primaries, and without the loss of a write.
 
-        FAILOVER holds writes back until the replica has them all. The old primary keeps its clients.
+        The old one keeps its clients, and hears nothing of the new one until `heal`. FAILOVER would do the same, but
+        Redis 7.0 has been seen to wait for its replica for ever.
         """
         old, new = self.primary, self.replica
-        old.ask("FAILOVER", "TO", HOST, new.port)
-        until(lambda: (role_of(old), role_of(new)) == ("slave", "master"), "an old primary that is a replica")
+        with old.client() as client:
+            client.client_pause(PAUSE_MILLISECONDS, all=False)
+            try:
+                until(lambda: lag_of(old, new) == 0, "a replica that has everything")
+                refuse_primary(old)
+                old.ask("REPLICAOF", HOST, new.port)
+            finally:
+                client.client_unpause()
+        new.ask("REPLICAOF", "NO", "ONE")
         self.exchange()
-
-    @contextmanager
-    def severed(self) -> Iterator[None]:
-        """Meanwhile the replica gets nothing of its primary, and keeps what it has."""
-        primary = self.primary
-        sever(primary, self.replica)
-        try:
-            yield
-        finally:
-            if primary.is_running:
-                reconnect(primary)
 
     def heal(self) -> None:
         """See that both run, without limits, and that the replica has all that the primary has."""
@@ -150,7 +147,7 @@ class Pair(Own):
         state = replica.info("replication")
         if (state["role"], state.get("master_port")) != ("slave", primary.port):
             replica.ask("REPLICAOF", HOST, primary.port)
-        until(lambda: follows(replica), "a replica that follows its primary")
+        until(lambda: follows(replica) and is_followed(primary), "a replica that follows its primary")
 
 
 class Users:
@@ -197,16 +194,31 @@ def revive(server: Server) -> None:
 def sever(primary: Server, replica: Server) -> None:
     """Let a replica have nothing of its primary any more. It keeps what it has.
 
-    By the primary's ACL: a replica that was merely stopped would find the rest in its socket's buffer.
+    A replica that was merely stopped would find the rest in its socket's buffer.
     """
-    primary.ask("ACL", "SETUSER", "default", "-psync", "-sync")
+    refuse_primary(replica)
     primary.ask("CLIENT", "KILL", "TYPE", "replica")
     until(lambda: not follows(replica), "a replica without its primary")
 
 
-def reconnect(primary: Server) -> None:
-    """Let replicas have everything again."""
-    primary.ask("ACL", "SETUSER", "default", "+psync", "+sync")
+def refuse_primary(replica: Server) -> None:
+    """Have a replica fail whenever it connects to a primary from now on, whoever that is.
+
+    By credentials that are wrong: after those it tries again each second. Where the primary refuses PSYNC and SYNC
+    instead, Redis 7.0 tries again a thousand times a second.
+    """
+    replica.ask("CONFIG", "SET", "masteruser", "nobody", "masterauth", "wrong")
+
+
+def reconnect(replica: Server) -> None:
+    """Let it follow a primary again."""
+    replica.ask("CONFIG", "SET", "masteruser", "", "masterauth", "")
+
+
+def lag_of(primary: Server, replica: Server) -> int:
+    """Bytes of writes that a replica has not heard of."""
+    known = replica.info("replication")["slave_repl_offset"]
+    return int(primary.info("replication")["master_repl_offset"]) - int(known)
 
 
 def role_of(server: Server) -> str:
@@ -217,3 +229,9 @@ def role_of(server: Server) -> str:
 def follows(replica: Server) -> bool:
     """Whether a replica has its primary's data, and gets what comes."""
     return bool(replica.info("replication").get("master_link_status") == "up")
+
+
+def is_followed(primary: Server) -> bool:
+    """Whether a primary knows of a replica that it may hand over to: it learns later than the replica that it is up."""
+    replica = primary.info("replication").get("slave0", {})
+    return bool(replica.get("state") == "online")

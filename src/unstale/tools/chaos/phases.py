@@ -13,7 +13,7 @@ CALM_HITS: Final = 0.8
 
 _GRACED: Final = ("demoted-primary", "promoted-back")
 """A demoted primary that keeps its clients is believed for up to a second, and no longer: that is not promised."""
-_ON_THE_WAY: Final = ("delay", "cut", "reset", "black-hole", "refuse")
+_ON_THE_WAY: Final = ("delay", "stragglers", "cut", "reset", "black-hole", "refuse")
 _OF_NAMES: Final = ("evict-stamps", "evict-entries", "evictions", "flush")
 _OF_PROCESSES: Final = ("sigstop-reader", "sigstop-writer", "sigstop-server")
 _OF_SERVERS: Final = ("outage", "restart-empty", "restart-from-snapshot", "oom")
@@ -81,7 +81,7 @@ _ALL: Final = (
     Phase(
         name="slow-network",
         says="Requests and answers come late, beyond the clients' patience too.",
-        faults=("delay",),
+        faults=("delay", "stragglers"),
         least_hit_rate=CALM_HITS,
     ),
     Phase(

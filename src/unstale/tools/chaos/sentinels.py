@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from unstale.tools.chaos.errors import ChaosError
-from unstale.tools.chaos.layouts import Own, follows, reconnect, revive, role_of
+from unstale.tools.chaos.layouts import Own, follows, is_followed, reconnect, revive, role_of
 from unstale.tools.chaos.servers import HOST, Server, until
 
 SERVICE: Final = "chaos"
@@ -133,6 +133,7 @@ class Sentinels(Own):
         return (
             role_of(primary) == "master"
             and follows(replica)
+            and is_followed(primary)
             and replica.info("replication")["master_port"] == primary.port
             and all(self._sees_well(one.state()) for one in self.sentinels)
         )

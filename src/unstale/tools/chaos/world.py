@@ -15,7 +15,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 import redis
 
 from unstale.tools.chaos.errors import ChaosError
-from unstale.tools.chaos.layouts import Layout
+from unstale.tools.chaos.layouts import Layout, Pair
 from unstale.tools.chaos.proxy import Proxy
 from unstale.tools.chaos.servers import client_of
 
@@ -80,6 +80,8 @@ class World:
         self.layout.heal()
         if self.proxy is not None:
             self.proxy.straighten()
+        if self.proxy is not None and isinstance(self.layout, Pair):
+            self.proxy.lead_to(self.layout.primary.address)
 
 
 class Fault(NamedTuple):

@@ -38,14 +38,17 @@ def standing(topology: Topology, plan: Plan, directory: Path, faults: Sequence[s
         The world. Its own servers have ended afterwards, also if this process was killed.
 
     Raises:
-        ChaosError: a server does not start.
+        ChaosError: a server does not start; or a proxy is needed where none can be.
         ConfigurationError: its program is not installed.
     """
+    is_proxied = topology == "pair" or any("proxy" in FAULTS[name].needs for name in faults)
+    if is_proxied and (topology not in {"one", "pair"} or _is_users_otherwise(plan)):
+        raise ChaosError("A proxy stands before one server or a pair, or before a user's that begins with redis://.")
     with ExitStack() as stack:
         layout = _layout(topology, plan, directory)
         stack.callback(layout.close)
         has, proxy = set(_HAS.get(type(layout), ())), None
-        if topology == "pair" or any("proxy" in FAULTS[name].needs for name in faults):
+        if is_proxied:
             proxy = stack.enter_context(_proxy_before(layout, directory))
             has.add("proxy")
         world = World(
@@ -97,10 +100,13 @@ def _layout(topology: Topology, plan: Plan, directory: Path) -> Layout:
             assert_never(topology)
 
 
+def _is_users_otherwise(plan: Plan) -> bool:
+    """Whether the user's server is reached in a way that the proxy cannot take."""
+    return "://" in plan.server and not plan.server.startswith("redis://")
+
+
 def _proxy_before(layout: Layout, directory: Path) -> Proxy:
     parts = urlsplit(layout.url)
-    if parts.scheme != "redis":
-        raise ChaosError("A proxy stands before one server, whose URL begins with redis://.")
     return Proxy(directory, (parts.hostname or HOST, parts.port or 6379))
 
 

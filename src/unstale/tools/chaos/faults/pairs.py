@@ -10,7 +10,7 @@ import time
 from random import Random
 from typing import Final
 
-from unstale.tools.chaos.layouts import Pair, reconnect, sever
+from unstale.tools.chaos.layouts import Pair, lag_of, sever
 from unstale.tools.chaos.servers import HOST
 from unstale.tools.chaos.world import PAIR, Fault, World
 
@@ -23,10 +23,10 @@ def failover_to_laggard(world: World, draw: Random) -> str:
     pair, proxy = world.servers(Pair), world.through()
     pair.heal()
     seconds = draw.uniform(*LAG)
-    with pair.severed():
-        time.sleep(seconds)
-        behind = _writes(pair)
-        pair.primary.kill()
+    sever(pair.primary, pair.replica)
+    time.sleep(seconds)
+    behind = lag_of(pair.primary, pair.replica)
+    pair.primary.kill()
     pair.replica.ask("REPLICAOF", "NO", "ONE")
     pair.exchange()
     proxy.lead_to(pair.primary.address)
@@ -43,7 +43,6 @@ def demoted_primary(world: World, _draw: Random) -> str:
     pair.heal()
     clients = _clients(pair)
     pair.hand_over()
-    sever(pair.primary, pair.replica)
     proxy.lead_to(pair.primary.address)
     return f"the primary was demoted, with {clients} clients that it kept"
 
@@ -57,7 +56,6 @@ def promoted_back(world: World, draw: Random) -> str:
     pair.heal()
     first, second = pair.primary, pair.replica
     pair.hand_over()
-    sever(second, first)
     proxy.lead_to(second.address)
     seconds = draw.uniform(*LAG)
     time.sleep(seconds)
@@ -65,7 +63,6 @@ def promoted_back(world: World, draw: Random) -> str:
     first.ask("REPLICAOF", "NO", "ONE")
     pair.exchange()
     proxy.lead_to(first.address)
-    reconnect(second)
     pair.heal()
     return f"the primary was a replica without its primary for {seconds:.1f} s, and is primary again"
 
@@ -73,12 +70,6 @@ def promoted_back(world: World, draw: Random) -> str:
 def _clients(pair: Pair) -> int:
     with pair.primary.client() as client:
         return len(client.client_list(_type="normal")) - 1
-
-
-def _writes(pair: Pair) -> int:
-    """Bytes that the replica has not heard of."""
-    known = pair.replica.info("replication")["slave_repl_offset"]
-    return int(pair.primary.info("replication")["master_repl_offset"]) - int(known)
 
 
 FAULTS = (
