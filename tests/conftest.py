@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,37 @@ from typing import Any
 import pytest
 from servers import SERVERS, STORES, Server, require
 
-from unstale import Cache, remembering
+from unstale import Cache, options, remembering
 from unstale.events import Event
 from unstale.options import make_keyspace
 from unstale.stores.memory import MemoryStore
+
+PATIENT_SECONDS = 60.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_where_nothing_is_said() -> Iterator[None]:
+    """On a machine with other work a server may be late: reads have the time that their cache's `timeout` gives them.
+
+    So have invalidations. A test of these limits says which it wants.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(options, "READ_SECONDS", PATIENT_SECONDS)
+        patch.setattr(options, "INVALIDATE_SECONDS", PATIENT_SECONDS)
+        yield
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Know the mark of what takes many minutes."""
+    config.addinivalue_line("markers", "soak: takes many minutes; run where UNSTALE_SOAK is set (make soak)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave it out elsewhere, and say so."""
+    if not os.environ.get("UNSTALE_SOAK"):
+        for item in items:
+            if item.get_closest_marker("soak"):
+                item.add_marker(pytest.mark.skip(reason="takes many minutes: set UNSTALE_SOAK"))
 
 
 @pytest.fixture(scope="module")

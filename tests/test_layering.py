@@ -12,8 +12,8 @@ LAYERS = [
     ["errors", "events"],
     ["core"],
     ["stores"],
-    ["cached", "draw", "facade", "flights", "options", "templates"],
-    ["cache", "aio", "local", "outbox", "runners"],
+    ["cached", "draw", "facade", "flights", "options", "outbox", "templates"],
+    ["cache", "aio", "local", "runners"],
     ["testing", "tools", "contrib"],
     ["__main__"],
 ]

@@ -22,12 +22,15 @@ class FakeWire:
     made: int = 0
     error: BaseException | None = None
 
-    def __init__(self, connection: object, timeout: float, generation: int, permit: object) -> None:
+    def __init__(
+        self, connection: object, timeout: float, generation: int, permit: object, connect_until: float
+    ) -> None:
         if FakeWire.error is not None:
             raise FakeWire.error
         FakeWire.made += 1
         self.connection = connection
         self.timeout = timeout
+        self.connect_until = connect_until
         self.generation = generation
         self.permit = permit
         self.closed = 0

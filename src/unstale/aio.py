@@ -18,6 +18,8 @@ from unstale.core import closing as closed
 from unstale.core import refresh, verbs
 from unstale.core.closing import Closing
 from unstale.core.keyspace import NOTHING, Look, Target, assess, look
+from unstale.core.owing import carry_out, of_bump, of_completion, with_damage
+from unstale.core.pending import Pending
 from unstale.core.policy import DEFAULT, Duration, Ttl
 from unstale.core.ports import (
     AsyncStore,
@@ -38,8 +40,8 @@ from unstale.core.ports import (
 )
 from unstale.core.refresh import Fill, load_only
 from unstale.draw import chance, token
-from unstale.errors import LoaderError, StoreError
-from unstale.events import Invalidated
+from unstale.errors import LoaderError, QueueError, StoreError, StoreUnavailableError
+from unstale.events import Drained, Failed, Invalidated, Queued
 from unstale.facade import Cold, Facade, PlannedTags, Tags, TagsOfKey
 from unstale.flights import Flights
 from unstale.options import CacheOptions, make_keyspace, store_options
@@ -154,6 +156,9 @@ class _AsyncIO:
 
     async def remove(self, names: Sequence[bytes]) -> int:
         return await self._store.remove(names)
+
+    async def check(self) -> None:
+        await self._store.check()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -530,12 +535,62 @@ class AsyncCache(Facade):
 
         return await inspection.inspect(self._io, self._space, self._target(key, tags))
 
-    async def invalidate(self, *tags: str, soft: bool = False) -> Invalidated:
+    async def invalidate(self, *tags: str, soft: bool = False) -> Invalidated | Queued:
         """Make every entry that carries one of these tags stale: one small write a tag. See `Cache.invalidate`.
 
         One who is cancelled, or times out, does not know whether it has taken effect: call it again.
         """
-        return await verbs.invalidate(self._io, self._space, self._tag_names(tags), soft=soft)
+        names = self._tag_names(tags)
+        return await self._or_queue(
+            names,
+            verbs.invalidate(self._io, self._space, names, soft=soft),
+            lambda: of_bump(self._space, token(), names, soft=soft),
+        )
+
+    async def _or_queue(
+        self, tags: Sequence[str], steps: Coroutine[Any, Any, Invalidated], make: Callable[[], Pending]
+    ) -> Invalidated | Queued:
+        """Have an invalidation take effect, or be queued. When one does, those that are queued can, too."""
+        queue = self._space.queue
+        try:
+            done = await steps
+        except StoreError as error:
+            if queue is None or not self._is_kept(error):
+                raise
+            try:
+                await asyncio.to_thread(queue.append, make())  # it waits for the disk
+            except QueueError as failed:
+                error.add_note(f"It could not be queued either. {failed}")
+                raise error from failed
+            return self._queued(tags, error)
+        if queue is not None and queue.has_any():
+            try:
+                await self.drain()
+            except StoreError as error:
+                self._space.fail(Failed("drain", "", error))
+        return done
+
+    async def drain(self) -> int:
+        """Have what waits in the queue take effect now. See `Cache.drain`."""
+        queue = self._space.queue
+        if queue is None or not queue.has_any():
+            return 0
+        waiting, damaged = await asyncio.to_thread(queue.read)
+        await carry_out(self._io, with_damage(self._space, waiting, damaged))
+        for follow in queue.followers:
+            await asyncio.to_thread(follow, waiting)
+        await asyncio.to_thread(queue.remove, {one.mark for one in waiting})
+        if waiting or damaged:
+            self._space.fail(Drained(len(waiting), damaged))
+        return len(waiting)
+
+    async def _settle(self) -> None:
+        try:
+            await self.drain()
+        except StoreUnavailableError:
+            raise
+        except StoreError as error:
+            raise QueueError(f"What is queued has not taken effect: {error}") from error
 
     async def begin_strict(self, *tags: str, limit: Duration = 60) -> Closing:
         """Close tags before a transaction commits. See `Cache.begin_strict`.
@@ -545,9 +600,14 @@ class AsyncCache(Facade):
         names, seconds = self._tag_names(tags), self._limit_seconds(limit)
         return await closed.begin(self._io, self._space, names, token(), seconds)
 
-    async def complete(self, closing: Closing) -> Invalidated:
+    async def complete(self, closing: Closing) -> Invalidated | Queued:
         """End a strict write, after its COMMIT or its rollback. See `Cache.complete`."""
-        return await closed.complete(self._io, self._space, self._closing(closing))
+        closing = self._closing(closing)
+        return await self._or_queue(
+            closing.tags,
+            closed.complete(self._io, self._space, closing),
+            lambda: of_completion(self._space, token(), closing.tags, closing.owner),
+        )
 
     @asynccontextmanager
     async def strict(self, *tags: str, limit: Duration = 60) -> AsyncIterator[Closing]:
@@ -563,12 +623,17 @@ class AsyncCache(Facade):
             raise
         await self.complete(closing)
 
-    async def clear(self, *, over: Duration = 0) -> Invalidated:
+    async def clear(self, *, over: Duration = 0) -> Invalidated | Queued:
         """Make every entry of this cache stale, at once or spread over seconds. See `Cache.clear`."""
         spread = self._clear_seconds(over)
         if self._prefix:
             return await self.invalidate()
-        return await verbs.clear(self._io, self._space, spread)
+        roots = self._roots()
+        return await self._or_queue(
+            roots,
+            verbs.clear(self._io, self._space, spread),
+            lambda: of_bump(self._space, token(), roots, soft=False),
+        )
 
     async def ping(self) -> None:
         """Reach the server, to find out at start-up. Raises StoreError with what to do."""

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack
@@ -16,12 +16,14 @@ from unstale.core import closing as closed
 from unstale.core import refresh, verbs
 from unstale.core.closing import Closing
 from unstale.core.keyspace import NOTHING, Look, Target, assess, look
+from unstale.core.owing import carry_out, of_bump, of_completion, with_damage
+from unstale.core.pending import Pending
 from unstale.core.policy import DEFAULT, Duration, Ttl
 from unstale.core.ports import Flight, Handover, Load, Store
 from unstale.core.refresh import Fill, load_only
 from unstale.draw import chance, token
-from unstale.errors import LoaderError, StoreError
-from unstale.events import Invalidated
+from unstale.errors import LoaderError, QueueError, StoreError, StoreUnavailableError
+from unstale.events import Drained, Failed, Invalidated, Queued
 from unstale.facade import Cold, Facade, PlannedTags, Tags, TagsOfKey
 from unstale.flights import Flights
 from unstale.options import CacheOptions, make_keyspace, store_options
@@ -624,7 +626,7 @@ class Cache(Facade):
 
         return _run(inspection.inspect(self._io, self._space, self._target(key, tags)))
 
-    def invalidate(self, *tags: str, soft: bool = False) -> Invalidated:
+    def invalidate(self, *tags: str, soft: bool = False) -> Invalidated | Queued:
         """Make every entry that carries one of these tags stale, whoever stored it: one small write a tag, one trip.
 
         A read that begins after this returned never gets from the cache a value whose loader began before. Call it
@@ -636,12 +638,70 @@ class Cache(Facade):
                 nothing is promised of their freshness until then. To all else they are stale.
 
         Returns:
-            What was done, once it has taken effect.
+            What was done, once it has taken effect. `Queued` where that could not be in `invalidate_timeout` seconds
+            and the cache has a queue: it will take effect when the server is back.
 
         Raises:
-            StoreError: it has not taken effect, or nobody knows. Call it again.
+            StoreError: it has not taken effect, or nobody knows, and it is not queued. Call it again.
         """
-        return _run(verbs.invalidate(self._io, self._space, self._tag_names(tags), soft=soft))
+        names = self._tag_names(tags)
+        return self._or_queue(
+            names,
+            verbs.invalidate(self._io, self._space, names, soft=soft),
+            lambda: of_bump(self._space, token(), names, soft=soft),
+        )
+
+    def _or_queue(
+        self, tags: Sequence[str], steps: Coroutine[Any, Any, Invalidated], make: Callable[[], Pending]
+    ) -> Invalidated | Queued:
+        """Have an invalidation take effect, or be queued. When one does, those that are queued can, too."""
+        queue = self._space.queue
+        try:
+            done = _run(steps)
+        except StoreError as error:
+            if queue is None or not self._is_kept(error):
+                raise
+            try:
+                queue.append(make())
+            except QueueError as failed:
+                error.add_note(f"It could not be queued either. {failed}")
+                raise error from failed
+            return self._queued(tags, error)
+        if queue is not None and queue.has_any():
+            try:
+                self.drain()
+            except StoreError as error:
+                self._space.fail(Failed("drain", "", error))
+        return done
+
+    def drain(self) -> int:
+        """Have what waits in the queue take effect now; how many invalidations that were. Without a queue, none.
+
+        A cache does it by itself: when the server answers again, and before its first read. This is for a process of
+        its own that does nothing else, started once a minute, say: it serves those that have died.
+
+        Raises:
+            StoreError: what is not done is still there.
+        """
+        queue = self._space.queue
+        if queue is None or not queue.has_any():
+            return 0
+        waiting, damaged = queue.read()
+        _run(carry_out(self._io, with_damage(self._space, waiting, damaged)))
+        for follow in queue.followers:
+            follow(waiting)
+        queue.remove({one.mark for one in waiting})
+        if waiting or damaged:
+            self._space.fail(Drained(len(waiting), damaged))
+        return len(waiting)
+
+    def _settle(self) -> None:
+        try:
+            self.drain()
+        except StoreUnavailableError:
+            raise
+        except StoreError as error:
+            raise QueueError(f"What is queued has not taken effect: {error}") from error
 
     def begin_strict(self, *tags: str, limit: Duration = 60) -> Closing:
         """Close tags before a transaction commits, so that no reader is served anything older than its commit.
@@ -666,7 +726,7 @@ class Cache(Facade):
         names, seconds = self._tag_names(tags), self._limit_seconds(limit)
         return _run(closed.begin(self._io, self._space, names, token(), seconds))
 
-    def complete(self, closing: Closing) -> Invalidated:
+    def complete(self, closing: Closing) -> Invalidated | Queued:
         """End a strict write, after its COMMIT or its rollback. It may be called again, and from any process.
 
         A tag opens with the last of those who closed it (with `replica_lag` that much later). What was cached under it
@@ -677,13 +737,18 @@ class Cache(Facade):
                 names, also on a scope.
 
         Returns:
-            What was done, once it has taken effect.
+            What was done, once it has taken effect; or `Queued`, as for `invalidate`.
 
         Raises:
             StoreError: the tags are still closed, or nobody knows. Call it again; else they open at their deadline.
             ConfigurationError, InvalidTagError: this is no closing.
         """
-        return _run(closed.complete(self._io, self._space, self._closing(closing)))
+        closing = self._closing(closing)
+        return self._or_queue(
+            closing.tags,
+            closed.complete(self._io, self._space, closing),
+            lambda: of_completion(self._space, token(), closing.tags, closing.owner),
+        )
 
     @contextmanager
     def strict(self, *tags: str, limit: Duration = 60) -> Iterator[Closing]:
@@ -713,7 +778,7 @@ class Cache(Facade):
             raise
         self.complete(closing)
 
-    def clear(self, *, over: Duration = 0) -> Invalidated:
+    def clear(self, *, over: Duration = 0) -> Invalidated | Queued:
         """Make every entry of this cache (of this scope, on a scope) stale, at a cost that does not grow with them.
 
         Args:
@@ -726,7 +791,12 @@ class Cache(Facade):
         spread = self._clear_seconds(over)
         if self._prefix:
             return self.invalidate()
-        return _run(verbs.clear(self._io, self._space, spread))
+        roots = self._roots()
+        return self._or_queue(
+            roots,
+            verbs.clear(self._io, self._space, spread),
+            lambda: of_bump(self._space, token(), roots, soft=False),
+        )
 
     def ping(self) -> None:
         """Reach the server, to find out at start-up. Raises StoreError with what to do."""

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, TypeVar, cast
 
 from unstale.core.keys import key_bytes
 from unstale.errors import ConfigurationError, InvalidTagError
-from unstale.events import Invalidated
+from unstale.events import Invalidated, Queued
 from unstale.templates import Template
 
 P = ParamSpec("P")
@@ -136,12 +136,12 @@ class CachedFunction(_Decorated, Generic[P, R]):
         result: R = self._cache.refresh(key, load, **options)
         return result
 
-    def invalidate(self, *arguments: P.args, **named: P.kwargs) -> Invalidated:
+    def invalidate(self, *arguments: P.args, **named: P.kwargs) -> Invalidated | Queued:
         """Invalidate this call's tags (all of them): its result, and all else that depends on one of them.
 
         Without any declared a result has a tag of its own, so that this is always an invalidation, with its promise.
         """
-        result: Invalidated = self._cache.invalidate(*self._tags(arguments, named))
+        result: Invalidated | Queued = self._cache.invalidate(*self._tags(arguments, named))
         return result
 
     @overload
@@ -175,9 +175,9 @@ class AsyncCachedFunction(_Decorated, Generic[P, R]):
         result: R = await self._cache.refresh(key, load, **options)
         return result
 
-    async def invalidate(self, *arguments: P.args, **named: P.kwargs) -> Invalidated:
+    async def invalidate(self, *arguments: P.args, **named: P.kwargs) -> Invalidated | Queued:
         """See `CachedFunction.invalidate`."""
-        result: Invalidated = await self._cache.invalidate(*self._tags(arguments, named))
+        result: Invalidated | Queued = await self._cache.invalidate(*self._tags(arguments, named))
         return result
 
     @overload

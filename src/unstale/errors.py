@@ -80,9 +80,21 @@ class PoolExhaustedError(StoreUnavailableError):
     """All connections are in use. Raise `max_connections`, or look for what holds them."""
 
 
+class BreakerOpenError(StoreUnavailableError):
+    """The last reads were not answered, so they are not tried until one that probes is. Look at the server."""
+
+
+class QueueError(StoreUnavailableError):
+    """The queue of invalidations cannot be used, or not be done. Look at its file and its disk, and at the server."""
+
+
 class StoreFullError(StoreError):
     """The server is out of memory and refuses writes. Give it an eviction policy (allkeys-lru) or more memory."""
 
 
 class StoreRefusedError(StoreError):
     """The server answered with an error. Its text follows; for NOPERM see the list of commands that unstale needs."""
+
+
+class NotReplicatedError(StoreError):
+    """It has taken effect on the primary, but too few replicas know of it: a failover could undo it. Call it again."""

@@ -7,7 +7,7 @@ Events carry keys and tags, never values. An exception in the hook is the hook's
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -111,6 +111,34 @@ class Invalidated:
 
 
 @dataclass(frozen=True, slots=True)
+class Queued:
+    """An invalidation that has not taken effect: the server was away. It is kept, and done when the server is back.
+
+    Also what `invalidate` returns then. Until it is done, this process serves nothing from the server.
+
+    Attributes:
+        tags: the tags, as for `Invalidated`.
+        error: what the store raised; None where it is not known.
+    """
+
+    tags: tuple[str, ...]
+    error: Exception | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What was queued has taken effect.
+
+    Attributes:
+        count: invalidations, this process's own and others'.
+        damaged: lines of the queue that could not be read; for their sake all of this cache was invalidated.
+    """
+
+    count: int
+    damaged: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The store failed, and the cache went on without it (a read called its loader, a value was not stored).
 
@@ -135,19 +163,49 @@ class LoadFailed:
 
     Attributes:
         key: the key.
-        error: what it raised. Its text is the loader's own: a log should name its type only.
+        error: what it raised. Its text is the loader's own and may show a value, so no repr shows it, and a log should
+            name its type only.
     """
 
     key: str
+    error: Exception = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerOpened:
+    """Reads go on without the server from now on, and one of them probes at times whether it is back.
+
+    Attributes:
+        failures: trips that failed one after the other.
+        error: what the last one raised. Its text holds no value and no password.
+    """
+
+    failures: int
     error: Exception
 
 
-Event = Hit | Miss | Stale | StaleHit | Stored | Refused | Invalidated | Failed | LoadFailed
+@dataclass(frozen=True, slots=True)
+class BreakerClosed:
+    """The server has answered a probe: all reads ask it again.
+
+    Attributes:
+        seconds: for how long they did not.
+    """
+
+    seconds: float
+
+
+Trouble = Failed | LoadFailed | Queued | Drained | BreakerOpened | BreakerClosed
+"""What is told to the log where there is no hook."""
+Event = Hit | Miss | Stale | StaleHit | Stored | Refused | Invalidated | Trouble
 Hook = Callable[[Event], None]
 
 
 def logging_hook(logger: logging.Logger | None = None) -> Hook:
-    """A hook that logs every event: failures as WARNING, invalidations and refusals as INFO, the rest as DEBUG.
+    """A hook that logs every event, by its level.
+
+    Failures, an opened breaker and what is queued are WARNING; invalidations, refusals, a closed breaker and a drained
+    queue INFO; the rest DEBUG.
 
     Args:
         logger: where to; by default the logger "unstale".
@@ -158,8 +216,9 @@ def logging_hook(logger: logging.Logger | None = None) -> Hook:
     import logging  # noqa: PLC0415 - only who logs pays for it
 
     target = logger or logging.getLogger("unstale")
-    levels: dict[type, int] = {Failed: logging.WARNING, LoadFailed: logging.WARNING}
-    levels |= {Invalidated: logging.INFO, Refused: logging.INFO}
+    levels: dict[type, int] = {Failed: logging.WARNING, LoadFailed: logging.WARNING, BreakerOpened: logging.WARNING}
+    levels |= {Queued: logging.WARNING, Drained: logging.INFO}
+    levels |= {Invalidated: logging.INFO, Refused: logging.INFO, BreakerClosed: logging.INFO}
 
     def log(event: Event) -> None:
         shown = f"LoadFailed(key={event.key!r}, {type(event.error).__name__})" if type(event) is LoadFailed else event

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
 from unstale.core import capture, codecs
 from unstale.core.closing import Closing
 from unstale.core.freshness import fresh_body, fresh_payload
-from unstale.core.keys import MAX_KEY_BYTES, Plan, TagSet, check_tag, key_bytes, quote_part, root_tag
+from unstale.core.keys import MAX_KEY_BYTES, ROOT_MARK, Plan, TagSet, check_tag, key_bytes, quote_part, root_tag
 from unstale.core.keyspace import NOTHING, Keyspace, Snapshot, Target
 from unstale.core.layout import FENCED, FLAGS_AT, PLAIN_FORMS, TIMED, TIMES_AT, signed_forms
 from unstale.core.payloads import OF_BYTES
@@ -31,7 +31,7 @@ from unstale.errors import (
     StoreClosedError,
     StoreError,
 )
-from unstale.events import Failed, Hit
+from unstale.events import Failed, Hit, Queued
 
 if TYPE_CHECKING:
     from unstale.core.browse import Walk
@@ -96,6 +96,10 @@ class Facade:
 
     _make_io: Callable[[Any, Any], Any]
 
+    def _settle(self) -> Any:
+        """Drain the queue, before reads ask a server that is back. Raises StoreUnavailableError."""
+        raise NotImplementedError
+
     def __init__(self, store: Any, space: Keyspace, *, prefix: str = "", io: Any = None) -> None:
         """Put the parts together; `from_url` is the usual way."""
         self._store = store
@@ -115,6 +119,12 @@ class Facade:
         self._decode, self._undecodable = codecs.quick_of(codec)
         self._signed_forms = signed_forms(codec.number) if signer is not None and codec.number in OF_BYTES else ()
         self._beta = space.policy.beta
+        queue = space.queue
+        if queue is not None and store.hold not in queue.holds:
+            store.owe(self._settle)
+            queue.holds.append(store.hold)
+            if queue.has_any():
+                store.hold()
 
     @classmethod
     def from_parts(cls, store: Any, space: Keyspace, *, runner: Any = None) -> Self:
@@ -338,6 +348,22 @@ class Facade:
         if not isinstance(tags, tuple | list) or not tags or not isinstance(owner, str) or not _OWNER.fullmatch(owner):
             raise ConfigurationError("A Closing has the tags and the owner that begin_strict returned, unchanged.")
         return Closing(tuple(check_tag(tag) for tag in tags), owner)
+
+    def _is_kept(self, error: StoreError) -> bool:
+        """Whether an invalidation that failed so is to be queued. A cache that was closed is a mistake."""
+        return self._space.queue is not None and not isinstance(error, StoreClosedError)
+
+    def _queued(self, tags: Sequence[str], error: StoreError) -> Queued:
+        """It is in the queue: say so, and serve nothing from here on until it has taken effect."""
+        queue = self._space.queue
+        for hold in queue.holds if queue is not None else ():
+            hold()
+        event = Queued(tuple(tags), error)
+        self._space.fail(event)
+        return event
+
+    def _roots(self) -> list[str]:
+        return [f"{ROOT_MARK}{number}" for number in range(len(self._names.root_names))]
 
     def _not_completed(self, error: BaseException, failed: StoreError) -> None:
         """A strict block has failed, and so has its completion: its own error counts, and says so."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import time
+import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict, assert_never
 
 from unstale.core import codecs
 from unstale.core.codecs import OWN_CODECS, Codec
 from unstale.core.keys import Names
 from unstale.core.keyspace import Keyspace
 from unstale.core.payloads import LARGE, Payloads
+from unstale.core.pending import Queue
 from unstale.core.policy import Duration, Policy, seconds, stale_seconds
+from unstale.core.replay import Recent
 from unstale.errors import ConfigurationError
-from unstale.events import Failed, Hook, LoadFailed
-from unstale.stores.options import StoreOptions
+from unstale.events import BreakerClosed, BreakerOpened, Drained, Failed, Hook, LoadFailed, Queued, Trouble
+from unstale.stores.options import INVALIDATE_SECONDS, READ_SECONDS, StoreOptions
 
 
 class CacheOptions(TypedDict, total=False):
@@ -30,6 +34,14 @@ class CacheOptions(TypedDict, total=False):
         runner: does the loads during which a stale value is served; see `unstale.runners`. None: the reader who got
             the lease loads, the others are served.
         timeout: seconds for connecting and for each answer. A call ends within about three times this. 0.3.
+        read_timeout: seconds (at most `timeout`) for the answer to a read, without which it goes on as a miss. After
+            five in a row the breaker opens: reads go on at once, and one at a time probes whether the server is back,
+            at least every 0.8 s. It must be more than the network's round trip. 0.04.
+        invalidate_timeout: seconds for an invalidation in all, whatever the network does. 1.
+        queue: the path of a local file for invalidations that could not take effect in that time: they are kept there,
+            return `Queued`, and are done as soon as the server is back, before this process serves anything from it
+            again. All processes of a machine that use the same server may share it; two servers may not. None: what
+            could not take effect raises.
         max_connections: most connections of this process (an AsyncCache has one for each event loop). 64.
         connection: more arguments for redis-py's connections, over the URL's: `username`, `password`,
             `credential_provider`, `db`, `client_name`, `driver_info`, `socket_keepalive`, `socket_keepalive_options`,
@@ -43,7 +55,14 @@ class CacheOptions(TypedDict, total=False):
         compression: "lz4", "zstd", "zlib", or "auto" for the first of these that is installed. None: none.
         compress_above: bytes from which on a value is compressed, if that makes it smaller. 1024.
         fence: "tags" binds entries with tags to the server's identity, so that a failover or a restart from an old
-            snapshot cannot bring them back; "all" binds every entry. "tags".
+            snapshot cannot bring them back; "all" binds every entry. "replay" binds none, so that the cache stays warm:
+            each process makes its own invalidations of the last minute again at a new primary, before it uses it, which
+            promises less (docs/promise.md). The same for all who share a namespace. "tags".
+        wait: replicas that must have acknowledged an invalidation (also a clear, and the beginning and the end of a
+            strict write) before it returns, by the server's WAIT in the same trip. Where fewer did it raises
+            NotReplicatedError: it has taken effect on the primary, and may be called again. embedded:// and memory://
+            have no replicas, and ignore it. 0: none.
+        wait_timeout: seconds that the server may wait for them: less than `timeout`. None: half of that.
         lease: seconds that a loader may take before another may try, where the last load's time is not known. 10.
         stamp_ttl: seconds that a stamp lives at least; entries that live longer prolong theirs. 86400.
         replica_lag: seconds (or a timedelta) by which the loaders may read behind the database's primary, at the most,
@@ -59,6 +78,9 @@ class CacheOptions(TypedDict, total=False):
     beta: float
     runner: Callable[[Any], object] | None
     timeout: Duration
+    read_timeout: Duration
+    invalidate_timeout: Duration
+    queue: str | os.PathLike[str] | None
     max_connections: int
     connection: Mapping[str, object] | None
     sentinel: Mapping[str, object] | None
@@ -67,6 +89,8 @@ class CacheOptions(TypedDict, total=False):
     compression: str | None
     compress_above: int
     fence: str
+    wait: int
+    wait_timeout: Duration
     lease: Duration
     stamp_ttl: Duration
     replica_lag: Duration
@@ -86,12 +110,51 @@ def check_names(options: CacheOptions) -> None:
 def store_options(options: CacheOptions) -> StoreOptions:
     """How to reach the server."""
     timeout, max_connections = options.get("timeout", 0.3), options.get("max_connections", 64)
-    if timeout is None:
-        raise ConfigurationError("timeout and lease need a limit in seconds.")
+    reads, invalidations = (
+        options.get("read_timeout", READ_SECONDS),
+        options.get("invalidate_timeout", INVALIDATE_SECONDS),
+    )
+    if timeout is None or reads is None or invalidations is None:
+        raise ConfigurationError("timeout, read_timeout, invalidate_timeout and lease need a limit in seconds.")
     if type(max_connections) is not int or max_connections < 1:
         raise ConfigurationError("max_connections must be an int of at least 1.")
     connection, sentinel = _arguments(options, "connection"), _arguments(options, "sentinel")
-    return StoreOptions(seconds(timeout, "timeout"), max_connections, connection, sentinel)
+    limit = seconds(timeout, "timeout")
+    wait, wait_seconds = _waiting(options, limit)
+    return StoreOptions(
+        timeout=limit,
+        max_connections=max_connections,
+        connection=connection,
+        sentinel=sentinel,
+        read_timeout=seconds(reads, "read_timeout"),
+        invalidate_timeout=seconds(invalidations, "invalidate_timeout"),
+        tell=Reporter(options.get("on_event")),
+        wait=wait,
+        wait_seconds=wait_seconds,
+        recent=_recent(options),
+    )
+
+
+_recents: Final[weakref.WeakValueDictionary[str, Recent]] = weakref.WeakValueDictionary()
+"""One for each namespace of this process: what one of its caches has bumped the others must bring to a new server."""
+
+
+def _recent(options: CacheOptions) -> Recent | None:
+    if options.get("fence") != "replay":
+        return None
+    namespace = options.get("namespace", "unstale")
+    return _recents.setdefault(namespace, Recent(Names(namespace).root_names))
+
+
+def _waiting(options: CacheOptions, limit: float) -> tuple[int, float]:
+    """How many replicas must acknowledge an invalidation, and how long the server waits for them."""
+    wait, given = options.get("wait", 0), options.get("wait_timeout")
+    if type(wait) is not int or wait < 0:
+        raise ConfigurationError("wait must be a number of replicas: an int of at least 0.")
+    wait_seconds = limit / 2 if given is None else seconds(given, "wait_timeout")
+    if wait_seconds >= limit:
+        raise ConfigurationError("wait_timeout must be less than timeout, within which the server has to answer.")
+    return wait, wait_seconds
 
 
 def _arguments(options: CacheOptions, name: Literal["connection", "sentinel"]) -> Mapping[str, object]:
@@ -128,7 +191,21 @@ def make_keyspace(options: CacheOptions) -> Keyspace:
     )
     on_event = options.get("on_event")
     namespace = options.get("namespace", "unstale")
-    return Keyspace(Names(namespace), _payloads(options, namespace), policy, Reporter(on_event), on_event)
+    queue = options.get("queue")
+    return Keyspace(
+        Names(namespace),
+        _payloads(options, namespace),
+        policy,
+        Reporter(on_event),
+        on_event,
+        queue=None if queue is None else _queue(queue),
+    )
+
+
+def _queue(path: str | os.PathLike[str]) -> Queue:
+    from unstale.outbox import QueueFile  # noqa: PLC0415 - who wants a queue imports it
+
+    return QueueFile(path)
 
 
 def _payloads(options: CacheOptions, namespace: str) -> Payloads:
@@ -165,10 +242,13 @@ class Reporter:
         self._silent_until = 0.0
         self._unsaid = 0
 
-    def __call__(self, event: Failed | LoadFailed) -> None:
+    def __call__(self, event: Trouble) -> None:
         """Tell."""
         if self._hook is not None:
             self._hook(event)
+            return
+        if not isinstance(event, Failed | LoadFailed):
+            _log(event)
             return
         self._unsaid += 1
         if time.monotonic() >= self._silent_until:
@@ -184,3 +264,21 @@ class Reporter:
             else:
                 text = "the load of %r failed while an older value could be served (%d such since the last line): %s"
                 logger.warning(text, event.key, count, type(event.error).__name__)
+
+
+def _log(event: Queued | Drained | BreakerOpened | BreakerClosed) -> None:
+    """Tell the log what is rare, and to be read."""
+    import logging  # noqa: PLC0415 - only a failure pays for it
+
+    logger = logging.getLogger("unstale")
+    match event:
+        case BreakerOpened(failures, error):
+            logger.warning("reads go on without the server after %d failures: %s", failures, error)
+        case BreakerClosed(seconds):
+            logger.warning("the server is back; reads went on without it for %.1f s", seconds)
+        case Queued(tags, error):
+            logger.warning("an invalidation of %d tags is queued: %s", len(tags), error)
+        case Drained(count, damaged):
+            logger.warning("the queue is drained: %d invalidations, %d damaged lines", count, damaged)
+        case _:
+            assert_never(event)

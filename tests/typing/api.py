@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any, assert_type
 
 from unstale import AsyncCache, Cache, Closing, carry, remembering, runners
-from unstale.events import Event, Invalidated, LoadFailed, StaleHit, logging_hook
+from unstale.events import Event, Invalidated, LoadFailed, Queued, StaleHit, logging_hook
 
 
 @dataclass
@@ -95,10 +95,10 @@ assert_type(cache.has_key("k"), bool)
 assert_type(cache.touch("k", 1.5), bool)
 assert_type(cache.incr("k", 2, initial=0), int)
 assert_type(cache.ttl("k"), float | None)
-assert_type(cache.invalidate("a", "b", soft=True), Invalidated)
-assert_type(cache.clear(over=30), Invalidated)
+assert_type(cache.invalidate("a", "b", soft=True), Invalidated | Queued)
+assert_type(cache.clear(over=30), Invalidated | Queued)
 assert_type(cache.begin_strict("a", limit=30), Closing)
-assert_type(cache.complete(Closing(("a",), "0" * 32)), Invalidated)
+assert_type(cache.complete(Closing(("a",), "0" * 32)), Invalidated | Queued)
 with cache.strict("a", "b") as closing:
     assert_type(closing, Closing)
 assert_type(cache.scope("user", 42), Cache)
@@ -124,7 +124,7 @@ assert_type(orders(42), list[Order])
 assert_type(orders(user_id=42, limit=5), list[Order])
 assert_type(orders.key_for(42, limit=5), str)
 assert_type(orders.refresh(42), list[Order])
-assert_type(orders.invalidate(42), Invalidated)
+assert_type(orders.invalidate(42), Invalidated | Queued)
 plain: Callable[[int], list[Order]] = orders
 orders("42")  # type: ignore[arg-type]
 orders()  # type: ignore[call-arg]
@@ -181,7 +181,7 @@ assert_type(shop.price("tea"), float)
 assert_type(shop.price("tea", taxed=True), float)
 assert_type(shop.price.key_for("tea"), str)
 assert_type(shop.price.refresh("tea"), float)
-assert_type(shop.price.invalidate("tea", taxed=True), Invalidated)
+assert_type(shop.price.invalidate("tea", taxed=True), Invalidated | Queued)
 assert_type(Shop.price(shop, "tea"), float)
 Shop.kind("tea")  # type: ignore[call-arg, arg-type] # right, but no checker binds a descriptor to the class
 assert_type(Shop.twice(2), int)
@@ -217,10 +217,10 @@ async def asynchronously() -> None:
         assert_type(await later.touch("k", 1.5), bool)
         assert_type(await later.incr("k", 2, initial=0), int)
         assert_type(await later.ttl("k"), float | None)
-        assert_type(await later.invalidate("a", soft=True), Invalidated)
+        assert_type(await later.invalidate("a", soft=True), Invalidated | Queued)
         async with later.strict("a", limit=30) as closed:
-            assert_type(await later.complete(closed), Invalidated)
-        assert_type(await later.clear(over=timedelta(seconds=30)), Invalidated)
+            assert_type(await later.complete(closed), Invalidated | Queued)
+        assert_type(await later.clear(over=timedelta(seconds=30)), Invalidated | Queued)
         assert_type(later.scope("user", 42), AsyncCache)
         await later.get_or_set("k", load)  # type: ignore[arg-type]
 
@@ -231,7 +231,7 @@ async def asynchronously() -> None:
         assert_type(await later_orders(42), list[Order])
         assert_type(later_orders.key_for(42), str)
         assert_type(await later_orders.refresh(42), list[Order])
-        assert_type(await later_orders.invalidate(42), Invalidated)
+        assert_type(await later_orders.invalidate(42), Invalidated | Queued)
         await later_orders("42")  # type: ignore[arg-type]
 
         class LaterShop:

@@ -16,11 +16,12 @@ from unstale.core.entry import Head, payload_of
 from unstale.core.freshness import Fresh, Outdated, SoftStale, Unfit, Unknown, Verdict, judge, recorded_stamps
 from unstale.core.keys import Names, TagSet, root_tag
 from unstale.core.payloads import Payloads
+from unstale.core.pending import Queue
 from unstale.core.policy import Policy, early_by
 from unstale.core.ports import HEAD_PROBE, IO, Flight
 from unstale.core.stamps import Observed, observe
 from unstale.errors import DecodeError
-from unstale.events import Failed, Hit, Hook, LoadFailed, Miss, Stale, StaleHit, Why
+from unstale.events import Hit, Hook, Miss, Stale, StaleHit, Trouble, Why
 
 _serials = itertools.count(1)
 
@@ -87,18 +88,20 @@ class Keyspace:
         serial: tells this keyspace's remembered stamps from another's.
         keeps_looks: an invalidation leaves what its own context remembers: what was computed before it is refused. By
             default it is forgotten outside `remembering()`, where a thread may go on for ever.
+        queue: keeps invalidations that did not take effect.
     """
 
     names: Names
     payloads: Payloads
     policy: Policy
-    fail: Callable[[Failed | LoadFailed], None]
+    fail: Callable[[Trouble], None]
     emit: Hook | None = None
     hints: Hints = field(default_factory=Hints)
     prolonged: Prolonged = field(default_factory=Prolonged)
     slow: Slow = field(default_factory=Slow)
     serial: int = field(default_factory=lambda: next(_serials))
     keeps_looks: bool = False
+    queue: Queue | None = None
 
     def expected(self, raw_key: bytes, declared: TagSet) -> TagSet:
         """The tags whose stamps a read of this key should fetch."""

@@ -299,6 +299,15 @@ class Store(Protocol):
     def remove(self, names: Sequence[bytes]) -> int:
         """Remove names, in one command; how many were there."""
 
+    def check(self) -> None:
+        """Raise BreakerOpenError while reads do not ask the server: what would follow one is not tried either."""
+
+    def owe(self, settle: Callable[[], Any]) -> None:
+        """Have this done at a server that is back (awaited, by an AsyncStore) before reads ask it again."""
+
+    def hold(self) -> None:
+        """Let no read ask the server before that was done."""
+
     def ping(self) -> None:
         """Reach the server, and check that it is a primary."""
 
@@ -353,9 +362,18 @@ class Trips(Protocol):
     async def remove(self, names: Sequence[bytes]) -> int:
         """See Store."""
 
+    async def check(self) -> None:
+        """See Store."""
+
 
 class AsyncStore(Trips, Protocol):
     """A store for asyncio."""
+
+    def owe(self, settle: Callable[[], Any]) -> None:
+        """See Store."""
+
+    def hold(self) -> None:
+        """See Store."""
 
     async def ping(self) -> None:
         """See Store."""

@@ -267,6 +267,7 @@ async def set_many(
     unstored: list[str] = []
     for target, why in drafts:
         if isinstance(why, Why):
+            await io.check()  # what is refused since no look was answered would not be removed either
             await look_at_head(io, space, target, remove=True)
             capture.stored(space.serial, target.raw)
             _refuse(space, target.key, why)

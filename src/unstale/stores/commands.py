@@ -39,6 +39,7 @@ from unstale.core.ports import (
 from unstale.core.stamps import CLOSED, HARD_SIZE, LAG, STAMP_SIZE, Observed, observe
 from unstale.errors import (
     NotPrimaryError,
+    NotReplicatedError,
     StoreAuthError,
     StoreError,
     StoreFullError,
@@ -366,6 +367,42 @@ def bump(stamp_names: Sequence[bytes], stamp_ttl: float) -> Trip[list[Bumped | N
     """SET XX GET for each stamp. None where the server had no memory for it: `unlink_open` must follow."""
     commands: list[Command] = [(b"SET", name, new_stamp(), b"XX", b"GET", *_px(stamp_ttl)) for name in stamp_names]
     return Trip(commands, lambda replies, _: [_bumped(reply) for reply in replies])
+
+
+def bump_again(stamp_names: Sequence[bytes]) -> Trip[list[Bumped | None]]:
+    """`bump` where the stamps' ttls are not known: they stay."""
+    commands: list[Command] = [(b"SET", name, new_stamp(), b"XX", b"GET", b"KEEPTTL") for name in stamp_names]
+    return Trip(commands, lambda replies, _: [_bumped(reply) for reply in replies])
+
+
+def acknowledged(trip: Trip[T], beside: bytes, wait: int, seconds: float) -> Trip[T]:
+    """An invalidation's trip with a WAIT for replicas behind it, whose count is checked.
+
+    It writes a mark that is gone at once. Of a missing stamp nothing is written, and since Redis 7.2 WAIT counts who
+    has the connection's own last write; but a replica may not know yet that the stamp was evicted.
+
+    Args:
+        trip: the invalidation's.
+        beside: the name of one of its stamps.
+        wait: how many replicas.
+        seconds: for how long the server waits.
+    """
+    mark: Command = (b"SET", beside + END + b"wait", b"", b"PX", b"1")
+    waiting: Command = (b"WAIT", b"%d" % wait, milliseconds(seconds))
+
+    def parse(replies: list[Any], identity: bytes) -> T:
+        done = trip.parse(replies[:-2], identity)
+        if isinstance(done, list) and None in done:  # refused for want of memory: `unlink_open` follows, and waits
+            return done
+        known = int(checked(replies[-1]))
+        if known < wait:
+            raise NotReplicatedError(
+                f"It has taken effect on the primary, but {known} of {wait} replicas have acknowledged it within "
+                f"{seconds:g} s: a failover could undo it. Call it again."
+            )
+        return done
+
+    return Trip([*trip.commands, mark, waiting], parse)
 
 
 def close_stamps(stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float) -> Trip[None]:

@@ -5,13 +5,17 @@ redis-py's retries are off, and RESP2 is on, without decoding: a store reads its
 
 from __future__ import annotations
 
+import math
+import weakref
 from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from redis.backoff import NoBackoff
-from redis.connection import AbstractConnection, Connection, SSLConnection, parse_url
+from redis.connection import AbstractConnection, Connection, DefaultParser, SSLConnection, parse_url
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from unstale.errors import ConfigurationError
@@ -37,6 +41,77 @@ Understood = tuple[type[Any], dict[str, Any]]
 """redis-py's class of connections, and its arguments."""
 
 
+SHORTEST_SECONDS: Final = 0.001
+
+
+class Timed:
+    """For redis-py's synchronous connections: all steps of connecting together end at a point in time.
+
+    redis-py gives each address of a host, and each answer to what it asks of a new connection, a time limit of its own.
+
+    Attributes:
+        until: the monotonic time.
+    """
+
+    until = math.inf
+    _socket_timeout: float
+    _socket_connect_timeout: float
+    _sock: Any
+
+    @property
+    def socket_timeout(self) -> float:
+        """Seconds for the next answer."""
+        return self._left(self._socket_timeout)
+
+    @socket_timeout.setter
+    def socket_timeout(self, seconds: float) -> None:
+        self._socket_timeout = seconds
+
+    @property
+    def socket_connect_timeout(self) -> float:
+        """Seconds for the next address."""
+        return self._left(self._socket_connect_timeout)
+
+    @socket_connect_timeout.setter
+    def socket_connect_timeout(self, seconds: float) -> None:
+        self._socket_connect_timeout = seconds
+
+    def _left(self, seconds: float) -> float:
+        if self.until == math.inf:
+            return seconds
+        return min(seconds, max(self.until - monotonic(), SHORTEST_SECONDS))
+
+    def hurry(self) -> None:
+        """Give what is read next no more time than there is. Raises TimeoutError if there is none."""
+        if self.until != math.inf and self._sock is not None:
+            if monotonic() >= self.until:
+                raise RedisTimeoutError
+            self._sock.settimeout(self.socket_timeout)
+
+
+class _TimedParser(DefaultParser):  # type: ignore[misc, valid-type] # chosen while redis-py is imported
+    """Its reader of answers, which come in parts: each has the time that is left."""
+
+    _hurry: weakref.WeakMethod[Callable[[], None]] | None = None
+
+    def on_connect(self, connection: Any, **named: Any) -> None:
+        """Read from this connection."""
+        super().on_connect(connection, **named)
+        self._hurry = weakref.WeakMethod(connection.hurry)  # a cycle would keep a lost connection's socket open
+
+    def read_from_socket(self, *arguments: Any, **named: Any) -> Any:
+        """Read a part."""
+        hurry = self._hurry() if self._hurry is not None else None
+        if hurry is not None:
+            hurry()
+        return super().read_from_socket(*arguments, **named)
+
+
+def timed(kind: type[Any]) -> type[Any]:
+    """A class of redis-py's synchronous connections that can be told when all must be done."""
+    return type(f"Timed{kind.__name__}", (Timed, kind), {})
+
+
 def connector(
     url: str, timeout: float, connection: Mapping[str, object] | None = None
 ) -> Callable[[], AbstractConnection]:
@@ -51,7 +126,7 @@ def connector(
         ConfigurationError: redis-py does not understand the URL, an option in it, or an argument.
     """
     kind, arguments = understood(url, connection or {})
-    return maker(kind, for_wire(arguments, timeout))
+    return maker(timed(kind), for_wire(arguments, timeout))
 
 
 def async_connector(
@@ -77,7 +152,7 @@ def understood_for_asyncio(url: str, connection: Mapping[str, object]) -> Unders
 
 def for_wire(arguments: Mapping[str, Any], timeout: float) -> dict[str, Any]:
     """A synchronous connection's arguments with what a store fixes."""
-    return {**_fixed(arguments, timeout), "retry": Retry(NoBackoff(), 0)}
+    return {**_fixed(arguments, timeout), "retry": Retry(NoBackoff(), 0), "parser_class": _TimedParser}
 
 
 def for_link(arguments: Mapping[str, Any], timeout: float) -> dict[str, Any]:

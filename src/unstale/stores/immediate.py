@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from unstale.core.ports import (
     Bumped,
@@ -82,6 +83,17 @@ class Immediate:
     async def remove(self, names: Sequence[bytes]) -> int:
         """See Store."""
         return self._store.remove(names)
+
+    async def check(self) -> None:
+        """See Store."""
+        self._store.check()
+
+    def owe(self, settle: Callable[[], Any]) -> None:
+        """See Store. A store that is always there has no need of it."""
+
+    def hold(self) -> None:
+        """See Store."""
+        self._store.hold()
 
     async def ping(self) -> None:
         """See Store."""

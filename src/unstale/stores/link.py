@@ -4,8 +4,11 @@ Many requests are under way at a time; replies come back in order. A request tha
 once; the others of the same turn of the loop are joined, and written together at its end: one trip.
 
 A caller that is cancelled leaves its place in the order behind, and its reply is dropped when it comes: nobody is given
-another's answer. Role and identity are proved as by `wire`: in the same trip as the first request after PROOF_SECONDS.
-The word of sentinels, where they named the server, must be asked for first: a request without it is refused.
+another's answer. A read that is left without an answer for its own, shorter time limit fails alone: the link stays
+until the others' limit is over, and what comes late shows that the server is back.
+
+Role and identity are proved as by `wire`: in the same trip as the first request after PROOF_SECONDS. The word of
+sentinels, where they named the server, must be asked for first: a request without it is refused.
 """
 
 from __future__ import annotations
@@ -23,14 +26,18 @@ from redis.exceptions import RedisError
 from unstale.errors import NotPrimaryError, StoreClosedError, StoreError, StoreTimeoutError, StoreUnavailableError
 from unstale.stores import wire
 from unstale.stores.commands import Command, pack
+from unstale.stores.limits import Limits
 from unstale.stores.proof import INFO_REPLICATION, INFO_SERVER, AsyncVouched, identity_of, run_id_of, translated
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
 RECEIVE_BYTES: Final = 65536
+NO_LIMITS: Final = Limits(math.inf)
 LARGE_BYTES: Final = 65536
 """From here on a write may take so long that it counts what of it has been sent."""
+LATE_SECONDS: Final = 0.002
+"""A timer that comes so much too late tells of a loop that was busy elsewhere."""
 GRACE_SECONDS: Final = 0.01
 """What one who was late gets on top: after the loop was busy elsewhere, the answer may have come in the meantime."""
 
@@ -40,13 +47,15 @@ class UnvouchedError(StoreUnavailableError):
 
 
 class _Several:
-    """A request with several replies: how many, and who waits for them."""
+    """A request with a list of replies: how many, and who waits for them. What has no list is a read of one reply."""
 
-    __slots__ = ("count", "future", "replies")
+    __slots__ = ("count", "future", "is_read", "limits", "replies")
 
-    def __init__(self, future: asyncio.Future[Any], count: int) -> None:
+    def __init__(self, future: asyncio.Future[Any], count: int, limits: Limits | None, *, is_read: bool) -> None:
         self.future = future
         self.count = count
+        self.limits = limits
+        self.is_read = is_read
         self.replies: list[Any] = []
 
 
@@ -61,8 +70,14 @@ class Link(asyncio.BufferedProtocol):
         vouched_until: the monotonic time until which the word of its sentinels holds, if it has any.
     """
 
-    def __init__(self, connection: AbstractConnection, timeout: float) -> None:
-        """Belong to the running loop; `connect` must follow."""
+    def __init__(self, connection: AbstractConnection, timeout: float, read_timeout: float = math.inf) -> None:
+        """Belong to the running loop; `connect` must follow.
+
+        Args:
+            connection: redis-py's, not connected yet.
+            timeout: seconds for connecting, and again that the server may be silent.
+            read_timeout: the same where only reads wait, if that is less.
+        """
         self.loop = asyncio.get_running_loop()
         self.is_open = False
         self.identity = b""
@@ -70,7 +85,10 @@ class Link(asyncio.BufferedProtocol):
         self.vouched_until = math.inf
         self._connection = connection
         self._timeout = timeout
+        self._read_timeout = min(read_timeout, timeout)
+        self._look_at = 0.0
         self._run_id = b""
+        self._proof = INFO_REPLICATION
         self._reader = hiredis.Reader()
         self._buffer = memoryview(bytearray(RECEIVE_BYTES))  # TLS fills it in slices
         self._under_way: deque[asyncio.Future[Any] | _Several | None] = deque()
@@ -113,19 +131,25 @@ class Link(asyncio.BufferedProtocol):
         self._proof_asked_at = monotonic()
         self.proved_until = self._proof_asked_at + wire.PROOF_SECONDS  # the proof itself needs none
         try:
-            server, replication = await self.exchange([INFO_SERVER, INFO_REPLICATION])
-            self._run_id = run_id_of(server)
-            self._prove(replication)
+            await self._introduce()
         except BaseException:
             self.close()
             raise
 
+    async def _introduce(self) -> None:
+        server, replication = await self.exchange([INFO_SERVER, INFO_REPLICATION])
+        self._run_id = run_id_of(server)
+        self._prove(replication)
+
     def _prove(self, replication: Any) -> None:
         """Take in a proof. It counts from when it was asked for: the loop may have been busy since it was answered."""
-        self.identity = identity_of(self._run_id, replication)
+        self.identity = self._identity_by(replication)
         self._take_word()
         self.proved_until = min(self._proof_asked_at + wire.PROOF_SECONDS, self.vouched_until)
         self._take_word()
+
+    def _identity_by(self, replication: Any) -> bytes:
+        return identity_of(self._run_id, replication)
 
     def _take_word(self) -> None:
         """Take in the sentinels' word. Again after it was used: another thread's `doubt` may have come in between."""
@@ -160,8 +184,10 @@ class Link(asyncio.BufferedProtocol):
             writer.transport.abort()
         self._connection._reader = self._connection._writer = None  # noqa: SLF001
 
-    def request(self, packed: bytes, count: int) -> asyncio.Future[Any]:
-        """Send packed commands; the future is one reply, or for a count above one the list of replies.
+    def request(
+        self, packed: bytes, count: int, *, is_read: bool = True, limits: Limits | None = None
+    ) -> asyncio.Future[Any]:
+        """Send packed commands; the future is the list of their replies, or for one command that reads its reply.
 
         Raises:
             UnvouchedError: ask the sentinels first.
@@ -178,13 +204,13 @@ class Link(asyncio.BufferedProtocol):
             self._proving = True
             self._proof_asked_at = now
             under_way.append(None)
-            packed = pack(INFO_REPLICATION) + packed
+            packed = pack(self._proof) + packed
         future = self.loop.create_future()
-        under_way.append(future if count == 1 else _Several(future, count))
+        under_way.append(future if count == 1 and is_read else _Several(future, count, limits, is_read=is_read))
         if idle:
             self._progress_at = now
             if self._timer is None:
-                self._timer = self.loop.call_later(self._timeout, self._look_at_clock)
+                self._look_in(self._read_timeout)
             self._write(packed)
         else:
             if not self._outbox:
@@ -192,7 +218,9 @@ class Link(asyncio.BufferedProtocol):
             self._outbox.append(packed)
         return future
 
-    async def exchange(self, commands: Sequence[Command]) -> list[Any]:
+    async def exchange(
+        self, commands: Sequence[Command], *, is_read: bool = False, limits: Limits | None = None
+    ) -> list[Any]:
         """One round trip; error replies are returned, not raised.
 
         Raises:
@@ -200,8 +228,8 @@ class Link(asyncio.BufferedProtocol):
         """
         while self._paused is not None:
             await asyncio.shield(self._paused)
-        replies = await self.request(b"".join(map(pack, commands)), len(commands))
-        return [replies] if len(commands) == 1 else replies
+        replies = await self.request(b"".join(map(pack, commands)), len(commands), is_read=is_read, limits=limits)
+        return [replies] if len(commands) == 1 and is_read else replies
 
     def _flush(self) -> None:
         if self._outbox and self.is_open:
@@ -266,24 +294,44 @@ class Link(asyncio.BufferedProtocol):
         if paused is not None and not paused.done():
             paused.set_result(None)
 
+    def _look_in(self, seconds: float) -> None:
+        self._look_at = monotonic() + seconds
+        self._timer = self.loop.call_later(seconds, self._look_at_clock)
+
     def _look_at_clock(self) -> None:
         """One timer for all: has anything come since the oldest request began to wait?"""
         self._timer = None
         if not self._under_way or not self.is_open:
             return
+        now = monotonic()
         unsent = self._transport.get_write_buffer_size()
         if unsent < self._unsent:  # a large value is still being sent
-            self._progress_at = monotonic()
+            self._progress_at = now
             self._grace = False
         self._unsent = unsent
-        left = self._progress_at + self._timeout - monotonic()
-        if left <= 0 and self._grace:
-            self.fail(StoreTimeoutError())
-            return
-        if left <= 0:
+        silent_for = now - self._progress_at
+        if silent_for < self._read_timeout:
+            self._look_in(self._read_timeout - silent_for)
+        elif not self._grace and (now - self._look_at > LATE_SECONDS or silent_for >= self._timeout):
             self._grace = True
-            left = GRACE_SECONDS
-        self._timer = self.loop.call_later(left, self._look_at_clock)
+            self._look_in(GRACE_SECONDS)
+        elif silent_for >= self._timeout:
+            self.fail(StoreTimeoutError())
+        else:
+            self._fail_reads()
+            self._grace = False
+            self._look_in(min(self._read_timeout, self._timeout - silent_for))
+
+    def _fail_reads(self) -> None:
+        """Let go of those who read, and of those whose limits are moot. Their places stay, for what may come yet."""
+        for waiting in self._under_way:
+            future = waiting.future if type(waiting) is _Several else waiting
+            if type(waiting) is _Several:
+                is_over = waiting.is_read or (waiting.limits or NO_LIMITS).are_moot
+            else:
+                is_over = waiting is not None
+            if is_over and not future.done():  # type: ignore[union-attr]
+                future.set_exception(StoreTimeoutError())  # type: ignore[union-attr]
 
     def fail(self, error: StoreError) -> None:
         """Close, and tell all who wait."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from struct import Struct
 from time import monotonic
+from typing import Any
 
 from unstale.core.codecs import COUNTER, MAX_COUNTER
 from unstale.core.globs import regex_of
@@ -323,6 +324,15 @@ class MemoryStore:
             there = [name for name in dict.fromkeys(names) if self._find(name) is not None]
             self._remove(*there)
             return len(there)
+
+    def check(self) -> None:
+        """See Store."""
+
+    def owe(self, settle: Callable[[], Any]) -> None:
+        """See Store. It is always there."""
+
+    def hold(self) -> None:
+        """See Store."""
 
     def ping(self) -> None:
         """See Store."""

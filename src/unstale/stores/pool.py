@@ -7,6 +7,7 @@ anywhere. After a fork the child begins with none: the parent's sockets are let 
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import time
@@ -49,21 +50,35 @@ class Pool:
     Attributes:
         idle: the wires that nobody uses.
         generation: raised when all wires that exist must go; see `drop_all`.
+        connected_in: seconds that the last new wire took; 0.0 if there was none.
     """
 
-    def __init__(self, connect: Callable[[], AbstractConnection], timeout: float, limit: int) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], AbstractConnection],
+        timeout: float,
+        limit: int,
+        *,
+        on_fork: Callable[[], None] | None = None,
+        make: Callable[..., Wire] | None = None,
+    ) -> None:
         """Begin with no connection.
 
         Args:
             connect: makes a connection of redis-py's, not yet connected.
             timeout: seconds for each answer, and to wait for a connection when all are in use.
             limit: most connections.
+            on_fork: called in a child process, too.
+            make: what makes wires, if it is not Wire.
         """
+        self._on_fork = on_fork
         self._connect = connect
         self._timeout = timeout
         self._limit = limit
+        self._make_wire = make
         self._closed = False
         self.generation = 0
+        self.connected_in = 0.0
         self._begin()
         _pools.add(self)
 
@@ -73,12 +88,15 @@ class Pool:
         for _ in range(self._limit):
             self._permits.put(None)
 
-    def take(self) -> Wire:
+    def take(self, until: float = math.inf) -> Wire:
         """A wire: an idle one, or a new one.
+
+        Args:
+            until: the monotonic time until which there must be one.
 
         Raises:
             StoreClosedError: the pool was closed.
-            PoolExhaustedError: none came free in `timeout` seconds.
+            PoolExhaustedError: none came free in `timeout` seconds, or by then.
             StoreUnavailableError: a new one could not be connected.
         """
         deadline = 0.0
@@ -89,28 +107,31 @@ class Pool:
                 try:
                     permit = Permit(self._permits)
                 except queue.Empty:
-                    deadline = self._wait(deadline)
+                    deadline = self._wait(deadline, until)
                     continue
-                return self._make(permit)
+                return self._make(permit, until)
             if wire.generation == self.generation:
                 return wire
             self.discard(wire)
         raise StoreClosedError
 
-    def _make(self, permit: Permit) -> Wire:
+    def _make(self, permit: Permit, until: float) -> Wire:
         generation = self.generation  # before the connection has an address: who drops all meanwhile means this one too
+        began = time.monotonic()
         try:
-            return Wire(self._connect(), self._timeout, generation, permit)
+            wire = (self._make_wire or Wire)(self._connect(), self._timeout, generation, permit, until)
         except BaseException:
             permit.release()  # whoever keeps the exception keeps this frame
             raise
+        self.connected_in = time.monotonic() - began
+        return wire
 
-    def _wait(self, deadline: float) -> float:
+    def _wait(self, deadline: float, until: float) -> float:
         now = time.monotonic()
         if deadline and now >= deadline:
             raise PoolExhaustedError
         time.sleep(LOOK_SECONDS)
-        return deadline or now + self._timeout
+        return deadline or min(now + self._timeout, until)
 
     def give(self, wire: Wire) -> None:
         """Give back a wire that works."""
@@ -143,6 +164,8 @@ class Pool:
         """Begin anew in a child process. A wire that comes back all the same is the parent's, and not used again."""
         self.generation += 1
         self._begin()
+        if self._on_fork is not None:
+            self._on_fork()
 
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()

@@ -1,7 +1,8 @@
 """The asyncio store on Redis and Valkey: the synchronous store's trips, over one connection for each event loop.
 
-As there, redis-py's own retries are off; a trip is tried once more only where the connection turns out broken, on a new
-one, with new stamps and tokens; never after a time-out. What must not happen twice is not tried again.
+As there, redis-py's own retries are off; a trip is tried once more only where the connection turns out broken, on a
+new one, with new stamps and tokens; never after a time-out, but for an invalidation. What must not happen twice is not
+tried again. The breaker and the limits are as there, too: one breaker for the loops of all threads.
 
 A connection ends with its loop: `asyncio.run` and its like shut down a loop's asynchronous generators, and each loop
 has one of ours that closes. So a cache may be used by one loop after another, and by loops in several threads.
@@ -10,12 +11,16 @@ has one of ours that closes. So a cache may be used by one loop after another, a
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import weakref
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from unstale.core.breaker import Leave
 from unstale.core.ports import (
     Bumped,
     Change,
@@ -23,6 +28,7 @@ from unstale.core.ports import (
     Commit,
     Committed,
     Heads,
+    Mode,
     Modify,
     Opening,
     Peek,
@@ -34,7 +40,10 @@ from unstale.errors import NotPrimaryError, StoreClosedError, StoreTimeoutError,
 from unstale.stores import commands
 from unstale.stores.commands import PING, Trip, any_error, parsed
 from unstale.stores.connect import async_connector
+from unstale.stores.guard import LATE, Guard
+from unstale.stores.limits import Limits
 from unstale.stores.link import Link
+from unstale.stores.replaying import recorded
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
@@ -43,8 +52,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-BUSY = 1.5
-"""How many time limits a time-out must have taken that the loop's own business has brought about."""
 LONGEST_END_SECONDS = 1.0
 QUIET_TURNS = 4
 """For how many turns of an ending loop nobody must have used a link before it is closed."""
@@ -105,9 +112,16 @@ class AsyncRedisStore:
         """Connect when it is first used."""
         self._connect = connect
         self._timeout = options.timeout
+        self.guard = Guard(options)
         self._on_close = on_close
         self._closed = False
         self._last: Link | None = None
+        self._recent = options.recent
+        self._wait, self._wait_seconds = options.wait, options.wait_seconds
+        self._apart = AsyncRedisStore(connect, replace(options, wait=0)) if options.wait else None
+        """For invalidations that wait for replicas: the server answers nothing else on their connection meanwhile."""
+        if self._apart is not None:
+            self._apart.guard = self.guard
         self._begin()
         _stores.add(self)
 
@@ -134,6 +148,8 @@ class AsyncRedisStore:
         for seat in list(self._seats.values()):
             if seat.link is not None:
                 seat.link.doubt()
+        if self._apart is not None:
+            self._apart.doubt()
 
     async def _link(self) -> Link:
         """The running loop's link; made if there is none, by one for all who wait for it."""
@@ -187,6 +203,8 @@ class AsyncRedisStore:
                 seat.guard = seat.until_shutdown()
                 await anext(seat.guard)
             seat.link = link
+            if self.guard.is_troubled:  # who probed may have gone on without it
+                self.guard.connected()
             return link
         finally:
             seat.connecting = None
@@ -194,54 +212,110 @@ class AsyncRedisStore:
     async def _new_link(self) -> Link:
         """Connect. A time-out that a busy loop brought about, and not the server, is no reason to give up at once."""
         began = monotonic()
-        link = Link(self._connect(), self._timeout)
+        link = self._unconnected()
         try:
             await link.connect()
         except StoreTimeoutError:
-            if monotonic() - began < BUSY * self._timeout:
+            if monotonic() - began < LATE * self._timeout:
                 raise
-            link = Link(self._connect(), self._timeout)
+            link = self._unconnected()
             await link.connect()
         return link
+
+    def _unconnected(self) -> Link:
+        if self._recent is None:
+            return Link(self._connect(), self._timeout, self.guard.read_timeout)
+        from unstale.stores.replaying_link import ReplayingLink  # noqa: PLC0415 - rarely wanted
+
+        return ReplayingLink(self._recent, self._connect(), self._timeout, self.guard.read_timeout)
 
     async def read(self, names: Sequence[bytes]) -> Reading:
         """One MGET: the hit path. Whatever is out of the ordinary goes the long way."""
         link = self._last
-        if link is None or not link.is_open or link.loop is not asyncio.get_running_loop():
-            link = await self._link()
+        if link is None or not link.is_open or self.guard.is_troubled or link.loop is not asyncio.get_running_loop():
+            return await self._look(lambda _: commands.read(names))
         packed = commands.pack_read(names) if type(names) is tuple else commands.pack((b"MGET", *names))
         try:
             reply = await link.request(packed, 1)
-        except StoreTimeoutError:
+        except StoreTimeoutError as error:
+            self.guard.read_left(Leave.ASK, error)
             raise
         except StoreUnavailableError:
-            return await self._run(lambda _: commands.read(names))
+            return await self._look(lambda _: commands.read(names))
         if type(reply) is not list or len(reply) != len(names):
             self._settle(link, [reply])
             return parsed(commands.read(names), [reply], link.identity)
         return reply, link.identity
 
-    async def _run(self, make: Callable[[bytes], Trip[T]], *, once: bool = False) -> T:
+    async def _look(self, make: Callable[[bytes], Trip[T]]) -> T:
+        """A read's trip, if the breaker lets it.
+
+        Raises:
+            BreakerOpenError: it does not.
+        """
+        guard = self.guard
+        leave = guard.enter()
+        try:
+            if leave is Leave.PROBE and guard.before_closing is not None:
+                await self._run(lambda _: commands.ping(), guard.of_read(0.0), is_read=True)
+                await guard.before_closing()
+            result = await self._run(make, guard.of_read(0.0), is_read=True)
+        except BaseException as error:
+            guard.read_left(leave, error)
+            raise
+        guard.read_left(leave, None)
+        return result
+
+    async def _fill(self, make: Callable[[bytes], Trip[T]]) -> T:
+        """A trip around a load that follows a look. Raises BreakerOpenError, as a look would by now."""
+        self.guard.check()
+        return await self._told(make, self.guard.of_fill())
+
+    async def _write(self, make: Callable[[bytes], Trip[T]], *, once: bool = False) -> T:
+        """A trip that changes or removes entries. It is always tried."""
+        return await self._told(make, self.guard.of_write(), once=once)
+
+    async def _told(self, make: Callable[[bytes], Trip[T]], limits: Limits, *, once: bool = False) -> T:
+        """Any trip but a read's: the breaker only hears of it."""
+        try:
+            if limits.until == math.inf:
+                result = await self._run(make, limits, once=once)
+            else:
+                result = await _within(limits.until, self._run(make, limits, once=once))
+        except BaseException as error:
+            self.guard.write_left(error)
+            raise
+        self.guard.write_left(None)
+        return result
+
+    async def _run(
+        self, make: Callable[[bytes], Trip[T]], limits: Limits, *, once: bool = False, is_read: bool = False
+    ) -> T:
         """Make a trip, send it, parse its replies.
 
         Args:
             make: makes the trip for a server's identity; called anew for each attempt.
+            limits: how long it may take. For answers the link has its own.
             once: it must not happen twice: a connection that was idle is tried first, and a break then is an error.
+            is_read: its answer has a read's time limit.
         """
         tried = False
         while True:
-            link = await self._link()
+            link = await self._link_by(limits.connect_until)
             may_retry = not tried
             try:
                 if once and link.proved_until < monotonic():
                     await link.exchange([PING])
                 may_retry = may_retry and not once
                 trip = make(link.identity)
-                replies = await link.exchange(trip.commands)
+                replies = await link.exchange(trip.commands, is_read=is_read, limits=limits)
                 if any_error(replies, "NOSCRIPT"):
-                    replies = await link.exchange([commands.by_text(command) for command in trip.commands])
+                    by_text = [commands.by_text(command) for command in trip.commands]
+                    replies = await link.exchange(by_text, is_read=is_read, limits=limits)
             except StoreTimeoutError:
-                raise
+                if not may_retry or limits.until == math.inf:
+                    raise
+                tried = True
             except StoreUnavailableError:
                 if not may_retry:
                     raise
@@ -250,6 +324,13 @@ class AsyncRedisStore:
                 self._settle(link, replies)
                 return parsed(trip, replies, link.identity)
 
+    async def _link_by(self, until: float) -> Link:
+        """The running loop's link; who waits longer for a new one goes on without, and leaves it to the next."""
+        link = self._last
+        if link is not None and link.is_open and link.loop is asyncio.get_running_loop() and link.is_vouched:
+            return link
+        return await _within(until, self._link())
+
     def _settle(self, link: Link, replies: Sequence[Any]) -> None:
         """If a reply says that the server is a replica now, let the link go; others on it try again on a new one."""
         if any_error(replies, "READONLY"):
@@ -257,67 +338,109 @@ class AsyncRedisStore:
 
     async def peek(self, entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes] = ()) -> Peek:
         """See Store."""
-        return await self._run(lambda _: commands.peek(entry, stamp_names, remove))
+        trip = commands.peek(entry, stamp_names, remove)
+        return await (self._write(lambda _: trip) if remove else self._look(lambda _: trip))
 
     async def open(
         self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, lag: float = 0.0
     ) -> Opening:
         """See Store."""
-        return await self._run(lambda _: commands.open_(claims, missing, stamp_ttl, lag))
+        return await self._fill(lambda _: commands.open_(claims, missing, stamp_ttl, lag))
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """See Store."""
-        return await self._run(lambda identity: commands.commit(commits, identity), once=commands.is_once(commits))
+        if all(commit.mode is Mode.FILL for commit in commits):
+            return await self._fill(lambda identity: commands.commit(commits, identity))
+        return await self._write(lambda identity: commands.commit(commits, identity), once=commands.is_once(commits))
 
     async def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
         """See Store."""
-        await self._run(lambda _: commands.release(held))
+        await self._fill(lambda _: commands.release(held))
 
     async def bump(
         self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False, lag: float = 0.0
     ) -> list[Bumped]:
         """See Store. On a full server, which refuses to write, open stamps are removed: as invalid as changed."""
+        limits = self.guard.of_invalidation()
         if lag:
-            return await self._run(lambda _: commands.close_those_there(stamp_names, lag, stamp_ttl))
+            make_closing = partial(commands.close_those_there, stamp_names, lag, stamp_ttl)
+            return await self._invalidate(make_closing, stamp_names, limits, lag, stamp_ttl)
         make = commands.soften if soft else commands.bump
-        met = await self._run(lambda _: make(stamp_names, stamp_ttl))
+        met = await self._invalidate(lambda: make(stamp_names, stamp_ttl), stamp_names, limits)
         refused = [name for name, one in zip(stamp_names, met, strict=True) if one is None]
         if refused:
-            await self._run(lambda _: commands.unlink_open(refused))
+            await self._invalidate(lambda: commands.unlink_open(refused), refused, limits)
         return [one or Bumped.CHANGED for one in met]
+
+    async def _invalidate(
+        self, make: Callable[[], Trip[T]], names: Sequence[bytes], limits: Limits, lag: float = 0.0, keep: float = 0.0
+    ) -> T:
+        """Run a trip that makes values stale: noted for other servers, known to replicas, where that was asked for."""
+
+        def made(_identity: bytes) -> Trip[T]:
+            trip = make()
+            if self._recent is not None:
+                trip = recorded(trip, self._recent, names, lag, keep)
+            if self._wait:
+                trip = commands.acknowledged(trip, names[0], self._wait, self._wait_seconds)
+            return trip
+
+        apart = self._apart or self
+        try:
+            return await apart._told(made, limits)  # noqa: SLF001 - its own class
+        except NotPrimaryError as error:
+            last = self._last
+            if self._apart is not None and last is not None and last.loop is asyncio.get_running_loop():
+                last.fail(error)  # the reads' connection is to the same server
+            raise
 
     async def close_stamps(self, stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float = 0.0) -> None:
         """See Store."""
-        await self._run(lambda _: commands.close_stamps(stamp_names, owner, seconds, keep))
+        limits = self.guard.of_invalidation()
+        await self._invalidate(lambda: commands.close_stamps(stamp_names, owner, seconds, keep), stamp_names, limits)
 
     async def complete(
         self, stamp_names: Sequence[bytes], owner: bytes, keep: float = 0.0, lag: float = 0.0
     ) -> list[Bumped]:
         """See Store."""
-        return await self._run(lambda _: commands.complete(stamp_names, owner, keep, lag))
+        make, limits = partial(commands.complete, stamp_names, owner, keep, lag), self.guard.of_invalidation()
+        return await self._invalidate(make, stamp_names, limits, lag, keep)
 
     async def modify(self, modify: Modify) -> int | Unmodified:
         """See Store."""
         once = modify.change is Change.INCREASE
-        return await self._run(lambda identity: commands.modify(modify, identity), once=once)
+        return await self._write(lambda identity: commands.modify(modify, identity), once=once)
 
     async def heads(
         self, names: Sequence[bytes], size: int, stamp_names: Sequence[bytes] = (), remove: Sequence[bytes] = ()
     ) -> Heads:
         """See Store."""
-        return await self._run(lambda _: commands.heads(names, size, stamp_names, remove))
+        trip = commands.heads(names, size, stamp_names, remove)
+        return await (self._write(lambda _: trip) if remove else self._look(lambda _: trip))
 
     async def scan(self, cursor: int, match: bytes, count: int) -> Scanned:
         """See Store."""
-        return await self._run(lambda _: commands.scan(cursor, match, count))
+        return await self._write(lambda _: commands.scan(cursor, match, count))
 
     async def remove(self, names: Sequence[bytes]) -> int:
         """See Store."""
-        return await self._run(lambda _: commands.remove(names))
+        return await self._write(lambda _: commands.remove(names))
 
     async def ping(self) -> None:
         """See Store."""
-        await self._run(lambda _: commands.ping())
+        await self._write(lambda _: commands.ping())
+
+    async def check(self) -> None:
+        """See Store."""
+        self.guard.check()
+
+    def owe(self, settle: Callable[[], Any]) -> None:
+        """See Store."""
+        self.guard.before_closing = settle
+
+    def hold(self) -> None:
+        """See Store."""
+        self.guard.hold()
 
     async def close(self) -> None:
         """See Store. Links of other loops are told to close."""
@@ -334,6 +457,8 @@ class AsyncRedisStore:
             else:
                 loop.call_soon_threadsafe(seat.close)
         await asyncio.sleep(0)  # the transport closes its socket in the next turn
+        if self._apart is not None:
+            await self._apart.close()
         if self._on_close is not None:
             self._on_close()
 
@@ -342,6 +467,16 @@ class AsyncRedisStore:
         _parents.append((self._seats, self._last))
         self._last = None
         self._begin()
+        self.guard.forked()
+
+
+async def _within(until: float, step: Awaitable[T]) -> T:
+    """Wait, at most until a monotonic time. Raises StoreTimeoutError."""
+    try:
+        async with asyncio.timeout(max(until - monotonic(), 0.0)):
+            return await step
+    except TimeoutError as error:
+        raise StoreTimeoutError from error
 
 
 def _retrieved(task: asyncio.Task[Link]) -> None:

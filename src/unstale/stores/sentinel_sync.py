@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from unstale.stores.connect import for_wire, maker, understood
+from unstale.stores.connect import for_wire, maker, timed, understood
 from unstale.stores.proof import Vouched
 from unstale.stores.sentinel import ADDRESS_COMMAND, Known, Primary, Word, sentinel_arguments, word_of
 from unstale.stores.sentinel_url import Address, Place, place_of
@@ -59,7 +59,7 @@ class Sentinels(Primary):
         super().__init__(place, options.timeout)
         kind, arguments = understood(place.url, options.connection)
         arguments.pop("host")
-        self._kind = NamedTlsConnection if issubclass(kind, SSLConnection) else NamedConnection
+        self._kind = timed(NamedTlsConnection if issubclass(kind, SSLConnection) else NamedConnection)
         self._arguments = for_wire(arguments, options.timeout)
         maker(self._kind, {"sentinels": self, "address": place.sentinels[0], **self._arguments})
         given = sentinel_arguments(options.sentinel, options.timeout / len(place.sentinels))
@@ -74,7 +74,8 @@ class Sentinels(Primary):
             StoreUnavailableError: the sentinels know of none.
         """
         known, answers = self._ask()
-        return self._kind(self, self.new(known, answers), **self._arguments)
+        connection: AbstractConnection = self._kind(self, self.new(known, answers), **self._arguments)
+        return connection
 
     def vouch(self, address: Address) -> float:
         """See Vouched."""

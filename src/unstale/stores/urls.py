@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from unstale.errors import ConfigurationError
@@ -32,7 +33,8 @@ def open_store(url: str, options: StoreOptions) -> Store:
 
             connection = for_embedded(options.connection)
             server = embedded_server(url)
-            return RedisStore(connector(server.url, options.timeout, connection), options, on_close=server.leave)
+            connect = connector(server.url, options.timeout, connection)
+            return RedisStore(connect, replace(options, wait=0), on_close=server.leave)
         case "redis+sentinel" | "rediss+sentinel":
             from unstale.stores.redis import RedisStore  # noqa: PLC0415
 
@@ -58,7 +60,7 @@ def open_async_store(url: str, options: StoreOptions) -> AsyncStore:
             connection = for_embedded(options.connection)
             server = embedded_server(url)
             connect = async_connector(server.url, options.timeout, connection)
-            return AsyncRedisStore(connect, options, on_close=server.leave)
+            return AsyncRedisStore(connect, replace(options, wait=0), on_close=server.leave)
         case "redis+sentinel" | "rediss+sentinel":
             from unstale.stores.redis_async import AsyncRedisStore  # noqa: PLC0415
 

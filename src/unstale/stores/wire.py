@@ -1,7 +1,9 @@
 """One connection: redis-py makes it (address, TLS, AUTH, SELECT), then its socket is read and written here.
 
-The answer's time limit is the kernel's (SO_RCVTIMEO) where the socket is a plain one; under gevent or eventlet, whose
-sockets never block in the kernel, and under TLS, it is the socket's own timeout.
+It waits in slices, and looks at the clock between them: the kernel's (SO_RCVTIMEO) where the socket is a plain one;
+under gevent or eventlet, whose sockets never block in the kernel, and under TLS, the socket's own timeout. When the
+time is over it looks once more without waiting: this process may have been late itself (stopped, or waiting for the
+interpreter), and the answer be there.
 
 A wire knows whose server it talks to: run_id and replication id, as one identity of 16 bytes, and that its role is
 primary. Both are proved with the first trip, and again with the trip of any command that comes more than
@@ -25,6 +27,8 @@ from redis.exceptions import RedisError
 
 from unstale.errors import StoreTimeoutError, StoreUnavailableError
 from unstale.stores.commands import Command, pack
+from unstale.stores.connect import Timed
+from unstale.stores.limits import Limits
 from unstale.stores.proof import INFO_REPLICATION, INFO_SERVER, Vouched, identity_of, run_id_of, translated
 
 PROOF_SECONDS: Final = 1.0
@@ -32,6 +36,10 @@ RECEIVE_BYTES: Final = 65536
 SLICE_SECONDS: Final = 0.005
 """The kernel lets go of a read after this, and the wire looks at the clock. After a signal Python begins a read anew,
 and the kernel its time limit: in one piece, a profiler's signals would prolong it for ever."""
+SLOW_SLICE_SECONDS: Final = 0.02
+"""The same for other sockets, for which a wait costs more to begin anew."""
+SEND_BYTES: Final = 262144
+"""A large value is sent in parts, each of which shows that the server reads."""
 
 
 class Permit(Protocol):
@@ -54,6 +62,8 @@ class Wire:
     __slots__ = (
         "__weakref__",
         "_connection",
+        "_is_plain",
+        "_proof",
         "_run_id",
         "_timeout",
         "_vouched_until",
@@ -67,11 +77,25 @@ class Wire:
         "sock",
     )
 
-    def __init__(self, connection: AbstractConnection, timeout: float, generation: int, permit: Permit) -> None:
+    def __init__(
+        self,
+        connection: AbstractConnection,
+        timeout: float,
+        generation: int,
+        permit: Permit,
+        connect_until: float = math.inf,
+    ) -> None:
         """Connect, and prove role and identity.
 
+        Args:
+            connection: redis-py's, not connected yet.
+            timeout: seconds for each step.
+            generation: the pool's.
+            permit: the pool's.
+            connect_until: the monotonic time until which all of it must be done.
+
         Raises:
-            StoreUnavailableError: no connection, no answer in `timeout` seconds, or a replica.
+            StoreUnavailableError: no connection, no answer in time, or a replica.
             StoreAuthError: the credentials were refused.
         """
         self._connection = connection
@@ -80,8 +104,12 @@ class Wire:
         self.generation = generation
         self.identity = b""
         self._run_id = b""
+        self._proof = INFO_REPLICATION
         self.proved_until = 0.0
         self._vouched_until = math.inf
+        may_be_timed: object = connection
+        if isinstance(may_be_timed, Timed):
+            may_be_timed.until = connect_until
         try:
             connection.connect()  # type: ignore[no-untyped-call]
         except (RedisError, TypeError, ValueError) as error:
@@ -89,31 +117,33 @@ class Wire:
         sock = connection._get_socket()  # noqa: SLF001 - redis-py has no public name for it
         if sock is None:
             raise StoreUnavailableError
-        self._limit(sock, timeout)
+        plain: object = sock  # gevent's and eventlet's are no subclasses
+        self._is_plain = isinstance(plain, _socket.socket) and not isinstance(plain, ssl.SSLSocket)
+        self._slice(sock)
         self.sock = sock
         self.send = sock.send
         self.recv = sock.recv
         self.reader = hiredis.Reader()
         try:
-            self._introduce()
+            self._introduce(connect_until)
         except BaseException:
             self.close()
             raise
 
-    def _limit(self, sock: socket.socket, timeout: float) -> None:
+    def _slice(self, sock: socket.socket) -> None:
         """Let the kernel limit send and recv where it can: it costs nothing, settimeout() a poll for every call."""
-        plain: object = sock  # gevent's and eventlet's are no subclasses
-        if isinstance(plain, _socket.socket) and not isinstance(plain, ssl.SSLSocket):
+        if self._is_plain:
             sock.settimeout(None)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(min(timeout, SLICE_SECONDS)))
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeout))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(SLICE_SECONDS))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(SLICE_SECONDS))
         else:
-            sock.settimeout(timeout)
+            sock.settimeout(SLOW_SLICE_SECONDS)
 
-    def _introduce(self) -> None:
+    def _introduce(self, connect_until: float) -> None:
         asked_at = monotonic()
         self._ask_sentinels()
-        server, replication = self.transfer([INFO_SERVER, INFO_REPLICATION])
+        limits = Limits(self._timeout, until=connect_until)
+        server, replication = self.transfer([INFO_SERVER, INFO_REPLICATION], limits)
         self._run_id = run_id_of(server)
         self.prove(replication, asked_at)
 
@@ -123,14 +153,17 @@ class Wire:
         Raises:
             NotPrimaryError: the server is no primary (any more).
         """
-        self.identity = identity_of(self._run_id, replication)
+        self.identity = self._identity_by(replication)
         self.proved_until = min(asked_at + PROOF_SECONDS, self._vouched_until)
+
+    def _identity_by(self, replication: Any) -> bytes:
+        return identity_of(self._run_id, replication)
 
     def _ask_sentinels(self) -> None:
         if isinstance(self._connection, Vouched):
             self._vouched_until = self._connection.vouch()
 
-    def exchange(self, commands: list[Command]) -> list[Any]:
+    def exchange(self, commands: list[Command], limits: Limits | None = None) -> list[Any]:
         """One round trip; with it a new proof, if one is due. Error replies are returned, not raised.
 
         Raises:
@@ -138,26 +171,38 @@ class Wire:
         """
         asked_at = monotonic()
         if asked_at < self.proved_until:
-            return self.transfer(commands)
+            return self.transfer(commands, limits)
         self._ask_sentinels()
-        replication, *replies = self.transfer([INFO_REPLICATION, *commands])
+        replication, *replies = self.transfer([self._proof, *commands], limits)
         self.prove(replication, asked_at)
         return replies
 
-    def transfer(self, commands: list[Command]) -> list[Any]:
+    def transfer(self, commands: list[Command], limits: Limits | None = None) -> list[Any]:
         """Send commands together, and read as many replies."""
         packed = b"".join(map(pack, commands))
+        limits = limits or Limits(self._timeout)
         try:
-            sent = self.send(packed)
-            if sent < len(packed):
-                self.sock.sendall(memoryview(packed)[sent:])
-            return [self.receive() for _ in commands]
+            self._send_all(packed, limits)
+            return [self.receive(limits) for _ in commands]
         except (BlockingIOError, TimeoutError) as error:
             raise StoreTimeoutError from error
         except (OSError, hiredis.ProtocolError) as error:
             raise StoreUnavailableError(f"The connection broke: {type(error).__name__}.") from error
 
-    def receive(self) -> Any:
+    def _send_all(self, packed: bytes, limits: Limits) -> None:
+        view, sent = memoryview(packed), 0
+        deadline = 0.0
+        while sent < len(packed):
+            try:
+                sent += self.send(view[sent : sent + SEND_BYTES])
+            except (BlockingIOError, TimeoutError):  # a slice of the time limit is over
+                deadline = deadline or _deadline(limits)
+                if monotonic() >= deadline:
+                    raise
+            else:
+                deadline = 0.0
+
+    def receive(self, limits: Limits) -> Any:
         """The next reply; error replies are returned. Raises OSError or hiredis.ProtocolError."""
         reader = self.reader
         reply = reader.gets()
@@ -165,21 +210,41 @@ class Wire:
         while reply is False:
             try:
                 data = self.recv(RECEIVE_BYTES)
-            except BlockingIOError:  # a slice of the time limit is over
-                deadline = deadline or monotonic() + self._timeout - SLICE_SECONDS
-                if monotonic() >= deadline:
-                    raise
-                continue
+            except (BlockingIOError, TimeoutError):  # a slice of the time limit is over
+                deadline = deadline or _deadline(limits)
+                if monotonic() < deadline and not limits.are_moot:
+                    continue
+                data = self._at_once()
             if not data:
                 raise ConnectionResetError
             deadline = 0.0
             reader.feed(data)
             reply = reader.gets()
+            if reply is False and monotonic() >= limits.until:
+                raise TimeoutError
         return reply
+
+    def _at_once(self) -> bytes:
+        """What has come by now. Raises TimeoutError if that is nothing."""
+        try:
+            if self._is_plain:
+                return self.sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+            self.sock.settimeout(0.0)
+            try:
+                return self.sock.recv(RECEIVE_BYTES)
+            finally:
+                self.sock.settimeout(SLOW_SLICE_SECONDS)
+        except (BlockingIOError, ssl.SSLWantReadError) as error:
+            raise TimeoutError from error
 
     def close(self) -> None:
         """Close the socket, if this process made it."""
         self._connection.disconnect()  # type: ignore[no-untyped-call]
+
+
+def _deadline(limits: Limits) -> float:
+    """When to give up, after a first slice in vain: so a process that was late before it began to wait is not."""
+    return min(monotonic() + limits.answer - SLICE_SECONDS, limits.until)
 
 
 def _timeval(seconds: float) -> bytes:

@@ -21,7 +21,23 @@ from unstale.contrib.django.unstale_cache import UnstaleCache
 from unstale.core.inspection import Found
 from unstale.core.keys import ancestry
 from unstale.errors import StoreError
-from unstale.events import Event, Failed, Hit, Invalidated, LoadFailed, Miss, Refused, Stale, StaleHit, Stored
+from unstale.events import (
+    BreakerClosed,
+    BreakerOpened,
+    Drained,
+    Event,
+    Failed,
+    Hit,
+    Invalidated,
+    LoadFailed,
+    Miss,
+    Queued,
+    Refused,
+    Stale,
+    StaleHit,
+    Stored,
+    Trouble,
+)
 from unstale.stores.proof import translated
 
 _INFO: Final = (
@@ -154,7 +170,7 @@ def invalidation_report(
 ) -> dict[str, Any]:
     """What became of an invalidation. It has a hint where a tag looks as if it were a whole name."""
     bumped = getattr(done, "bumped", None)
-    state = "queued: the outbox's relay carries it out" if bumped is None else "done"
+    state = "queued: it takes effect when the server is back" if bumped is None else "done"
     front = backend.tag("x", version).removesuffix("x")
     whole = next((tag for tag in tags if tag.startswith(front) and tag != front), None)
     hint = (
@@ -187,7 +203,21 @@ def _row(event: Event) -> tuple[str, str, str]:  # noqa: PLR0911 - a table
             return "not stored", key, why.value
         case Invalidated(tags, bumped):
             return "invalidated", ", ".join(tags), f"{bumped} of {len(tags)} had a stamp"
+        case _:
+            return _trouble_row(event)
+
+
+def _trouble_row(event: Trouble) -> tuple[str, str, str]:
+    match event:
         case Failed(operation, key, error):
             return "failed", key, f"{operation}: {error}"
         case LoadFailed(key, error):
             return "load failed", key, type(error).__name__
+        case Queued(tags, error):
+            return "queued", ", ".join(tags), str(error or "")
+        case Drained(count, damaged):
+            return "drained", "", f"{count} invalidations, {damaged} damaged lines"
+        case BreakerOpened(failures, error):
+            return "breaker opened", "", f"{failures} failures in a row: {error}"
+        case BreakerClosed(seconds):
+            return "breaker closed", "", f"reads went on without the server for {seconds:.1f} s"

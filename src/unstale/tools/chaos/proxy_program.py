@@ -28,13 +28,15 @@ class Manner(msgspec.Struct, frozen=True):
     """How the proxy treats what passes.
 
     Attributes:
-        delay: seconds that each piece takes, at least and at most; the order is kept.
+        delay: seconds that a piece takes, at least and at most; the order is kept.
+        delayed: how often a piece is delayed: 0 to 1.
         hold: nothing passes, and new connections get no answer, until there is another manner.
         cut: how often a piece is the last of its connection, of which only a part, or nothing, arrives: 0 to 1.
         refuse: new connections are reset.
     """
 
     delay: tuple[float, float] = (0.0, 0.0)
+    delayed: float = 1.0
     hold: bool = False
     cut: float = 0.0
     refuse: bool = False
@@ -146,7 +148,7 @@ class Side(asyncio.Protocol):
             self._pair.cut(self, data[: state.draw.randrange(len(data))])
             return
         now = asyncio.get_running_loop().time()
-        due = now + state.draw.uniform(*manner.delay)
+        due = now + (state.draw.uniform(*manner.delay) if state.draw.random() < manner.delayed else 0.0)
         self._waiting.append((max(due, self._waiting[-1][0] if self._waiting else 0.0), data))
         state.seen.delayed += bool(manner.hold or due > now)
         self.go_on()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, cast
 
 import msgspec
@@ -119,6 +120,7 @@ SUBJECTS: Final[dict[str, str]] = {
     "unstale-delete": "unstale.tools.chaos.subjects.caches:Deleting",
     "unstale-strict": "unstale.tools.chaos.subjects.caches:Strict",
     "unstale-lag": "unstale.tools.chaos.subjects.caches:Lagging",
+    "unstale-queue": "unstale.tools.chaos.subjects.caches:Queueing",
     "unstale-async": "unstale.tools.chaos.subjects.asynchronous:AsyncCached",
     "unstale-django": "unstale.tools.chaos.subjects.with_django:WithOutbox",
     "deletes": "unstale.tools.chaos.subjects.deletes:Deletes",
@@ -148,7 +150,13 @@ def writer_of(name: str) -> str:
 def beside(name: str, place: Place) -> list[str] | None:
     """The command of the process that has to run beside a subject, started once before all others; None for none.
 
-    It writes a line to stdout when it is ready, and runs until SIGTERM.
+    It writes a line to stdout when it is ready, and runs until SIGTERM. It finds the place in a file of the scratch
+    folder, since URLs may have passwords, and a command line is for all to read.
     """
     module = getattr(maker(name), "beside", "")
-    return [sys.executable, "-m", module, msgspec.json.encode(place).decode()] if module else None
+    if not module:
+        return None
+    told = Path(place.scratch, "beside.json")
+    told.touch(0o600)
+    told.write_bytes(msgspec.json.encode(place))
+    return [sys.executable, "-m", module, str(told)]

@@ -30,8 +30,9 @@ from unstale.contrib.django.patterns import Advisor, Matcher
 from unstale.core import capture
 from unstale.core.keys import ROOT_MARK, ROOTS
 from unstale.core.keyspace import Keyspace
+from unstale.core.pending import Pending
 from unstale.errors import StoreError, UnstaleError
-from unstale.events import Invalidated
+from unstale.events import Invalidated, Queued
 from unstale.options import CacheOptions, make_keyspace, store_options
 from unstale.stores.immediate import Immediate
 from unstale.stores.memory import MemoryStore
@@ -159,6 +160,15 @@ class Engine:
         self.has_server = not isinstance(store, MemoryStore)
         self.redis = RedisSide(options.url, reaching, space, old if options.migrating == migrating.SHARING else None)
         self.followers: list[Follower] = [self.redis] if self.has_server else []
+        if space.queue is not None:
+            space.queue.followers.append(self._follow_drained)
+
+    def _follow_drained(self, done: Sequence[Pending]) -> None:
+        """What was queued has taken effect: what follows a clear does now. Raises StoreError."""
+        roots = set(map(self.cache._space.names.stamp, ROOT_TAGS))  # noqa: SLF001 - the facade's own
+        if any(roots.issubset(one.names) for one in done):
+            for follower in self.followers:
+                follower.follow(ROOT_TAGS)
 
     def plans(self, key_func: Callable[..., str], key_prefix: str, version: int) -> Plans:
         """The plans of keys that were seen before with this way of making them."""
@@ -175,9 +185,11 @@ class Engine:
         """Say something about the project's code or settings."""
         warnings.warn(text, UnstaleWarning, stacklevel=4)
 
-    def bump(self, names: tuple[str, ...], *, soft: bool = False) -> Invalidated:
+    def bump(self, names: tuple[str, ...], *, soft: bool = False) -> Invalidated | Queued:
         """Invalidate tags by their whole names, now; ROOT_TAGS stand for everything. Raises StoreError."""
         done = self.cache.clear() if names == ROOT_TAGS else self.cache.invalidate(*names, soft=soft)
+        if isinstance(done, Queued):  # who follows does so when it takes effect
+            return done
         for follower in self.followers:
             follower.follow(names)
         listening.tell(names)
@@ -189,15 +201,18 @@ class Engine:
         Raises:
             StoreError: a part may be stale already.
         """
-        self.cache.clear(over=spread)
+        if isinstance(self.cache.clear(over=spread), Queued):
+            return
         for follower in self.followers:
             follower.follow(ROOT_TAGS)
         listening.tell(ROOT_TAGS)
 
-    async def abump(self, names: tuple[str, ...], *, soft: bool = False) -> Invalidated:
+    async def abump(self, names: tuple[str, ...], *, soft: bool = False) -> Invalidated | Queued:
         """The same for asyncio."""
         cache = self.async_cache
         done = await (cache.clear() if names == ROOT_TAGS else cache.invalidate(*names, soft=soft))
+        if isinstance(done, Queued):
+            return done
         for follower in self.followers:
             await follower.afollow(names)
         listening.tell(names)

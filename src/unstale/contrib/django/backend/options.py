@@ -36,9 +36,14 @@ _CACHE: Final[dict[str, str]] = {
     "COMPRESSION": "compression",
     "COMPRESS_ABOVE": "compress_above",
     "FENCE": "fence",
+    "WAIT": "wait",
+    "WAIT_TIMEOUT": "wait_timeout",
     "LEASE": "lease",
     "STAMP_TTL": "stamp_ttl",
     "REPLICA_LAG": "replica_lag",
+    "READ_TIMEOUT": "read_timeout",
+    "INVALIDATE_TIMEOUT": "invalidate_timeout",
+    "QUEUE": "queue",
 }
 """Options that go to the core as they are."""
 _IMPORTED: Final = {"ON_EVENT": "on_event"}
@@ -72,8 +77,8 @@ class BackendOptions:
         reverse_key: the user's key of a made one.
     """
 
-    url: str
-    cache: CacheOptions
+    url: str = field(repr=False)
+    cache: CacheOptions = field(repr=False)
     patterns: Any = ()
     strict_patterns: bool = False
     ignore_exceptions: bool = False
@@ -81,7 +86,7 @@ class BackendOptions:
     strict_limit: float = STRICT_LIMIT_SECONDS
     outbox: str = ""
     migrating: str = ""
-    old: tuple[object, Mapping[str, Any]] = ("", {})
+    old: tuple[object, Mapping[str, Any]] = field(default=("", {}), repr=False)
     scan_count: int = 1000
     reverse_key: Callable[[str], str] = field(default=lambda key: key.split(":", 2)[2])
 
@@ -100,6 +105,7 @@ def read_options(location: object, params: Mapping[str, Any]) -> BackendOptions:
     compat = mapped(location, {name: value for name, value in given.items() if name not in OWN | _OF_DJANGO})
     if compat.unknown:
         raise ImproperlyConfigured(_unknown(compat.unknown[0]))
+    _check_queue(given)
     reverse = params.get("REVERSE_KEY_FUNCTION")
     return BackendOptions(
         url=compat.url,
@@ -115,6 +121,12 @@ def read_options(location: object, params: Mapping[str, Any]) -> BackendOptions:
         scan_count=compat.scan_count,
         **({"reverse_key": _callable(reverse, "REVERSE_KEY_FUNCTION")} if reverse else {}),
     )
+
+
+def _check_queue(given: Mapping[str, Any]) -> None:
+    for other in ("OUTBOX", "MIGRATING"):
+        if given.get("QUEUE") is not None and given.get(other):
+            raise ImproperlyConfigured(f"OPTIONS['QUEUE'] and OPTIONS[{other!r}] do not go together: leave one out.")
 
 
 def _unknown(name: str) -> str:

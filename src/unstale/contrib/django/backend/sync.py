@@ -343,11 +343,11 @@ class SyncCache(KeyedCache):
                 is after. OPTIONS["STRICT"] by default.
 
         Returns:
-            `Invalidated` where it has taken effect, `Deferred` where it will at COMMIT, `Queued` where the outbox has
-            it.
+            `Invalidated` where it has taken effect, `Deferred` where it will at COMMIT, `Queued` where the outbox, or
+            the queue, has it.
 
         Raises:
-            StoreError: it has not taken effect, nobody knows, and there is no outbox. Call it again.
+            StoreError: it has not taken effect, nobody knows, and there is no outbox or queue. Call it again.
         """
         names = tuple(self.tag(name, version) for name in tags)
         return transactions.invalidate(self._engine, names, using=using, soft=soft, strict=strict)

@@ -28,7 +28,7 @@ from unstale.cache import Cache
 from unstale.contrib.django.migration.old_side import ABSENT, OldSide
 from unstale.core.policy import DEFAULT
 from unstale.errors import StoreError
-from unstale.events import Invalidated
+from unstale.events import Invalidated, Queued
 
 SHARING: Final = "sharing"
 LEAVING: Final = "leaving"
@@ -82,23 +82,30 @@ class _Both(Cache):
 
     def invalidate(self, *tags: str, soft: bool = False) -> Invalidated:
         """Make what carries a tag stale; on django-redis's side it is removed."""
-        done = super().invalidate(*tags, soft=soft)
+        done = _done(super().invalidate(*tags, soft=soft))
         return replace(done, bumped=done.bumped + self.old.forget(tags))
 
     def complete(self, closing: Any) -> Invalidated:
         """End a strict invalidation."""
-        done = super().complete(closing)
+        done = _done(super().complete(closing))
         self.old.forget(closing.tags)
         return done
 
     def clear(self, *, over: Any = 0) -> Invalidated:
         """Make everything stale; on django-redis's side this prefix's keys are removed."""
-        done = super().clear(over=over)
+        done = _done(super().clear(over=over))
         self.old.forget_all()
         return done
 
     def _seconds(self, ttl: Any) -> float:
         return self._space.policy.ttl_of(ttl)
+
+
+def _done(result: Invalidated | Queued) -> Invalidated:
+    """An invalidation that has taken effect: a project that migrates has no queue, as its options are checked for."""
+    if isinstance(result, Queued):
+        raise TypeError(result)
+    return result
 
 
 class _Sharing(_Both):

@@ -34,7 +34,7 @@ from unstale.core import capture
 from unstale.core.keys import ROOT_TAGS as ROOTS
 from unstale.core.keys import ancestry, check_tag
 from unstale.errors import InvalidTagError, StoreError
-from unstale.events import Invalidated
+from unstale.events import Invalidated, Queued
 
 __all__ = [
     "Deferred",
@@ -54,13 +54,6 @@ __all__ = [
 @dataclass(frozen=True, slots=True)
 class Deferred:
     """An invalidation that takes effect at COMMIT."""
-
-    tags: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Queued:
-    """An invalidation that the outbox holds: the server was away. The relay carries it out."""
 
     tags: tuple[str, ...]
 

@@ -19,6 +19,16 @@ def delay(world: World, draw: Random) -> str:
     return f"{proxy.look().delayed - before} pieces took up to {1000 * most:.0f} ms more, for {seconds:.1f} s"
 
 
+def stragglers(world: World, draw: Random) -> str:
+    """A few pieces take longer than a subject waits: what it sends again meanwhile comes first, and they come last."""
+    seconds, often = draw.uniform(0.5, 1.5), draw.choice((0.03, 0.2))
+    proxy = world.through()
+    before = proxy.look().delayed
+    with proxy.behaving(Manner(delay=(0.3, 1.0), delayed=often)):
+        time.sleep(seconds)
+    return f"{proxy.look().delayed - before} pieces came up to a second late, in {seconds:.1f} s"
+
+
 def cut(world: World, draw: Random) -> str:
     """Requests and answers break off in the middle, and their connections with them."""
     often, seconds = draw.choice((0.005, 0.05, 0.3)), draw.uniform(0.2, 1.0)
@@ -59,6 +69,7 @@ def refuse(world: World, draw: Random) -> str:
 
 FAULTS = (
     Fault("delay", "The network is slow, unevenly.", delay, PROXY),
+    Fault("stragglers", "A few packets come very late, after what was sent in their place.", stragglers, PROXY),
     Fault("cut", "Connections break off in the middle of a request or an answer.", cut, PROXY),
     Fault("reset", "Connections are reset.", reset, PROXY),
     Fault("black-hole", "The network swallows everything, and may bring it late.", black_hole, PROXY),

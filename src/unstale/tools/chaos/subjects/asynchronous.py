@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
-from unstale import AsyncCache
+from unstale.aio import AsyncCache
 from unstale.tools.chaos.subject import Place, Value
 from unstale.tools.chaos.subjects.caches import cache_options
 from unstale.tools.chaos.subjects.naming import name_of, tags_of, valued

@@ -1,6 +1,6 @@
 """The outbox's relay, beside the readers and writers of a phase, as `manage.py unstale_relay` runs in production.
 
-    python -m unstale.tools.chaos.subjects.relay PLACE      (JSON)
+    python -m unstale.tools.chaos.subjects.relay PLACE      (a file with its JSON)
 
 It makes the outbox's table, says "ready", and relays until SIGTERM.
 """
@@ -8,6 +8,7 @@ It makes the outbox's table, says "ready", and relays until SIGTERM.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import msgspec
 from django.core.management import call_command
@@ -24,4 +25,4 @@ def main(place: Place) -> None:
 
 
 if __name__ == "__main__":
-    main(msgspec.json.decode(sys.argv[1], type=Place))
+    main(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Place))

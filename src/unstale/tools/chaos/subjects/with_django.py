@@ -96,6 +96,21 @@ def database_settings(url: str) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def deferred() -> Iterator[None]:
+    """On SQLite: transactions that begin here take no write lock, so that they keep nobody from writing."""
+    one: Any = connection
+    mode = getattr(one, "transaction_mode", None)
+    if mode is None:
+        yield
+        return
+    one.transaction_mode = "DEFERRED"
+    try:
+        yield
+    finally:
+        one.transaction_mode = mode
+
+
 class WithOutbox:
     """`cache.get_or_set` with the row's tag; `cache.invalidate` in the transaction that writes the row."""
 
@@ -113,18 +128,19 @@ class WithOutbox:
     def write(self, row: int, commit: Commit, moment: Moment) -> tuple[Effect, int]:
         """See Subject. The moment comes before unstale's own hook, which stands first among those of the COMMIT."""
         with transaction.atomic():
-            cache.invalidate(tag_of(row))
+            done = cache.invalidate(tag_of(row))
             with connection.cursor() as cursor:
                 version = commit(cursor)
-            heard.invalidated = False
+            heard.invalidated = isinstance(done, Invalidated)  # `Deferred`, until the COMMIT
             connection.run_on_commit.insert(0, (set(), partial(moment, "committed"), False))
         return Effect.EFFECTIVE if heard.invalidated else Effect.QUEUED, version
 
     @contextmanager
     def snapshot(self) -> Iterator[Any]:
-        """A transaction that sees nothing younger than its first query, and its cursor. Needs PostgreSQL."""
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        """A transaction that sees nothing younger than its first query; gives its cursor."""
+        with deferred(), transaction.atomic(), connection.cursor() as cursor:
+            if connection.vendor == "postgresql":
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             yield cursor
 
     def settle(self) -> None:

@@ -1,0 +1,89 @@
+"""An invalidation that has not taken effect, as a record that can be kept, and where it is kept.
+
+A record is a line: a checksum, then plain data in JSON. What of a last line is missing was never acknowledged.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Protocol
+from zlib import crc32
+
+_CHECKSUM: Final = 8
+
+
+class Pending(NamedTuple):
+    """What has to be done at the server.
+
+    Attributes:
+        mark: this record's own, 32 hexadecimal digits.
+        names: the names of the stamps.
+        stamp_ttl: see `Store.bump`.
+        soft: see `Store.bump`.
+        lag: see `Store.bump`.
+        owner: of a strict write that is to be completed; empty for an invalidation.
+        keep: see `Store.complete`.
+    """
+
+    mark: str
+    names: tuple[bytes, ...]
+    stamp_ttl: float
+    soft: bool = False
+    lag: float = 0.0
+    owner: str = ""
+    keep: float = 0.0
+
+
+class Queue(Protocol):
+    """Where such records are kept until they have taken effect.
+
+    Attributes:
+        holds: called when one is kept: nothing must be served of it in this process.
+        followers: called with records that have taken effect, before they are removed. Raise StoreError.
+    """
+
+    holds: list[Callable[[], None]]
+    followers: list[Callable[[Sequence[Pending]], None]]
+
+    def append(self, pending: Pending) -> None:
+        """Keep a record: on return it is on the disk. Raises QueueError."""
+
+    def read(self) -> tuple[list[Pending], int]:
+        """All records, and how many lines are damaged. Raises QueueError."""
+
+    def remove(self, marks: set[str]) -> None:
+        """Remove records by their marks, and damaged lines. Raises QueueError."""
+
+    def has_any(self) -> bool:
+        """Whether there may be one."""
+
+
+def packed(pending: Pending) -> bytes:
+    """A record's line."""
+    names = [name.decode("utf-8", "surrogateescape") for name in pending.names]
+    body = json.dumps([*pending._replace(names=tuple(names))], separators=(",", ":")).encode()  # type: ignore[arg-type]
+    return b"%08x %b\n" % (crc32(body), body)
+
+
+def unpacked(lines: bytes) -> tuple[list[Pending], int]:
+    """The records of some lines, and how many lines are none. A last one that is cut off does not count."""
+    found, damaged = [], 0
+    for line in lines.split(b"\n")[:-1]:
+        one = _unpacked(line)
+        if one is None:
+            damaged += 1
+        else:
+            found.append(one)
+    return found, damaged
+
+
+def _unpacked(line: bytes) -> Pending | None:
+    checksum, body = line[:_CHECKSUM], line[_CHECKSUM + 1 :]
+    if checksum != b"%08x" % crc32(body):
+        return None
+    try:
+        mark, names, *rest = json.loads(body)
+        return Pending(mark, tuple(name.encode("utf-8", "surrogateescape") for name in names), *rest)
+    except (AttributeError, TypeError, ValueError):  # nobody's record
+        return None

@@ -1,0 +1,195 @@
+"""Invalidations that wait for the server in a local file, durable as far as its disk, for the processes of a machine.
+
+    append    under the file's lock: what is torn of a last record goes, then the record is written, to the disk
+    remove    under it as well, after they have taken effect: what is left is written to a file that takes its place
+
+Who dies in between leaves them to the next: a record takes effect at least once, and twice is harmless.
+
+A file belongs to one server: a record says which stamps, not where. It holds no value and no password, but tags.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from unstale.core.pending import Pending, packed, unpacked
+from unstale.errors import ConfigurationError, QueueError
+
+LOCK_SECONDS: Final = 1.0
+"""How long one waits for others who use the file at this moment."""
+LOOK_SECONDS: Final = 0.001
+MODE: Final = 0o600
+
+
+class QueueFile:
+    """A file of pending invalidations.
+
+    Attributes:
+        path: where it is.
+        holds: see `Queue`.
+        followers: see `Queue`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Make the file where there is none: a mistake in its path is to show now, not in an outage.
+
+        Raises:
+            ConfigurationError: it cannot be made or written, or this system has no locks for files.
+        """
+        given: object = path
+        if not isinstance(given, str | os.PathLike) or not os.fspath(path):
+            raise ConfigurationError("queue must be the path of a local file.")
+        try:
+            import fcntl  # noqa: PLC0415 - Windows has none
+        except ImportError as error:
+            raise ConfigurationError("queue needs a system with flock.") from error
+        self._flock = fcntl.flock
+        self._exclusive, self._unlock = fcntl.LOCK_EX | fcntl.LOCK_NB, fcntl.LOCK_UN
+        self.path = Path(path).absolute()
+        self.holds: list[Callable[[], None]] = []
+        self.followers: list[Callable[[Sequence[Pending]], None]] = []
+        try:
+            with self._locked():
+                pass
+        except QueueError as error:
+            raise ConfigurationError(str(error)) from error
+
+    def has_any(self) -> bool:
+        """Whether there may be a record."""
+        try:
+            return self.path.stat().st_size > 0
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True  # who reads it says what is wrong
+
+    def append(self, pending: Pending) -> None:
+        """Keep a record; on return it is on the disk, as far as the disk says so.
+
+        Raises:
+            QueueError: it is not kept.
+        """
+        with self._locked() as opened:
+            _drop_torn_end(opened)
+            end = os.lseek(opened, 0, os.SEEK_END)
+            try:
+                _write(opened, packed(pending))
+                os.fsync(opened)
+            except BaseException:
+                with suppress(OSError):  # what is left of it is torn, and goes with the next
+                    os.ftruncate(opened, end)
+                raise
+
+    def read(self) -> tuple[list[Pending], int]:
+        """All records, and how many lines are damaged. Raises QueueError."""
+        try:
+            return unpacked(self.path.read_bytes())
+        except FileNotFoundError:
+            return [], 0
+        except OSError as error:
+            raise _failed(self.path, error) from error
+
+    def remove(self, marks: set[str]) -> None:
+        """Remove records by their marks, and damaged lines; what was appended meanwhile stays.
+
+        Raises:
+            QueueError: they are there still, and will be done again.
+        """
+        with self._locked() as opened:
+            records, _ = unpacked(_read(opened))
+            left = [record for record in records if record.mark not in marks]
+            if not left:
+                os.ftruncate(opened, 0)
+                os.fsync(opened)
+                return
+            beside = self.path.with_name(f"{self.path.name}.new")
+            made = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
+            try:
+                _write(made, b"".join(map(packed, left)))
+                os.fsync(made)
+            finally:
+                os.close(made)
+            beside.replace(self.path)
+            self._sync_directory()
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """The file, opened and locked. Raises QueueError for what goes wrong inside, too."""
+        try:
+            opened = self._open()
+            try:
+                yield opened
+            finally:
+                self._flock(opened, self._unlock)  # a child that was forked meanwhile has it open, too
+                os.close(opened)
+        except OSError as error:
+            raise _failed(self.path, error) from error
+
+    def _open(self) -> int:
+        """Open and lock; again if another has taken the file's place meanwhile."""
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            is_new = not self.path.exists()
+            opened = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
+            try:
+                self._lock(opened, deadline)
+                if is_new:
+                    self._sync_directory()
+                with suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(opened), self.path.stat()):
+                        return opened
+            except BaseException:
+                os.close(opened)
+                raise
+            os.close(opened)
+
+    def _lock(self, opened: int, deadline: float) -> None:
+        while True:
+            try:
+                self._flock(opened, self._exclusive)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(LOOK_SECONDS)
+            else:
+                return
+
+    def _sync_directory(self) -> None:
+        directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def _drop_torn_end(opened: int) -> None:
+    """Remove what a process that died has written of its last record: its call had not returned."""
+    size = os.lseek(opened, 0, os.SEEK_END)
+    if not size or os.pread(opened, 1, size - 1) == b"\n":
+        return
+    text = _read(opened)
+    whole = text.rfind(b"\n") + 1
+    os.ftruncate(opened, whole)
+
+
+def _read(opened: int) -> bytes:
+    os.lseek(opened, 0, os.SEEK_SET)
+    parts = []
+    while part := os.read(opened, 1 << 20):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _write(opened: int, text: bytes) -> None:
+    left = memoryview(text)
+    while left:
+        left = left[os.write(opened, left) :]
+
+
+def _failed(path: Path, error: OSError) -> QueueError:
+    return QueueError(f"The queue {str(path)!r} cannot be used: {error.strerror or type(error).__name__}.")
