@@ -25,14 +25,12 @@ def asked(world: World, draw: Random) -> str:
     """
     layout = world.servers(Sentinels)
     old, heir = _failed_over(layout, draw)
-    is_told_by_us = draw.random() < 0.5  # noqa: PLR2004 - a coin
-    if is_told_by_us:
+    who = draw.choice(("they", "an operator"))
+    if who == "an operator":
         time.sleep(UNUSED_SECONDS)
         old.ask("REPLICAOF", HOST, heir.port)
     layout.heal()
-    return (
-        f"the sentinels made another one primary; {'an operator' if is_told_by_us else 'they'} told the old one later"
-    )
+    return f"the sentinels made another one primary, and {who} told the old one later"
 
 
 def told_at_once(world: World, draw: Random) -> str:
