@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from clusters import Cluster
 from servers import SERVERS, STORES, Server, require
 
 from unstale import Cache, options, remembering
@@ -27,6 +29,19 @@ def patient_where_nothing_is_said() -> Iterator[None]:
         patch.setattr(options, "READ_SECONDS", PATIENT_SECONDS)
         patch.setattr(options, "INVALIDATE_SECONDS", PATIENT_SECONDS)
         yield
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Know the mark of what takes many minutes."""
+    config.addinivalue_line("markers", "soak: takes many minutes; run where UNSTALE_SOAK is set (make soak)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave it out elsewhere, and say so."""
+    if not os.environ.get("UNSTALE_SOAK"):
+        for item in items:
+            if item.get_closest_marker("soak"):
+                item.add_marker(pytest.mark.skip(reason="takes many minutes: set UNSTALE_SOAK"))
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +69,31 @@ def session_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callab
     yield of_kind
     for server in running.values():
         server.__exit__()
+
+
+@pytest.fixture(scope="session")
+def session_clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Cluster]]:
+    """A cluster of each kind for the whole session, started when first wanted."""
+    running: dict[str, Cluster] = {}
+
+    def of_kind(kind: str) -> Cluster:
+        require(kind)
+        if kind not in running:
+            running[kind] = Cluster(kind, tmp_path_factory.mktemp(f"{kind}-cluster"))
+            running[kind].start()
+        return running[kind]
+
+    yield of_kind
+    for cluster in running.values():
+        cluster.end()
+
+
+@pytest.fixture(params=SERVERS)
+def cluster(request: pytest.FixtureRequest, session_clusters: Callable[[str], Cluster]) -> Cluster:
+    """The session's cluster of each kind, whole and emptied; which nodes are primaries may have changed."""
+    chosen = session_clusters(request.param)
+    chosen.repair()
+    return chosen
 
 
 @pytest.fixture(params=SERVERS)

@@ -29,10 +29,12 @@ STORE = {
     "StoreUnavailableError": "StoreError",
     "StoreFullError": "StoreError",
     "StoreRefusedError": "StoreError",
+    "NotReplicatedError": "StoreError",
     "StoreTimeoutError": "StoreUnavailableError",
     "StoreAuthError": "StoreUnavailableError",
     "NotPrimaryError": "StoreUnavailableError",
     "PoolExhaustedError": "StoreUnavailableError",
+    "WrongNodeError": "StoreUnavailableError",
     "BreakerOpenError": "StoreUnavailableError",
 }
 
@@ -93,6 +95,8 @@ REMEDIES = {
     "StoreAuthError": "Check the user name",
     "NotPrimaryError": "Point the URL at the primary",
     "PoolExhaustedError": "Raise `max_connections`",
+    "WrongNodeError": "redis+cluster://",
+    "NotReplicatedError": "Call it again",
     "StoreFullError": "Give it an eviction policy",
     "BreakerOpenError": "Look at the server",
 }

@@ -117,10 +117,10 @@ def test_default_policy() -> None:
     assert dataclasses.asdict(Policy()) == {**durations, "fence": "tags", "beta": 0.0}
 
 
-@pytest.mark.parametrize("fence", ["", "ALL", "replay", None, 1, ["all"]], ids=repr)
+@pytest.mark.parametrize("fence", ["", "ALL", "none", None, 1, ["all"]], ids=repr)
 def test_bad_fence(fence: object) -> None:
     """An unknown fence is refused, with the ones that there are."""
-    with pytest.raises(ConfigurationError, match="fence must be one of tags, all"):
+    with pytest.raises(ConfigurationError, match="fence must be one of tags, all, replay"):
         Policy(fence=fence)
 
 

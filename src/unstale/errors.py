@@ -76,6 +76,10 @@ class NotPrimaryError(StoreUnavailableError):
     """The server is a replica: what it shows may be older than what was invalidated. Point the URL at the primary."""
 
 
+class WrongNodeError(StoreUnavailableError):
+    """The server is a node of a cluster, and this name lies on another one. Begin the URL with redis+cluster://."""
+
+
 class PoolExhaustedError(StoreUnavailableError):
     """All connections are in use. Raise `max_connections`, or look for what holds them."""
 
@@ -94,3 +98,7 @@ class StoreFullError(StoreError):
 
 class StoreRefusedError(StoreError):
     """The server answered with an error. Its text follows; for NOPERM see the list of commands that unstale needs."""
+
+
+class NotReplicatedError(StoreError):
+    """It has taken effect on the primary, but too few replicas know of it: a failover could undo it. Call it again."""

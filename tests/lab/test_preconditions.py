@@ -11,6 +11,7 @@ import pytest
 import redis
 from servers import SERVERS, Server, free_port, require
 
+from unstale.errors import ConfigurationError
 from unstale.tools.lab import preconditions
 from unstale.tools.lab.errors import LabError
 from unstale.tools.lab.plan import VARIANTS, Plan
@@ -33,7 +34,7 @@ def test_an_empty_server_of_the_users_is_fine(server: Server) -> None:
 
 def test_an_unknown_program_is_said() -> None:
     """Before anything is started."""
-    with pytest.raises(LabError, match="There is no program nothing-like-it"):
+    with pytest.raises(ConfigurationError, match="There is no program nothing-like-it"):
         check(Plan(server="nothing-like-it", keys=SMALL))
 
 

@@ -31,7 +31,7 @@ MIN_SECONDS: Final = 0.001
 MAX_BETA: Final = 100
 """Far more eager than the 1 to 5 that the paper on XFetch tries."""
 
-FENCES: Final = ("tags", "all")
+FENCES: Final = ("tags", "all", "replay")
 
 
 def seconds(duration: Duration, name: str = "ttl") -> float:
@@ -83,7 +83,7 @@ class Policy:
         ttl: fresh for so long where a call says nothing; infinite for no limit.
         stamp_ttl: a stamp lives at least so long after it was written; entries that live longer prolong theirs.
         lease_seconds: how long a loader may take before another may try, where its last time is not known.
-        fence: "tags": entries with tags are bound to the server's identity; "all": every entry is.
+        fence: "tags": entries with tags are bound to the server's identity; "all": every entry is; "replay": none is.
         stale_ttl: more seconds that a value may be served stale while it is loaded anew, where a call says nothing.
         beta: how eagerly a value is loaded anew before its ttl is over (XFetch); 0 for never, 1 as in its paper.
         replica_lag: how far behind the database's primary the loaders may read; 0 where they read the primary.
@@ -114,7 +114,9 @@ class Policy:
 
     def fences(self, tags: tuple[str, ...]) -> bool:
         """Whether an entry with these tags is bound to the server's identity."""
-        return self.fence == "all" or any(not tag.startswith(ROOT_MARK) for tag in tags)
+        if self.fence == "tags":
+            return any(not tag.startswith(ROOT_MARK) for tag in tags)
+        return self.fence == "all"
 
     def stamp_ttl_for(self, ttl: float) -> float:
         """How long the stamps of an entry must live: longer than the entry itself."""

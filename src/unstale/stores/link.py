@@ -88,6 +88,7 @@ class Link(asyncio.BufferedProtocol):
         self._read_timeout = min(read_timeout, timeout)
         self._look_at = 0.0
         self._run_id = b""
+        self._proof = INFO_REPLICATION
         self._reader = hiredis.Reader()
         self._buffer = memoryview(bytearray(RECEIVE_BYTES))  # TLS fills it in slices
         self._under_way: deque[asyncio.Future[Any] | _Several | None] = deque()
@@ -130,19 +131,25 @@ class Link(asyncio.BufferedProtocol):
         self._proof_asked_at = monotonic()
         self.proved_until = self._proof_asked_at + wire.PROOF_SECONDS  # the proof itself needs none
         try:
-            server, replication = await self.exchange([INFO_SERVER, INFO_REPLICATION])
-            self._run_id = run_id_of(server)
-            self._prove(replication)
+            await self._introduce()
         except BaseException:
             self.close()
             raise
 
+    async def _introduce(self) -> None:
+        server, replication = await self.exchange([INFO_SERVER, INFO_REPLICATION])
+        self._run_id = run_id_of(server)
+        self._prove(replication)
+
     def _prove(self, replication: Any) -> None:
         """Take in a proof. It counts from when it was asked for: the loop may have been busy since it was answered."""
-        self.identity = identity_of(self._run_id, replication)
+        self.identity = self._identity_by(replication)
         self._take_word()
         self.proved_until = min(self._proof_asked_at + wire.PROOF_SECONDS, self.vouched_until)
         self._take_word()
+
+    def _identity_by(self, replication: Any) -> bytes:
+        return identity_of(self._run_id, replication)
 
     def _take_word(self) -> None:
         """Take in the sentinels' word. Again after it was used: another thread's `doubt` may have come in between."""
@@ -197,7 +204,7 @@ class Link(asyncio.BufferedProtocol):
             self._proving = True
             self._proof_asked_at = now
             under_way.append(None)
-            packed = pack(INFO_REPLICATION) + packed
+            packed = pack(self._proof) + packed
         future = self.loop.create_future()
         under_way.append(future if count == 1 and is_read else _Several(future, count, limits, is_read=is_read))
         if idle:

@@ -60,6 +60,7 @@ class Pool:
         limit: int,
         *,
         on_fork: Callable[[], None] | None = None,
+        make: Callable[..., Wire] | None = None,
     ) -> None:
         """Begin with no connection.
 
@@ -68,11 +69,13 @@ class Pool:
             timeout: seconds for each answer, and to wait for a connection when all are in use.
             limit: most connections.
             on_fork: called in a child process, too.
+            make: what makes wires, if it is not Wire.
         """
         self._on_fork = on_fork
         self._connect = connect
         self._timeout = timeout
         self._limit = limit
+        self._make_wire = make
         self._closed = False
         self.generation = 0
         self.connected_in = 0.0
@@ -116,7 +119,7 @@ class Pool:
         generation = self.generation  # before the connection has an address: who drops all meanwhile means this one too
         began = time.monotonic()
         try:
-            wire = Wire(self._connect(), self._timeout, generation, permit, until)
+            wire = (self._make_wire or Wire)(self._connect(), self._timeout, generation, permit, until)
         except BaseException:
             permit.release()  # whoever keeps the exception keeps this frame
             raise

@@ -55,6 +55,9 @@ class AsyncVouched:
 _TLS_TIMEOUT: Final = (
     f"{StoreTimeoutError.__doc__} If it never answers: rediss:// speaks TLS; does the server, on this port?"
 )
+_NEEDED: Final = (
+    'which unstale needs to tell servers apart. Where a provider hides it choose fence="replay", which promises less.'
+)
 INFO_SERVER: Final[Command] = (b"INFO", b"server")
 INFO_REPLICATION: Final[Command] = (b"INFO", b"replication")
 
@@ -67,7 +70,7 @@ def run_id_of(server: Any) -> bytes:
     """
     run_id = _field(_info(server), b"run_id")
     if not run_id:
-        raise StoreRefusedError("The server's INFO shows no run_id, which unstale needs to tell servers apart.")
+        raise StoreRefusedError(f"The server's INFO shows no run_id, {_NEEDED}")
     return run_id
 
 
@@ -78,14 +81,20 @@ def identity_of(run_id: bytes, replication: Any) -> bytes:
         NotPrimaryError: the server is no primary (any more).
     """
     info = _info(replication)
-    if _field(info, b"role") != b"master":
+    role = _field(info, b"role")
+    if not role:
+        raise StoreRefusedError(f"The server's INFO shows no role, {_NEEDED}")
+    if role != b"master":
         raise NotPrimaryError
     return blake2b(run_id + b"\0" + _field(info, b"master_replid"), digest_size=IDENTITY_SIZE).digest()
 
 
 def _info(reply: Any) -> bytes:
     if isinstance(reply, hiredis.ReplyError) and "NOPERM" in str(reply):
-        raise StoreRefusedError("unstale needs INFO to tell servers apart: allow +info in this user's ACL.")
+        raise StoreRefusedError(
+            "unstale needs INFO to tell servers apart: allow +info in this user's ACL. "
+            'Where a provider hides it choose fence="replay", which promises less.'
+        )
     text = checked(reply)
     if type(text) is not bytes:
         raise StoreRefusedError("The server's answer makes no sense. Is it Redis or Valkey?")
@@ -127,7 +136,7 @@ def _ours(error: Exception) -> StoreError:  # noqa: PLR0911 - one for each case
             return StoreAuthError()
         case redis.exceptions.TimeoutError():
             return StoreTimeoutError()
-        case redis.exceptions.ConnectionError():
+        case redis.exceptions.ConnectionError() | redis.exceptions.RedisClusterException():
             return StoreUnavailableError(f"{StoreUnavailableError.__doc__} ({error})")
         case TypeError() | ValueError():
             return StoreUnavailableError(f"redis-py cannot connect with these options: {type(error).__name__}.")

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import hiredis
 from redis.connection import AbstractConnection
@@ -43,7 +44,11 @@ from unstale.stores.guard import Guard, was_late
 from unstale.stores.limits import Limits
 from unstale.stores.options import StoreOptions
 from unstale.stores.pool import Pool
+from unstale.stores.replaying import recorded
 from unstale.stores.wire import RECEIVE_BYTES, Wire
+
+if TYPE_CHECKING:
+    from unstale.core.replay import Recent
 
 T = TypeVar("T")
 
@@ -59,9 +64,26 @@ class RedisStore:
     ) -> None:
         """Make the pool. Nothing is connected yet."""
         self._on_close = on_close
+        self._wait, self._wait_seconds = options.wait, options.wait_seconds
+        self._recent = options.recent
         self.guard = Guard(options)
         self._hot = Limits(self.guard.read_timeout)
-        self._pool = Pool(connect, options.timeout, options.max_connections, on_fork=self.guard.forked)
+        self._pool = Pool(
+            connect,
+            options.timeout,
+            options.max_connections,
+            on_fork=self.guard.forked,
+            make=self._wires(options.recent),
+        )
+
+    @staticmethod
+    def _wires(recent: Recent | None) -> Callable[..., Wire] | None:
+        """What makes connections, where they are no plain ones."""
+        if recent is None:
+            return None
+        from unstale.stores.replaying_wire import ReplayingWire  # noqa: PLC0415 - rarely wanted
+
+        return partial(ReplayingWire, recent)
 
     @classmethod
     def from_url(cls, url: str, options: StoreOptions) -> RedisStore:
@@ -77,6 +99,11 @@ class RedisStore:
         store = cls(sentinels.connect, options, on_close=sentinels.close)
         sentinels.tell(store.drop_connections)
         return store
+
+    @property
+    def pool(self) -> Pool:
+        """Its connections."""
+        return self._pool
 
     def drop_connections(self) -> None:
         """Use no connection that exists now again."""
@@ -116,7 +143,7 @@ class RedisStore:
             pool.discard(wire)  # its answer is still under way
             raise
         if type(reply) is not list or len(reply) != len(names):
-            self._settle(wire, [reply])
+            self.settle(wire, [reply])
             return parsed(commands.read(names), [reply], wire.identity)
         if wire.generation != pool.generation:
             pool.give(wire)
@@ -172,7 +199,7 @@ class RedisStore:
         """
         tried = False
         while True:
-            wire = self._take(limits)
+            wire = self.take(limits)
             may_retry = not tried and monotonic() < limits.until
             try:
                 if once and wire.proved_until < monotonic():
@@ -195,10 +222,10 @@ class RedisStore:
                 self._pool.discard(wire)  # its answer may still be under way
                 raise
             else:
-                self._settle(wire, replies)
+                self.settle(wire, replies)
                 return parsed(trip, replies, wire.identity)
 
-    def _take(self, limits: Limits) -> Wire:
+    def take(self, limits: Limits) -> Wire:
         """A wire. A time-out of connecting that this process brought about by being late is no reason to give up."""
         began = monotonic()
         try:
@@ -215,7 +242,7 @@ class RedisStore:
             replies = wire.exchange([commands.by_text(command) for command in trip.commands], limits)
         return replies
 
-    def _settle(self, wire: Wire, replies: Sequence[Any]) -> None:
+    def settle(self, wire: Wire, replies: Sequence[Any]) -> None:
         """Give a wire back after its replies; if one of them says that the server is a replica now, drop all wires."""
         if any_error(replies, "READONLY"):
             self._pool.discard(wire)
@@ -248,23 +275,39 @@ class RedisStore:
         """See Store. On a full server, which refuses to write, open stamps are removed: as invalid as changed."""
         limits = self.guard.of_invalidation()
         if lag:
-            return self._told(lambda _: commands.close_those_there(stamp_names, lag, stamp_ttl), limits)
+            make_closing = partial(commands.close_those_there, stamp_names, lag, stamp_ttl)
+            return self._invalidate(make_closing, stamp_names, limits, lag, stamp_ttl)
         make = commands.soften if soft else commands.bump
-        met = self._told(lambda _: make(stamp_names, stamp_ttl), limits)
+        met = self._invalidate(lambda: make(stamp_names, stamp_ttl), stamp_names, limits)
         refused = [name for name, one in zip(stamp_names, met, strict=True) if one is None]
         if refused:
-            self._told(lambda _: commands.unlink_open(refused), limits)
+            self._invalidate(lambda: commands.unlink_open(refused), refused, limits)
         return [one or Bumped.CHANGED for one in met]
+
+    def _invalidate(
+        self, make: Callable[[], Trip[T]], names: Sequence[bytes], limits: Limits, lag: float = 0.0, keep: float = 0.0
+    ) -> T:
+        """Run a trip that makes values stale: noted for other servers, known to replicas, where that was asked for."""
+
+        def made(_identity: bytes) -> Trip[T]:
+            trip = make()
+            if self._recent is not None:
+                trip = recorded(trip, self._recent, names, lag, keep)
+            if self._wait:
+                trip = commands.acknowledged(trip, names[0], self._wait, self._wait_seconds)
+            return trip
+
+        return self._told(made, limits)
 
     def close_stamps(self, stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float = 0.0) -> None:
         """See Store."""
         limits = self.guard.of_invalidation()
-        self._told(lambda _: commands.close_stamps(stamp_names, owner, seconds, keep), limits)
+        self._invalidate(lambda: commands.close_stamps(stamp_names, owner, seconds, keep), stamp_names, limits)
 
     def complete(self, stamp_names: Sequence[bytes], owner: bytes, keep: float = 0.0, lag: float = 0.0) -> list[Bumped]:
         """See Store."""
-        limits = self.guard.of_invalidation()
-        return self._told(lambda _: commands.complete(stamp_names, owner, keep, lag), limits)
+        make, limits = partial(commands.complete, stamp_names, owner, keep, lag), self.guard.of_invalidation()
+        return self._invalidate(make, stamp_names, limits, lag, keep)
 
     def modify(self, modify: Modify) -> int | Unmodified:
         """See Store."""

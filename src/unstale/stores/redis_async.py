@@ -15,6 +15,8 @@ import math
 import os
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -41,6 +43,7 @@ from unstale.stores.connect import async_connector
 from unstale.stores.guard import LATE, Guard
 from unstale.stores.limits import Limits
 from unstale.stores.link import Link
+from unstale.stores.replaying import recorded
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
@@ -76,6 +79,11 @@ class _Seat:
             self.connecting.cancel()
         if self.link is not None:
             self.link.close()
+
+    def let_go(self) -> None:
+        """Close the link, which others may wait on."""
+        if self.link is not None and self.link.is_open:
+            self.link.fail(StoreUnavailableError("The node has left the cluster."))
 
     async def until_shutdown(self) -> AsyncGenerator[None, None]:
         """Suspended until the loop shuts down its generators: then close, but after those that use the link yet."""
@@ -113,6 +121,12 @@ class AsyncRedisStore:
         self._on_close = on_close
         self._closed = False
         self._last: Link | None = None
+        self._recent = options.recent
+        self._wait, self._wait_seconds = options.wait, options.wait_seconds
+        self._apart = AsyncRedisStore(connect, replace(options, wait=0)) if options.wait else None
+        """For invalidations that wait for replicas: the server answers nothing else on their connection meanwhile."""
+        if self._apart is not None:
+            self._apart.guard = self.guard
         self._begin()
         _stores.add(self)
 
@@ -139,8 +153,23 @@ class AsyncRedisStore:
         for seat in list(self._seats.values()):
             if seat.link is not None:
                 seat.link.doubt()
+        if self._apart is not None:
+            self._apart.doubt()
 
-    async def _link(self) -> Link:
+    @property
+    def apart(self) -> AsyncRedisStore:
+        """The store for what waits for replicas."""
+        return self._apart or self
+
+    def let_go(self) -> None:
+        """The server is of no use any more: close all links. Whoever waits on one may try again, elsewhere."""
+        for loop, seat in list(self._seats.items()):
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(seat.let_go)
+        if self._apart is not None:
+            self._apart.let_go()
+
+    async def link(self) -> Link:
         """The running loop's link; made if there is none, by one for all who wait for it."""
         loop = asyncio.get_running_loop()
         last = self._last
@@ -201,15 +230,22 @@ class AsyncRedisStore:
     async def _new_link(self) -> Link:
         """Connect. A time-out that a busy loop brought about, and not the server, is no reason to give up at once."""
         began = monotonic()
-        link = Link(self._connect(), self._timeout, self.guard.read_timeout)
+        link = self._unconnected()
         try:
             await link.connect()
         except StoreTimeoutError:
             if monotonic() - began < LATE * self._timeout:
                 raise
-            link = Link(self._connect(), self._timeout, self.guard.read_timeout)
+            link = self._unconnected()
             await link.connect()
         return link
+
+    def _unconnected(self) -> Link:
+        if self._recent is None:
+            return Link(self._connect(), self._timeout, self.guard.read_timeout)
+        from unstale.stores.replaying_link import ReplayingLink  # noqa: PLC0415 - rarely wanted
+
+        return ReplayingLink(self._recent, self._connect(), self._timeout, self.guard.read_timeout)
 
     async def read(self, names: Sequence[bytes]) -> Reading:
         """One MGET: the hit path. Whatever is out of the ordinary goes the long way."""
@@ -225,7 +261,7 @@ class AsyncRedisStore:
         except StoreUnavailableError:
             return await self._look(lambda _: commands.read(names))
         if type(reply) is not list or len(reply) != len(names):
-            self._settle(link, [reply])
+            self.settle(link, [reply])
             return parsed(commands.read(names), [reply], link.identity)
         return reply, link.identity
 
@@ -263,7 +299,7 @@ class AsyncRedisStore:
             if limits.until == math.inf:
                 result = await self._run(make, limits, once=once)
             else:
-                result = await _within(limits.until, self._run(make, limits, once=once))
+                result = await within(limits.until, self._run(make, limits, once=once))
         except BaseException as error:
             self.guard.write_left(error)
             raise
@@ -283,7 +319,7 @@ class AsyncRedisStore:
         """
         tried = False
         while True:
-            link = await self._link_by(limits.connect_until)
+            link = await self.link_by(limits.connect_until)
             may_retry = not tried
             try:
                 if once and link.proved_until < monotonic():
@@ -303,17 +339,17 @@ class AsyncRedisStore:
                     raise
                 tried = True
             else:
-                self._settle(link, replies)
+                self.settle(link, replies)
                 return parsed(trip, replies, link.identity)
 
-    async def _link_by(self, until: float) -> Link:
+    async def link_by(self, until: float) -> Link:
         """The running loop's link; who waits longer for a new one goes on without, and leaves it to the next."""
         link = self._last
         if link is not None and link.is_open and link.loop is asyncio.get_running_loop() and link.is_vouched:
             return link
-        return await _within(until, self._link())
+        return await within(until, self.link())
 
-    def _settle(self, link: Link, replies: Sequence[Any]) -> None:
+    def settle(self, link: Link, replies: Sequence[Any]) -> None:
         """If a reply says that the server is a replica now, let the link go; others on it try again on a new one."""
         if any_error(replies, "READONLY"):
             link.fail(NotPrimaryError())
@@ -345,25 +381,48 @@ class AsyncRedisStore:
         """See Store. On a full server, which refuses to write, open stamps are removed: as invalid as changed."""
         limits = self.guard.of_invalidation()
         if lag:
-            return await self._told(lambda _: commands.close_those_there(stamp_names, lag, stamp_ttl), limits)
+            make_closing = partial(commands.close_those_there, stamp_names, lag, stamp_ttl)
+            return await self._invalidate(make_closing, stamp_names, limits, lag, stamp_ttl)
         make = commands.soften if soft else commands.bump
-        met = await self._told(lambda _: make(stamp_names, stamp_ttl), limits)
+        met = await self._invalidate(lambda: make(stamp_names, stamp_ttl), stamp_names, limits)
         refused = [name for name, one in zip(stamp_names, met, strict=True) if one is None]
         if refused:
-            await self._told(lambda _: commands.unlink_open(refused), limits)
+            await self._invalidate(lambda: commands.unlink_open(refused), refused, limits)
         return [one or Bumped.CHANGED for one in met]
+
+    async def _invalidate(
+        self, make: Callable[[], Trip[T]], names: Sequence[bytes], limits: Limits, lag: float = 0.0, keep: float = 0.0
+    ) -> T:
+        """Run a trip that makes values stale: noted for other servers, known to replicas, where that was asked for."""
+
+        def made(_identity: bytes) -> Trip[T]:
+            trip = make()
+            if self._recent is not None:
+                trip = recorded(trip, self._recent, names, lag, keep)
+            if self._wait:
+                trip = commands.acknowledged(trip, names[0], self._wait, self._wait_seconds)
+            return trip
+
+        apart = self._apart or self
+        try:
+            return await apart._told(made, limits)  # noqa: SLF001 - its own class
+        except NotPrimaryError as error:
+            last = self._last
+            if self._apart is not None and last is not None and last.loop is asyncio.get_running_loop():
+                last.fail(error)  # the reads' connection is to the same server
+            raise
 
     async def close_stamps(self, stamp_names: Sequence[bytes], owner: bytes, seconds: float, keep: float = 0.0) -> None:
         """See Store."""
         limits = self.guard.of_invalidation()
-        await self._told(lambda _: commands.close_stamps(stamp_names, owner, seconds, keep), limits)
+        await self._invalidate(lambda: commands.close_stamps(stamp_names, owner, seconds, keep), stamp_names, limits)
 
     async def complete(
         self, stamp_names: Sequence[bytes], owner: bytes, keep: float = 0.0, lag: float = 0.0
     ) -> list[Bumped]:
         """See Store."""
-        limits = self.guard.of_invalidation()
-        return await self._told(lambda _: commands.complete(stamp_names, owner, keep, lag), limits)
+        make, limits = partial(commands.complete, stamp_names, owner, keep, lag), self.guard.of_invalidation()
+        return await self._invalidate(make, stamp_names, limits, lag, keep)
 
     async def modify(self, modify: Modify) -> int | Unmodified:
         """See Store."""
@@ -416,6 +475,8 @@ class AsyncRedisStore:
             else:
                 loop.call_soon_threadsafe(seat.close)
         await asyncio.sleep(0)  # the transport closes its socket in the next turn
+        if self._apart is not None:
+            await self._apart.close()
         if self._on_close is not None:
             self._on_close()
 
@@ -427,7 +488,7 @@ class AsyncRedisStore:
         self.guard.forked()
 
 
-async def _within(until: float, step: Awaitable[T]) -> T:
+async def within(until: float, step: Awaitable[T]) -> T:
     """Wait, at most until a monotonic time. Raises StoreTimeoutError."""
     try:
         async with asyncio.timeout(max(until - monotonic(), 0.0)):

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import unstale
+from unstale.tools.cli.chaos import chaos
 from unstale.tools.cli.lab import lab
 
 application = typer.Typer(
@@ -16,6 +17,7 @@ application = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 application.add_typer(lab, name="lab")
+application.add_typer(chaos, name="chaos")
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer's

@@ -21,10 +21,10 @@ import msgspec
 
 from unstale.tools.lab.errors import LabError
 from unstale.tools.lab.load import read_requests, write_job
-from unstale.tools.lab.logs import tail
 from unstale.tools.lab.place import Job
 from unstale.tools.lab.results import Requests
 from unstale.tools.lab.tally import Second
+from unstale.tools.logs import tail
 
 LOOK_SECONDS: Final = 0.2
 END_SECONDS: Final = 15.0

@@ -9,21 +9,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from unstale.tools.addresses import UNREADABLE, shown
 from unstale.tools.lab.errors import LabError
-from unstale.tools.lab.logs import tail
+from unstale.tools.logs import tail
 
 SCHEMES: Final = ("redis", "rediss", "unix")
 """Of the servers that a user may name."""
 ANSWER_SECONDS: Final = 60.0
 """How long a server may take to answer: one that is overloaded on purpose is asked too."""
-UNREADABLE: Final = "The server's URL"
 _TOLD: Final[tuple[tuple[type[redis.RedisError], str], ...]] = (
     (redis.AuthenticationError, "wants another user or password. Put them into the URL: redis://user:password@host/1."),
     (
@@ -103,24 +102,6 @@ def asking(node: Node) -> Iterator[None]:
         yield
     except redis.RedisError as error:
         raise LabError(f"{shown(node.url)} {_told(error)}{node.tail()}") from error
-
-
-def name_of(about: dict[str, Any]) -> str:
-    """Kind and version, from INFO's section `server`."""
-    if "valkey_version" in about:
-        return f"Valkey {about['valkey_version']}"
-    return f"Redis {about.get('redis_version', 'of an unknown version')}"
-
-
-def shown(url: str) -> str:
-    """A URL without user, password and options; nothing of it, where a password may be in any place."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return UNREADABLE
-    if "@" in url and "@" not in parts.netloc:
-        return UNREADABLE
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _told(error: redis.RedisError) -> str:

@@ -1,6 +1,6 @@
 """Whether a plan can run here, found out before anything is started or written.
 
-What stops the whole plan is a LabError (`check`); what only rules out one of its variants is a reason (`applies`).
+What stops the whole plan is an error (`check`); what only rules out one of its variants is a reason (`applies`).
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from typing import Any, Final
 import psutil
 import redis
 
+from unstale.tools.addresses import shown
 from unstale.tools.lab.errors import LabError
-from unstale.tools.lab.node import SCHEMES, Node, asking, connect, shown
+from unstale.tools.lab.node import SCHEMES, Node, asking, connect
 from unstale.tools.lab.plan import PREFIX, Plan, Variant
-from unstale.tools.lab.servers import cores, extra_program, is_users_own, program_of
+from unstale.tools.lab.servers import cores, extra_program, is_users_own
+from unstale.tools.programs import program_of
 
 BYTES_PER_KEY: Final = 2_700
 """Measured with `keyspace.fill`: 2,250 on Valkey 9.1, 2,690 on Redis 7.0, expiry included."""
@@ -31,8 +33,9 @@ def check(plan: Plan) -> None:
     """See whether a plan can run.
 
     Raises:
-        LabError: a program is not installed; memory is short; the user's own server cannot be reached, refuses, is not
-            a single primary, holds data in this database, or would evict. The message says what to do.
+        ConfigurationError: a program is not installed.
+        LabError: memory is short; the user's own server cannot be reached, refuses, is not a single primary, holds data
+            in this database, or would evict. The message says what to do.
     """
     if is_users_own(plan):
         _check_own_server(plan)

@@ -22,8 +22,8 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from unstale.errors import ConfigurationError
+from unstale.tools import stored
 from unstale.tools.engine import CLASSES, CommandClass
-from unstale.tools.lab import stored
 from unstale.tools.lab.plan import Plan
 
 FORMAT: Final = 1

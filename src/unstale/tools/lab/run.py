@@ -20,21 +20,22 @@ from typing import Final, Protocol
 import msgspec
 
 from unstale.errors import UnstaleError
+from unstale.tools.addresses import shown
 from unstale.tools.lab import results as written
 from unstale.tools.lab.databases import check_database, database
 from unstale.tools.lab.errors import LabError
 from unstale.tools.lab.generator import generating, requests_of
 from unstale.tools.lab.keyspace import fill, leave_as_found
-from unstale.tools.lab.node import Node, shown
+from unstale.tools.lab.node import Node
 from unstale.tools.lab.place import Job, Place
 from unstale.tools.lab.plan import PREFIX, Plan, Variant, variants_of
 from unstale.tools.lab.preconditions import applies, check
 from unstale.tools.lab.results import Outcome, Results, Sample
 from unstale.tools.lab.sampling import Sampler, idle_percent
 from unstale.tools.lab.servers import extra_node, is_users_own, serving_cache
-from unstale.tools.lab.surroundings import machine, versions
 from unstale.tools.lab.tally import Second
 from unstale.tools.lab.workers import Site, serving
+from unstale.tools.surroundings import machine, versions
 
 RESULTS_FILE: Final = "results.json"
 IDLE_SECONDS: Final = 1.5

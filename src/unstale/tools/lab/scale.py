@@ -20,14 +20,14 @@ import psutil
 
 from unstale.tools.lab.errors import LabError
 from unstale.tools.lab.keyspace import leave_as_found
-from unstale.tools.lab.logs import tail
 from unstale.tools.lab.plan import VARIANTS, Plan
 from unstale.tools.lab.preconditions import SPARE_BYTES, check
 from unstale.tools.lab.scale_job import Doing, LeftOut, Sampled, ScaleJob, Told
 from unstale.tools.lab.scale_plan import REAL_TO, SMALL, ScalePlan, checked, fitting, keys_like, stations
 from unstale.tools.lab.scale_results import ScalePoint, ScaleResults, Verb
 from unstale.tools.lab.servers import is_users_own, serving_cache
-from unstale.tools.lab.surroundings import machine, versions
+from unstale.tools.logs import tail
+from unstale.tools.surroundings import machine, versions
 
 PREFIX: Final = "unstale-lab-scale"
 """What all keys begin with."""

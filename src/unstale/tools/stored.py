@@ -1,6 +1,6 @@
 """Results in files: JSON that is written whole or not at all, and read with a sentence for whatever is wrong with it.
 
-What is stored `results` and `scale_results` say.
+What is stored the tools themselves say.
 """
 
 from __future__ import annotations

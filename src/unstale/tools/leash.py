@@ -46,6 +46,7 @@ def end(child: subprocess.Popen[bytes]) -> None:
     """End the command and all that it started."""
     if child.poll() is None:
         signal_group(child, signal.SIGTERM)
+        signal_group(child, signal.SIGCONT)  # one that is stopped hears nothing but SIGKILL
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(TERM_SECONDS)
     signal_group(child, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The logs of the lab's processes, as a message shows them. Nothing is logged here."""
+"""The logs of a tool's processes, as a message shows them. Nothing is logged here."""
 
 from __future__ import annotations
 

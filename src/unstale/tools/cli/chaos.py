@@ -1,0 +1,240 @@
+"""`unstale chaos`: options to a plan, a live view, the table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final, NoReturn
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from unstale.errors import UnstaleError
+from unstale.tools.chaos.course import Tick, Watcher
+from unstale.tools.chaos.errors import ChaosError
+from unstale.tools.chaos.live import View
+from unstale.tools.chaos.phases import PHASES, phases_of
+from unstale.tools.chaos.plan import Plan
+from unstale.tools.chaos.preconditions import check_server
+from unstale.tools.chaos.results import ZERO, Outcome, Results, read
+from unstale.tools.chaos.rows import check_database
+from unstale.tools.chaos.run import RESULTS_FILE, Grounds, InterruptedChaosError, run, turns
+from unstale.tools.chaos.subject import PEERS
+from unstale.tools.chaos.table import markdown, notes, table
+
+STOPPED: Final = 130
+REFRESH: Final = 2
+"""How often a second the view is drawn: seldom, since the machine has enough to do."""
+
+chaos = typer.Typer(
+    help="Readers and writers on a real server and database, while things break; judged afterwards.",
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+DEFAULT: Final = Plan(phases=())
+
+
+@chaos.callback()
+def try_it(  # noqa: PLR0913 - a command's options
+    context: typer.Context,
+    *,
+    phase: Annotated[
+        list[str] | None, typer.Option("--phase", "-p", help="Only this one; may be repeated. See --list.")
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="List the phases and what they show.")] = False,
+    seconds: Annotated[
+        float, typer.Option(min=1, max=86_400, help="Under load, with faults, for each phase.")
+    ] = DEFAULT.seconds,
+    calm: Annotated[
+        float, typer.Option(min=0, max=3600, help="Seconds of load after that, with all healed.")
+    ] = DEFAULT.calm_seconds,
+    seed: Annotated[list[int] | None, typer.Option(help="Each phase once with each; by default 1, 2 and 3.")] = None,
+    server: Annotated[
+        list[str] | None,
+        typer.Option(help="embedded, or a program such as redis-server; of several each phase has another in turn."),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="UNSTALE_CHAOS_URL",
+            help="A server of yours instead. Only the run's own names are touched; needs --yes.",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do put that load on the server of --url.")] = False,
+    database: Annotated[
+        list[str] | None,
+        typer.Option(help="sqlite, or postgres://user:password@host:port/name, beside which each phase has its own."),
+    ] = None,
+    peers: Annotated[bool, typer.Option("--peers", help="Put what teams use without unstale through it, too.")] = False,
+    rows: Annotated[int, typer.Option(min=1, max=100_000, help="In the database, all hot.")] = DEFAULT.rows,
+    readers: Annotated[int, typer.Option(min=1, help="Processes that read.")] = DEFAULT.readers,
+    threads: Annotated[int, typer.Option(min=1, help="Threads, or tasks, of each.")] = DEFAULT.threads,
+    writers: Annotated[int, typer.Option(min=1, help="Processes that write.")] = DEFAULT.writers,
+    reads: Annotated[
+        float, typer.Option(min=0, help="A second, all together, at the most; 0: as fast as they go.")
+    ] = DEFAULT.reads_per_second,
+    writes: Annotated[float, typer.Option(min=0.1, help="A second, all together.")] = DEFAULT.writes_per_second,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results; by default chaos-results/ and the time.")
+    ] = None,
+) -> None:
+    """Try the cache: readers and writers while things break, and what of that breaks the promise."""
+    if context.invoked_subcommand is not None:
+        return
+    if listed:
+        _list()
+        return
+    with _told():
+        grounds = _grounds(server, url, database, yes=yes)
+        plan = Plan(
+            phases=phases_of(phase or _default_phases(url)),
+            seconds=seconds,
+            calm_seconds=calm,
+            seeds=tuple(seed or DEFAULT.seeds),
+            server=grounds.servers[0],
+            database=grounds.databases[0],
+            rows=rows,
+            readers=readers,
+            threads=threads,
+            writers=writers,
+            reads_per_second=reads,
+            writes_per_second=writes,
+        )
+        _run(plan, grounds, PEERS if peers else (), out or _folder())
+
+
+@chaos.command()
+def report(
+    *,
+    folder: Annotated[Path, typer.Argument(help="Of a run: the one that has results.json.")],
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="For a document.")] = False,
+) -> None:
+    """Show the table of a run again, from its results.json."""
+    with _told():
+        found = read(folder / RESULTS_FILE)
+        if as_markdown:
+            console.print(markdown(found), soft_wrap=True, markup=False)
+        else:
+            _show(found)
+
+
+def _grounds(server: list[str] | None, url: str | None, database: list[str] | None, *, yes: bool) -> Grounds:
+    """Servers and databases that were named, seen to be there."""
+    servers = server or [DEFAULT.server]
+    if any("://" in one for one in servers):
+        raise ChaosError("--server is embedded, or a program that is started. A server of yours is named by --url.")
+    if url is not None:
+        if server:
+            raise ChaosError("--server is for a server that is started, --url for one of yours: name one of them.")
+        if not yes:
+            raise ChaosError("--url puts the whole load on that server, and needs --yes.")
+        servers = [url]
+    grounds = Grounds(servers, database or [DEFAULT.database])
+    for one in grounds.servers:
+        check_server(one)
+    for one in grounds.databases:
+        check_database(one)
+    return grounds
+
+
+def _default_phases(url: str | None) -> Sequence[str]:
+    """All; on a user's server those that may be done there."""
+    return [name for name, one in PHASES.items() if url is None or one.is_safe]
+
+
+def _run(plan: Plan, grounds: Grounds, peers: Sequence[str], folder: Path) -> None:
+    """Run, show, and say where everything is."""
+    console.print(f"Results: {folder}", soft_wrap=True, markup=False)
+    chosen = turns(plan, PHASES, grounds, peers)
+    stopped = False
+    try:
+        with _watching(plan, len(chosen)) as watch:
+            results = run(plan, chosen, folder, watch)
+    except InterruptedChaosError:
+        stopped = True
+        results = read(folder / RESULTS_FILE)
+    _show(results)
+    if stopped:
+        errors.print("Stopped.")
+    if any(one.is_bad for one in results.outcomes):
+        raise typer.Exit(1)
+    if stopped:
+        raise typer.Exit(STOPPED)
+
+
+def _show(results: Results) -> None:
+    console.print(table(results))
+    for note in notes(results):
+        console.print(note, markup=False, soft_wrap=True)
+
+
+def _folder() -> Path:
+    return Path("chaos-results", datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S"))
+
+
+def _list() -> None:
+    for one in PHASES.values():
+        safe = "" if one.is_safe else " (own servers only)"
+        console.print(f"[bold]{one.name:24}[/bold] {one.says}{safe}")
+
+
+@contextmanager
+def _watching(plan: Plan, count: int) -> Iterator[Watcher]:
+    """On a terminal a live view, elsewhere a line for each phase."""
+    if not console.is_terminal:
+        yield _Lines()
+        return
+    view = View(plan, count)
+    with Live(view, console=console, refresh_per_second=REFRESH, transient=True):
+        yield view
+
+
+class _Lines:
+    """A line when a phase has ended."""
+
+    def begins(self, outcome: Outcome) -> None:
+        pass
+
+    def goes_on(self, what: str, tick: Tick | None = None) -> None:
+        pass
+
+    def ended(self, outcome: Outcome) -> None:
+        head = f"{outcome.phase}, {outcome.subject}, seed {outcome.seed}"
+        if outcome.status in {"failed", "skipped"}:
+            console.print(f"{head}: {outcome.status}: {outcome.reason}", markup=False, soft_wrap=True)
+            return
+        counts = outcome.counts
+        found = ", ".join(f"{getattr(counts, name)} {name}" for name in ZERO)
+        struck = sum(counts.strikes.values())
+        console.print(
+            f"{head}: {counts.reads:,} reads, {counts.writes:,} writes, {struck} faults: {found}",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What cannot be done is told in a sentence, not in a traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        errors.print("Stopped.")
+        raise typer.Exit(STOPPED) from None
+    except UnstaleError as error:
+        _fail(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(f"{error.filename} cannot be written: {error.strerror}.")
+
+
+def _fail(message: str) -> NoReturn:
+    errors.print(message, style="red", soft_wrap=True, markup=False)
+    raise typer.Exit(2)
