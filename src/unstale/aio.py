@@ -40,7 +40,7 @@ from unstale.core.ports import (
 )
 from unstale.core.refresh import Fill, load_only
 from unstale.draw import chance, token
-from unstale.errors import LoaderError, QueueError, StoreError, StoreUnavailableError
+from unstale.errors import LoaderError, NotReplicatedError, QueueError, StoreError, StoreUnavailableError
 from unstale.events import Drained, Failed, Invalidated, Queued
 from unstale.facade import Cold, Facade, PlannedTags, Tags, TagsOfKey
 from unstale.flights import Flights
@@ -564,11 +564,13 @@ class AsyncCache(Facade):
                 error.add_note(f"It could not be queued either. {failed}")
                 raise error from failed
             return self._queued(tags, error)
-        if queue is not None and queue.has_any():
+        if queue is not None and queue.has_any() and queue.take_turn():
             try:
                 await self.drain()
             except StoreError as error:
                 self._space.fail(Failed("drain", "", error))
+            finally:
+                queue.give_turn()
         return done
 
     async def drain(self) -> int:
@@ -588,6 +590,8 @@ class AsyncCache(Facade):
     async def _settle(self) -> None:
         try:
             await self.drain()
+        except NotReplicatedError as error:
+            self._settled(error)
         except StoreUnavailableError:
             raise
         except StoreError as error:
