@@ -60,14 +60,15 @@ def is_well(layout: Sentinels) -> bool:
     return named == {primary.port} and role_of(primary) == "master" and follows(replica)
 
 
-def test_sentinels_fail_over_when_asked(watched: World) -> None:
+@pytest.mark.parametrize("name", ["sentinel-failover", "sentinel-failover-told"])
+def test_sentinels_fail_over_when_asked(watched: World, name: str) -> None:
     """To the replica, which has everything; the old primary follows it in the end."""
     layout = watched.servers(Sentinels)
     old, heir = layout.primary, layout.replica
     with old.client() as client:
         client.set("stamp", "new")
         client.wait(1, 10_000)
-    strike(watched, "sentinel-failover")
+    strike(watched, name)
     assert (layout.primary, layout.replica) == (heir, old)
     assert is_well(layout)
     with heir.client() as client:

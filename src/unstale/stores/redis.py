@@ -100,6 +100,11 @@ class RedisStore:
         sentinels.tell(store.drop_connections)
         return store
 
+    @property
+    def pool(self) -> Pool:
+        """Its connections."""
+        return self._pool
+
     def drop_connections(self) -> None:
         """Use no connection that exists now again."""
         self._pool.drop_all()
@@ -138,7 +143,7 @@ class RedisStore:
             pool.discard(wire)  # its answer is still under way
             raise
         if type(reply) is not list or len(reply) != len(names):
-            self._settle(wire, [reply])
+            self.settle(wire, [reply])
             return parsed(commands.read(names), [reply], wire.identity)
         if wire.generation != pool.generation:
             pool.give(wire)
@@ -166,9 +171,9 @@ class RedisStore:
         return result
 
     def _fill(self, make: Callable[[bytes], Trip[T]]) -> T:
-        """A trip that stores what was loaded after a look. Raises BreakerOpenError, as a look would by now."""
+        """A trip around a load that follows a look. Raises BreakerOpenError, as a look would by now."""
         self.guard.check()
-        return self._told(make, self.guard.of_write())
+        return self._told(make, self.guard.of_fill())
 
     def _write(self, make: Callable[[bytes], Trip[T]], *, once: bool = False) -> T:
         """A trip that changes or removes entries. It is always tried."""
@@ -194,7 +199,7 @@ class RedisStore:
         """
         tried = False
         while True:
-            wire = self._take(limits)
+            wire = self.take(limits)
             may_retry = not tried and monotonic() < limits.until
             try:
                 if once and wire.proved_until < monotonic():
@@ -217,10 +222,10 @@ class RedisStore:
                 self._pool.discard(wire)  # its answer may still be under way
                 raise
             else:
-                self._settle(wire, replies)
+                self.settle(wire, replies)
                 return parsed(trip, replies, wire.identity)
 
-    def _take(self, limits: Limits) -> Wire:
+    def take(self, limits: Limits) -> Wire:
         """A wire. A time-out of connecting that this process brought about by being late is no reason to give up."""
         began = monotonic()
         try:
@@ -237,7 +242,7 @@ class RedisStore:
             replies = wire.exchange([commands.by_text(command) for command in trip.commands], limits)
         return replies
 
-    def _settle(self, wire: Wire, replies: Sequence[Any]) -> None:
+    def settle(self, wire: Wire, replies: Sequence[Any]) -> None:
         """Give a wire back after its replies; if one of them says that the server is a replica now, drop all wires."""
         if any_error(replies, "READONLY"):
             self._pool.discard(wire)
@@ -252,7 +257,7 @@ class RedisStore:
 
     def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, lag: float = 0.0) -> Opening:
         """See Store."""
-        return self._look(lambda _: commands.open_(claims, missing, stamp_ttl, lag))
+        return self._fill(lambda _: commands.open_(claims, missing, stamp_ttl, lag))
 
     def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """See Store."""
@@ -262,7 +267,7 @@ class RedisStore:
 
     def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
         """See Store."""
-        self._look(lambda _: commands.release(held))
+        self._fill(lambda _: commands.release(held))
 
     def bump(
         self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False, lag: float = 0.0

@@ -18,6 +18,7 @@ _OF_NAMES: Final = ("evict-stamps", "evict-entries", "evictions", "flush")
 _OF_PROCESSES: Final = ("sigstop-reader", "sigstop-writer", "sigstop-server")
 _OF_SERVERS: Final = ("outage", "restart-empty", "restart-from-snapshot", "oom")
 _OF_PAIRS: Final = ("failover-to-laggard", "demoted-primary", "promoted-back")
+_OF_SENTINELS: Final = ("sentinel-failover", "sentinel-crash", "sentinel-away")
 _EVERYTHING: Final = (
     *_OF_NAMES, "client-kill", "client-pause", *_OF_PROCESSES, *_ON_THE_WAY, *_OF_SERVERS, *_OF_PAIRS,
 )  # fmt: skip
@@ -151,6 +152,12 @@ _ALL: Final = (
         topology="pair",
         grace_seconds=1.0,
         graced=_GRACED,
+    ),
+    Phase(
+        name="sentinels",
+        says="Three sentinels make a replica primary: asked to, or because the primary died; and they die themselves.",
+        faults=_OF_SENTINELS,
+        topology="sentinel",
     ),
     Phase(
         name="full-server",

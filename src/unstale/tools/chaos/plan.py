@@ -66,7 +66,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         phases: by name.
-        seconds: for each phase.
+        seconds: for each phase, while things break.
+        calm_seconds: the load goes on for so long after all is healed.
         seeds: each phase once with each.
         server: "embedded", a program such as redis-server, or a user's URL (then only phases that are safe).
         database: "sqlite", or a URL postgres://…, beside which databases are made.
@@ -81,6 +82,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     phases: tuple[str, ...]
     seconds: float = 20.0
+    calm_seconds: float = 2.0
     seeds: tuple[int, ...] = (1, 2, 3)
     server: str = "embedded"
     database: str = "sqlite"
