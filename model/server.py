@@ -263,6 +263,11 @@ def open_(world: World, keys: Keys, name: str, *, lag: int) -> str:
     return CLOSED if isinstance(stamp, Closed) else str(stamp)
 
 
+def prolong(keys: Keys, name: str, stamp: str) -> str:
+    """PROLONG: let a stamp live longer that is still the same. Nothing expires here but closed stamps."""
+    return "prolonged" if keys.get(name) == stamp else "another"
+
+
 def turn(keys: Keys) -> None:
     """The server's clock turns: deadlines come nearer; what is not kept expires with its last."""
     for name, stamp in tuple(keys.items()):
@@ -279,6 +284,7 @@ SCRIPTS: Final[dict[str, Callable[..., str]]] = {
     "COMPLETE": complete,
     "MODIFY": modify,
     "OPEN": open_,
+    "PROLONG": prolong,
     "RELEASE": release,
     "SOFTEN": soften,
     "UNLINK_OPEN": unlink_open,

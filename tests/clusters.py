@@ -6,10 +6,12 @@ it would follow redirects that a test is about.
 
 from __future__ import annotations
 
+import itertools
 import random
 import socket
 import time
 from binascii import crc_hqx
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +35,11 @@ _OPTIONS: Final = (
     *("--cluster-allow-replica-migration", "no"),
     *("--repl-diskless-sync-delay", "0"),
 )
+
+_OWN_COMMANDS: Final = frozenset(
+    {"client|setinfo", "config|resetstat", "hello", "info", "ping", "psync", "replconf", "select"}
+)
+"""What the tests and the replicas send, and what a store asks to prove a server's role."""
 
 
 def free_ports(count: int) -> list[int]:
@@ -113,12 +120,12 @@ class Node:
         with self.server.client as client:
             return client.info(section)
 
-    def line_of(self, other: Node) -> list[str]:
-        """What it knows of another node: the words of its line in CLUSTER NODES."""
+    def lines(self) -> dict[str, list[str]]:
+        """What it knows of each node: the words of their lines in CLUSTER NODES, by their ids."""
         with self.server.client as client:
             client.set_response_callback("CLUSTER NODES", bytes.decode)  # redis-py's own loses the open slots
             lines = client.execute_command("CLUSTER NODES").splitlines()
-        return next((words for words in map(str.split, lines) if words[0] == other.id), [])
+        return {words[0]: words for words in map(str.split, lines)}
 
     @property
     def is_primary(self) -> bool:
@@ -135,6 +142,11 @@ class Node:
         with self.server.client as client:
             return list(client.scan_iter(pattern, 1000))
 
+    def value(self, name: bytes) -> bytes | None:
+        """What stands under a name."""
+        with self.server.client as client:
+            return client.get(name)
+
     def kill(self) -> None:
         """End it at once, as a crash would."""
         self.server.kill()
@@ -149,6 +161,12 @@ class Node:
     @property
     def is_running(self) -> bool:
         return self.server.process is not None
+
+    def counts(self) -> Counter[str]:
+        """How often it was sent which command by clients, since it was last reset."""
+        stats = self.info("commandstats")
+        names = {name: name.removeprefix("cmdstat_") for name in stats}
+        return Counter({names[name]: int(stats[name]["calls"]) for name in stats if names[name] not in _OWN_COMMANDS})
 
 
 class Cluster:
@@ -185,19 +203,29 @@ class Cluster:
     def replica_of(self, primary: Node) -> Node:
         """The running replica of a primary."""
         for node in self.nodes:
-            if node.is_running and node is not primary and node.line_of(node)[3] == primary.id:
+            if node.is_running and node is not primary and node.lines()[node.id][3] == primary.id:
                 return node
         raise AssertionError("this primary has no replica")
 
     @staticmethod
     def slots_of(node: Node) -> set[int]:
         """The slots that a node says it has."""
-        ranges = [word.partition("-") for word in node.line_of(node)[8:] if not word.startswith("[")]
+        ranges = [word.partition("-") for word in node.lines()[node.id][8:] if not word.startswith("[")]
         return {slot for first, _, last in ranges for slot in range(int(first), int(last or first) + 1)}
 
     def owner_of(self, slot: int) -> Node:
         """The primary that has a slot."""
         return next(node for node in self.primaries if slot in self.slots_of(node))
+
+    def roots_at(self, node: Node, count: int, kind: str = "user") -> list[str]:
+        """Roots of tags whose stamps, and whose entries, lie at a node."""
+        slots = self.slots_of(node)
+        named = (f"{kind}:{number}" for number in itertools.count())
+        return list(itertools.islice((one for one in named if slot_of(b"{%b}" % one.encode()) in slots), count))
+
+    def roots(self, count: int, kind: str = "user") -> list[str]:
+        """As many roots at each primary."""
+        return [root for node in self.primaries for root in self.roots_at(node, count, kind)]
 
     def each(self, *command: object) -> None:
         """Send a command to every node that runs."""
@@ -214,14 +242,18 @@ class Cluster:
         """Wait until every node that runs sees all well, and knows all that run."""
         running = [node for node in self.nodes if node.is_running]
         until(lambda: all(node.sees_all_well for node in running))
-        until(lambda: all(self._is_known(node, other) for node in running for other in running))
         until(lambda: all(self._is_followed(node) for node in running))
+        until(lambda: self._all_agree(running))
 
     @staticmethod
-    def _is_known(node: Node, other: Node) -> bool:
-        words = node.line_of(other)
-        role = "master" if other.is_primary else "slave"
-        return len(words) > 7 and role in words[2] and "fail" not in words[2] and words[7] == "connected"
+    def _all_agree(nodes: list[Node]) -> bool:
+        """Whether each knows each in its own role, and is connected to it."""
+        roles = {node.id: "master" if node.is_primary else "slave" for node in nodes}
+        known = [node.lines().get(other, []) for node in nodes for other in roles]
+        return all(
+            len(words) > 7 and roles[words[0]] in words[2] and "fail" not in words[2] and words[7] == "connected"
+            for words in known
+        )
 
     @staticmethod
     def _is_followed(node: Node) -> bool:
@@ -235,11 +267,11 @@ class Cluster:
         self.wait_for(heir)
         return heir
 
-    def wait_for(self, heir: Node) -> None:
-        """Wait until a node is primary, in the eyes of all that run."""
-        running = [node for node in self.nodes if node.is_running]
+    def wait_for(self, heir: Node, *, without: Node | None = None) -> None:
+        """Wait until a node is primary, in the eyes of all that run and are not frozen."""
+        running = [node for node in self.nodes if node.is_running and node is not without]
         until(lambda: heir.is_primary and all(node.sees_all_well for node in running))
-        until(lambda: all("master" in node.line_of(heir)[2] for node in running))
+        until(lambda: all("master" in node.lines()[heir.id][2] for node in running))
 
     def hand_over(self, primary: Node, how: str = "") -> Node:
         """Have a primary's replica take its place ("FORCE", "TAKEOVER"; "" asks the primary); the new primary."""
@@ -263,6 +295,16 @@ class Cluster:
         finally:
             if primary.is_running:
                 primary.ask("ACL", "SETUSER", "default", "+psync", "+sync")
+
+    def repair(self) -> None:
+        """Bring back what a test has killed or frozen, and remove everything everywhere."""
+        for node in self.nodes:
+            if node.is_running:
+                node.thaw()
+            else:
+                node.server.start()
+        self.settle()
+        self.flush()
 
     def start_again(self, node: Node) -> None:
         """Start a node that was killed, and wait until it has its place: as a replica, if another is primary now."""
@@ -288,6 +330,17 @@ class Cluster:
         for node in (target, source, *(one for one in self.primaries if one not in {source, target})):
             node.ask("CLUSTER", "SETSLOT", slot, "NODE", target.id)
 
+    @property
+    def moves_at_a_stroke(self) -> bool:
+        """Whether the servers can move a slot as one, which Valkey has from 9 on."""
+        return int(str(self.nodes[0].info("server").get("valkey_version", "0")).partition(".")[0]) >= 9
+
+    def move_at_a_stroke(self, slot: int, target: Node) -> None:
+        """Move a slot to another primary as one: it is copied, and then changes hands."""
+        source = self.owner_of(slot)
+        source.ask("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", target.id)
+        until(lambda: self.owner_of(slot) is target)
+
     @staticmethod
     def _names_in(node: Node, slot: int) -> list[bytes]:
         with node.server.client as client:
@@ -306,7 +359,7 @@ class Cluster:
         for number, node in enumerate(primaries):
             first, last = number * SLOTS // SHARDS, (number + 1) * SLOTS // SHARDS - 1
             node.ask("CLUSTER", "ADDSLOTSRANGE", first, last)
-        until(lambda: all(node.line_of(other) for node in self.nodes for other in self.nodes))
+        until(lambda: all(node.lines().keys() >= {other.id for other in self.nodes} for node in self.nodes))
         for node, primary in zip(replicas, primaries, strict=True):
             node.ask("CLUSTER", "REPLICATE", primary.id)
         self.settle()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clusters import Cluster
 from servers import SERVERS, STORES, Server, require
 
 from unstale import Cache, options, remembering
@@ -68,6 +69,31 @@ def session_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callab
     yield of_kind
     for server in running.values():
         server.__exit__()
+
+
+@pytest.fixture(scope="session")
+def session_clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Cluster]]:
+    """A cluster of each kind for the whole session, started when first wanted."""
+    running: dict[str, Cluster] = {}
+
+    def of_kind(kind: str) -> Cluster:
+        require(kind)
+        if kind not in running:
+            running[kind] = Cluster(kind, tmp_path_factory.mktemp(f"{kind}-cluster"))
+            running[kind].start()
+        return running[kind]
+
+    yield of_kind
+    for cluster in running.values():
+        cluster.end()
+
+
+@pytest.fixture(params=SERVERS)
+def cluster(request: pytest.FixtureRequest, session_clusters: Callable[[str], Cluster]) -> Cluster:
+    """The session's cluster of each kind, whole and emptied; which nodes are primaries may have changed."""
+    chosen = session_clusters(request.param)
+    chosen.repair()
+    return chosen
 
 
 @pytest.fixture(params=SERVERS)

@@ -12,7 +12,7 @@ import pytest
 from unstale.core import layout
 from unstale.core.codecs import codec_named
 from unstale.core.entry import Draft, UnreadableError, parse, payload_of
-from unstale.core.keys import MAX_KEY_BYTES, MAX_TAG_BYTES, MAX_TAGS, ROOTS, Names
+from unstale.core.keys import MAX_KEY_BYTES, MAX_RECORDED, MAX_TAG_BYTES, MAX_TAGS, ROOTS, Names
 from unstale.core.payloads import Payloads
 from unstale.core.ports import HEAD_PROBE, PEEK_BYTES
 from unstale.errors import DecodeError
@@ -200,7 +200,7 @@ def entry_with(*tags: str) -> bytes:
     )
 
 
-@pytest.mark.parametrize("tag", ["*", "*x", "*16", "*-1", "*1_0", "*07", "*٣", "*1/a"], ids=ascii)
+@pytest.mark.parametrize("tag", ["*", "*x", "*16384", "*-1", "*1_0", "*07", "*٣", "*1/a"], ids=ascii)
 def test_unknown_roots_are_refused(tag: str) -> None:
     """An entry whose tags name a root that there is not is not read."""
     with pytest.raises(UnreadableError):
@@ -267,8 +267,9 @@ def test_counter_that_a_script_has_changed() -> None:
 
 def test_peek_covers_the_longest_head() -> None:
     """What `peek` fetches holds the head of the largest entry that the limits allow."""
-    stamps = 16 * (MAX_TAGS + ROOTS)
-    names = (MAX_TAG_BYTES + 1) * MAX_TAGS + len("*15\0") * ROOTS + MAX_KEY_BYTES + 1
+    stamps = 16 * (MAX_RECORDED + 1)
+    roots = len("*16383\0") * (MAX_RECORDED - MAX_TAGS)
+    names = (MAX_TAG_BYTES + 1) * MAX_TAGS + roots + MAX_KEY_BYTES + 1
     assert layout.STAMPS_AT + stamps + names <= PEEK_BYTES
 
 

@@ -34,6 +34,7 @@ STORE = {
     "StoreAuthError": "StoreUnavailableError",
     "NotPrimaryError": "StoreUnavailableError",
     "PoolExhaustedError": "StoreUnavailableError",
+    "WrongNodeError": "StoreUnavailableError",
     "BreakerOpenError": "StoreUnavailableError",
 }
 
@@ -94,6 +95,7 @@ REMEDIES = {
     "StoreAuthError": "Check the user name",
     "NotPrimaryError": "Point the URL at the primary",
     "PoolExhaustedError": "Raise `max_connections`",
+    "WrongNodeError": "redis+cluster://",
     "NotReplicatedError": "Call it again",
     "StoreFullError": "Give it an eviction policy",
     "BreakerOpenError": "Look at the server",

@@ -57,7 +57,7 @@ class Reading:
         return {**{tag: STAMPS[tag] for tag in (*self.wanted.tags, ROOT)}, **self.stamps}
 
     def verdict(self) -> Verdict:
-        return judge(self.data, self.key, self.wanted.tags, self.current(), self.identity)
+        return judge(self.data, self.key, self.wanted.tags, self.current(), self.identity, NAMES.root_tag(self.key))
 
     def quick(self) -> int:
         """What the hit path's look says; without an entry it is not asked."""
@@ -212,7 +212,7 @@ def test_stamps_of_two_servers_say_nothing(monkeypatch: pytest.MonkeyPatch, verb
 
 def test_recorded_stamps() -> None:
     """An entry's recorded stamps are told by tag, the key's root last."""
-    assert recorded_stamps(HEAD, KEY) == tuple((tag, STAMPS[tag]) for tag in ("user:42", "user:42/orders", ROOT))
+    assert recorded_stamps(HEAD, ROOT) == tuple((tag, STAMPS[tag]) for tag in ("user:42", "user:42/orders", ROOT))
 
 
 def test_names_blob() -> None:

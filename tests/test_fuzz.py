@@ -87,7 +87,10 @@ class Stored:
 
     def judge(self, data: bytes) -> object:
         """The verdict on some bytes in the entry's place."""
-        return judge(data, self.draft.raw_key, self.draft.tagset.tags, self.current, self.identity)
+        return judge(
+            *(data, self.draft.raw_key, self.draft.tagset.tags, self.current, self.identity),
+            NAMES.root_tag(self.draft.raw_key),
+        )
 
     @property
     def current(self) -> dict[str, Observed]:
@@ -291,7 +294,7 @@ def test_both_looks_under_changed_stamps(one: Stored, data: st.DataObject) -> No
     expected = data.draw(st.one_of(st.just(one.draft.tagset), TAGS))
     read_stamps = {tag: current.get(tag, b"x" * 16) for tag in (*expected.tags, one.tags[-1])}
     key = one.draft.raw_key
-    verdict = judge(one.data, key, expected.tags, read_stamps, identity)
+    verdict = judge(one.data, key, expected.tags, read_stamps, identity, NAMES.root_tag(key))
     quick = quick_look(one.data, expected, key, list(read_stamps.values()), identity)
     assert agree(one.data, quick, verdict, expected)
     same_server = identity == one.identity or not one.draft.fenced
@@ -551,11 +554,12 @@ def test_tagsets(tags: list[str], prefix: str) -> None:
 @fuzz(400)
 @given(st.text("ab{}:%/", min_size=1, max_size=12), TAG, st.lists(LEVEL, max_size=3))
 def test_cluster_slots(key: str, tag: str, levels: list[str]) -> None:
-    """Clustered, an entry shares one slot with its lease, its staged value, and all stamps of its home."""
+    """Clustered, an entry shares one slot with its lease, its staged value, its root, and all stamps of its home."""
     home = tag.partition("/")[0]
     tagset = CLUSTERED.make_tagset("", (tag, *(f"{home}/{level}" for level in levels)))
     entry = CLUSTERED.entry(key_bytes(key), tagset.home)
-    names = [entry, CLUSTERED.lease(entry), CLUSTERED.lease(entry) + b"\0token", *tagset.stamp_names]
+    lease, root = CLUSTERED.lease(entry), CLUSTERED.root_of(key_bytes(key), tagset.home)
+    names = [entry, lease, lease + b"\0token", root, *tagset.stamp_names]
     assert {key_slot(name) for name in names} == {key_slot(b"{" + tagset.stamp_names[0].split(b"{")[1])}
 
 

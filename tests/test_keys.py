@@ -12,6 +12,7 @@ from unstale.core.keys import (
     MAX_KEY_BYTES,
     MAX_NAMESPACE,
     MAX_PLAIN_BYTES,
+    MAX_RECORDED,
     MAX_TAG_BYTES,
     MAX_TAGS,
     ROOTS,
@@ -20,11 +21,13 @@ from unstale.core.keys import (
     ancestry,
     bucket,
     check_tag,
+    is_root,
     key_bytes,
     quote_part,
     root_tag,
 )
 from unstale.core.layout import STAMPS_AT
+from unstale.core.slots import SLOTS, slot_of, tag_of_slot
 from unstale.errors import ConfigurationError, InvalidKeyError, InvalidTagError
 
 NAMES = Names("shop")
@@ -208,6 +211,14 @@ def test_roots_do_not_count_as_tags() -> None:
     assert len(NAMES.recorded_tagset(tags).tags) == MAX_TAGS + ROOTS
 
 
+def test_a_set_has_as_many_names_as_a_byte_counts() -> None:
+    """What is computed from many entries of a cluster may bring more roots than an entry can record: too many tags."""
+    roots = tuple(f"*{n}" for n in range(MAX_RECORDED - 1))
+    assert len(CLUSTERED.recorded_tagset((*roots, "a")).tags) == MAX_RECORDED
+    with pytest.raises(InvalidTagError, match="at most 255 names; these are 256"):
+        CLUSTERED.recorded_tagset((*roots, "a", "b"))
+
+
 def test_recorded_tagset_equals_the_declared_one() -> None:
     """What an entry recorded makes the same set as what was declared, but for its home."""
     declared = NAMES.make_tagset("", ("user:42/orders", "product:9"))
@@ -243,7 +254,7 @@ def test_read_names_are_entry_stamps_root() -> None:
 def test_read_names_agree_with_entry_and_root(names: Names, raw: bytes) -> None:
     """The name that a read uses is the one that `entry` gives, in either layout, for short and long keys."""
     entry, *_, root = names.read_names(raw, NO_TAGS, "user:42")
-    assert (entry, root) == (names.entry(raw, "user:42"), names.root_of(raw))
+    assert (entry, root) == (names.entry(raw, "user:42"), names.root_of(raw, "user:42"))
 
 
 def test_long_keys_are_hashed() -> None:
@@ -333,7 +344,7 @@ def test_cluster_slot(root: str, raw: bytes) -> None:
     tagset = CLUSTERED.make_tagset("", (f"{root}/a/b", f"{root}/c"))
     entry = CLUSTERED.entry(raw, tagset.home)
     lease = CLUSTERED.lease(entry)
-    names = [entry, lease, lease + b"\0token", *tagset.stamp_names]
+    names = [entry, lease, lease + b"\0token", *tagset.stamp_names, CLUSTERED.root_of(raw, tagset.home)]
     assert len({key_slot(name) for name in names}) == 1
 
 
@@ -342,10 +353,11 @@ def test_cluster_stamps_share_their_slot_in_both_layouts() -> None:
     assert NAMES.make_tagset("", ("a/b", "a")).stamp_names == CLUSTERED.make_tagset("", ("a/b", "a")).stamp_names
 
 
-def test_clustered_lease_shares_the_slot_without_tags() -> None:
-    """Clustered, an entry without tags shares its slot with its lease: one script writes both."""
+def test_clustered_names_without_tags_share_a_slot() -> None:
+    """Clustered, an entry without tags shares its slot with its lease and its root: one script reads and writes all."""
     entry = CLUSTERED.entry(b"orders:42")
-    assert key_slot(entry) == key_slot(CLUSTERED.lease(entry))
+    assert entry.startswith(b"shop:e:{~")
+    assert len({key_slot(name) for name in (entry, CLUSTERED.lease(entry), CLUSTERED.root_of(b"orders:42"))}) == 1
 
 
 def test_clustered_key_that_spells_anothers_home() -> None:
@@ -354,9 +366,60 @@ def test_clustered_key_that_spells_anothers_home() -> None:
 
 
 def test_clustered_entries_spread() -> None:
-    """Clustered, the entries of many homes, and those of many keys without one, spread over many slots."""
+    """Clustered, the entries of many homes spread over many slots; those of many keys without one over 64."""
     assert len({key_slot(CLUSTERED.entry(b"k", f"user:{n}")) for n in range(100)}) > 90
-    assert len({key_slot(CLUSTERED.entry(b"%d" % n)) for n in range(100)}) > 90
+    assert len({key_slot(CLUSTERED.entry(b"%d" % n)) for n in range(1000)}) == 64
+
+
+def test_slots() -> None:
+    """A slot is what redis-py computes, with and without a hash tag, and each has a hash tag of its own."""
+    names = [b"k", b"{k}", b"a{k}b}", b"{}k", b"}{k", b"{", b"a{}{k}", b"{k", "日本{é}".encode()]
+    assert [slot_of(name) for name in names] == [key_slot(name) for name in names]
+    assert [key_slot(b"{%s}" % tag_of_slot(slot)) for slot in range(SLOTS)] == list(range(SLOTS))
+
+
+def test_clustered_roots() -> None:
+    """Clustered, there is a root for each slot, which lies in it; what is no root's number is none."""
+    roots = [tag for group in CLUSTERED.root_groups() for tag in group]
+    assert sorted(roots) == sorted(f"*{slot}" for slot in range(SLOTS))
+    assert [key_slot(CLUSTERED.stamp(tag)) for tag in roots[:100]] == [int(tag[1:]) for tag in roots[:100]]
+    assert all(map(is_root, roots))
+    assert CLUSTERED.stamp("*0") == b"shop:r:0{%s}" % tag_of_slot(0)
+    assert not any(map(is_root, ["*16384", "*01", "*", "*x", "7", "*-1", "*٣", "*999999999", "a*1"]))
+
+
+def test_root_groups_of_one_node() -> None:
+    """On one node each group is one root."""
+    assert NAMES.root_groups() == [[f"*{number}"] for number in range(ROOTS)]
+
+
+@pytest.mark.parametrize("names", [NAMES, CLUSTERED], ids=["plain", "clustered"])
+def test_roots_beside(names: Names) -> None:
+    """The roots to look at are those of every home that a key with some of the tags, or with none, may have."""
+    declared = names.make_tagset("", ("b/c", "a"))
+    roots = names.roots_beside(declared)
+    keys = [f"k{number}".encode() for number in range(500)]
+    homes = ["", "a", "b"]
+    assert {names.root_tag(key, home) for key in keys for home in homes} == set(roots)
+    assert len(roots) == (66 if names.clustered else ROOTS)
+
+
+@pytest.mark.parametrize("names", [NAMES, CLUSTERED], ids=["plain", "clustered"])
+@pytest.mark.parametrize("key", [b"k", b"{x}", b"k" * 201], ids=len)
+def test_entry_found_by_its_name(names: Names, key: bytes) -> None:
+    """Whoever finds an entry by a scan knows from its name which root it has, and whose name it is."""
+    for home in ("", "user:42", "a{b}c"):
+        name = names.entry(key, home)
+        assert names.root_tag_at(name, key) == names.root_tag(key, home)
+        assert names.is_entry_of(name, key)
+        assert not names.is_entry_of(name, b"other")
+        assert not names.is_entry_of(names.lease(name), key)
+
+
+def test_a_root_of_the_other_layout() -> None:
+    """On one node a root that only a cluster has is the name of nothing: what records it is stale."""
+    assert NAMES.stamp("*16") == b"shop:r:16"
+    assert NAMES.stamp("*15") in NAMES.root_names
 
 
 @pytest.mark.parametrize("names", [NAMES, CLUSTERED], ids=["plain", "clustered"])

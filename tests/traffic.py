@@ -249,8 +249,8 @@ class Traffic:
 
     def is_as_promised(self) -> bool:
         """Whether nobody was given what had been invalidated, and no error reached a reader; else say who."""
-        assert self.judge.stale[:5] == []
-        assert self.judge.errors[:5] == []
+        assert not self.judge.stale, self.judge.stale[:5]
+        assert not self.judge.errors, self.judge.errors[:5]
         return True
 
     def __enter__(self) -> Self:

@@ -45,7 +45,7 @@ from unstale.events import Drained, Failed, Invalidated, Queued
 from unstale.facade import Cold, Facade, PlannedTags, Tags, TagsOfKey
 from unstale.flights import Flights
 from unstale.options import CacheOptions, make_keyspace, store_options
-from unstale.stores.urls import open_async_store
+from unstale.stores.urls import is_cluster, open_async_store
 
 if TYPE_CHECKING:
     from unstale.cached import AsyncCachedFunction, KeyOf, TagsOf
@@ -220,7 +220,7 @@ class _AsyncIO:
 class AsyncCache(Facade):
     """`Cache` for asyncio: the same names, awaited, with loaders that are `async def`.
 
-    One connection for each event loop; the reads of one turn of the loop share a trip. It may be used by one loop after
+    One connection for each event loop (on a cluster, to each node); the reads of one turn of the loop share a trip. It may be used by one loop after
     another, by loops in several threads, and after a fork in a loop of the child's own.
     """
 
@@ -235,14 +235,15 @@ class AsyncCache(Facade):
         """Make a cache for a URL, inside a loop or outside. See `Cache.from_url`; `max_connections` means nothing here.
 
         Args:
-            url: redis://, rediss://, unix:// (with redis-py's options), embedded:// or memory://.
+            url: redis://, rediss://, unix:// (with redis-py's options), redis+sentinel://, redis+cluster://,
+                embedded:// or memory://.
             options: see `CacheOptions`; the usual ones are `namespace`, `ttl`, `timeout`.
 
         Raises:
             ConfigurationError: the URL or an option makes no sense.
             InvalidDurationError: a duration is not above zero.
         """
-        space = make_keyspace(options)
+        space = make_keyspace(options, clustered=is_cluster(url))
         store = open_async_store(url, store_options(options))
         return cls(store, space, io=_AsyncIO(store, options.get("runner")))
 

@@ -28,7 +28,7 @@ from unstale.facade import Cold, Facade, PlannedTags, Tags, TagsOfKey
 from unstale.flights import Flights
 from unstale.options import CacheOptions, make_keyspace, store_options
 from unstale.stores.immediate import Immediate
-from unstale.stores.urls import open_store
+from unstale.stores.urls import is_cluster, open_store
 
 if TYPE_CHECKING:
     from unstale.cached import CachedFunction, KeyOf, TagsOf
@@ -162,7 +162,8 @@ class Cache(Facade):
     entry is absent. Reads survive a dead server: `get` gives its default, `get_or_set` calls the loader, and an event
     (or the log) says so. Writes raise.
 
-    A cache may be used from many threads, after a fork, and under gevent.
+    A cache may be used from many threads, after a fork, and under gevent. On a cluster (redis+cluster://) the first tag
+    of a key says where its entry lies: name the same first tag in every verb; a scope does so by itself.
     """
 
     __slots__ = ()
@@ -176,14 +177,15 @@ class Cache(Facade):
         """Make a cache for a URL.
 
         Args:
-            url: redis://, rediss://, unix:// (with redis-py's options), embedded:// or memory://.
+            url: redis://, rediss://, unix:// (with redis-py's options), redis+sentinel://, redis+cluster://,
+                embedded:// or memory://.
             options: see `CacheOptions`; the usual ones are `namespace`, `ttl`, `timeout`.
 
         Raises:
             ConfigurationError: the URL or an option makes no sense.
             InvalidDurationError: a duration is not above zero.
         """
-        space = make_keyspace(options)
+        space = make_keyspace(options, clustered=is_cluster(url))
         store = open_store(url, store_options(options))
         return cls(store, space, io=_SyncIO(store, options.get("runner")))
 
@@ -210,7 +212,8 @@ class Cache(Facade):
         Args:
             key: the key.
             default: what to return when there is no fresh entry, or the server is away.
-            tags: tags that the entry must record. Saying them also spares the first read of a key a second trip.
+            tags: tags that the entry must record. Saying them also spares the first read of a key a second trip. On a
+                cluster the first one says where the entry lies: name the same one in every verb.
             into: the type that the value is to have (a dataclass, msgspec struct, pydantic model, a list of them …);
                 what cannot be made into it is a miss. None for whatever the codec gives.
 
@@ -255,7 +258,7 @@ class Cache(Facade):
             key: the key.
             loader: computes the value, from no arguments.
             tags: what the value depends on; `invalidate` of any of them, or of an ancestor, makes it stale. What the
-                loader reads from this cache is added to them.
+                loader reads from this cache is added to them. On a cluster the first one says where the entry lies.
             ttl: seconds that it stays fresh; None for no limit; by default the cache's own.
             stale_ttl: seconds more that it may be served while one reader (or the cache's runner) loads it anew, and
                 where that load fails; also what `invalidate(…, soft=True)` leaves servable. By default the cache's own.
@@ -463,7 +466,7 @@ class Cache(Facade):
         Args:
             key: the key.
             value: what the codec carries.
-            tags: what the value depends on.
+            tags: what the value depends on. On a cluster the first one says where the entry lies.
             ttl: seconds that it stays fresh; None for no limit; by default the cache's own.
             computed: False for a value that depends on nothing that was read (a session, a counter): it is stored under
                 the stamps that stand now, whatever this request or task remembers.

@@ -76,6 +76,10 @@ class NotPrimaryError(StoreUnavailableError):
     """The server is a replica: what it shows may be older than what was invalidated. Point the URL at the primary."""
 
 
+class WrongNodeError(StoreUnavailableError):
+    """The server is a node of a cluster, and this name lies on another one. Begin the URL with redis+cluster://."""
+
+
 class PoolExhaustedError(StoreUnavailableError):
     """All connections are in use. Raise `max_connections`, or look for what holds them."""
 

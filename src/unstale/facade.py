@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
 from unstale.core import capture, codecs
 from unstale.core.closing import Closing
 from unstale.core.freshness import fresh_body, fresh_payload
-from unstale.core.keys import MAX_KEY_BYTES, ROOT_MARK, Plan, TagSet, check_tag, key_bytes, quote_part, root_tag
+from unstale.core.keys import MAX_KEY_BYTES, Plan, TagSet, check_tag, key_bytes, quote_part
 from unstale.core.keyspace import NOTHING, Keyspace, Snapshot, Target
 from unstale.core.layout import FENCED, FLAGS_AT, PLAIN_FORMS, TIMED, TIMES_AT, signed_forms
 from unstale.core.payloads import OF_BYTES
@@ -216,7 +216,7 @@ class Facade:
             if value is not NOTHING:
                 if capture.running() is not None:
                     fenced = data[FLAGS_AT] & FENCED
-                    self._bequeath(raw, expected, cast("list[bytes]", values), identity if fenced else None)
+                    self._bequeath(plan, cast("list[bytes]", values), identity if fenced else None)
                 if self._emit is not None:
                     self._emit(Hit(key))
                 return value
@@ -259,11 +259,13 @@ class Facade:
         created_at, ttl, _, load_seconds = _ALL_TIMES.unpack_from(data, TIMES_AT)
         return bool(self._io.now() < created_at + ttl - earliest(load_seconds, self._beta))
 
-    def _bequeath(self, raw: bytes, tagset: TagSet, stamps: list[bytes], identity: bytes | None) -> None:
+    def _bequeath(self, plan: Plan, stamps: list[bytes], identity: bytes | None) -> None:
         """A hit inside a loader: the loader's result depends on it."""
         heir = capture.heir(self._space)
         if heir is not None:
-            heir.add(zip((*tagset.tags, root_tag(raw)), stamps, strict=True), identity)
+            raw, declared, expected, _, _ = plan
+            tags = (*expected.tags, self._names.root_tag(raw, declared.home))
+            heir.add(zip(tags, stamps, strict=True), identity)
 
     def _tagset_of(self, tags: Tags) -> TagSet:
         """The set of declared tags. Only tuples are looked up as they are: other iterables may change or run out."""
@@ -363,7 +365,7 @@ class Facade:
         return event
 
     def _roots(self) -> list[str]:
-        return [f"{ROOT_MARK}{number}" for number in range(len(self._names.root_names))]
+        return self._names.roots
 
     def _not_completed(self, error: BaseException, failed: StoreError) -> None:
         """A strict block has failed, and so has its completion: its own error counts, and says so."""
@@ -393,7 +395,7 @@ class Facade:
         heir = capture.heir(self._space)
         if heir is not None:
             heir.broken = True
-        names = (*target.declared.stamp_names, self._names.root_of(target.raw))
+        names = (*target.declared.stamp_names, self._names.root_of(target.raw, target.declared.home))
         capture.shun(self._space.serial, target.raw, names)
 
     def _without(self, verb: str, error: StoreError, targets: Sequence[Target], *, is_raised: bool = False) -> None:
@@ -408,7 +410,7 @@ class Facade:
         if heir is not None:
             heir.broken = True
         for target in targets:
-            names = (*target.declared.stamp_names, self._names.root_of(target.raw))
+            names = (*target.declared.stamp_names, self._names.root_of(target.raw, target.declared.home))
             capture.remember(self._space.serial, target.raw, [(name, CLOSED) for name in names], b"")
         self._space.fail(Failed(verb, targets[0].key if len(targets) == 1 else "", error, is_raised))
 

@@ -42,7 +42,8 @@ class CacheOptions(TypedDict, total=False):
             return `Queued`, and are done as soon as the server is back, before this process serves anything from it
             again. All processes of a machine that use the same server may share it; two servers may not. None: what
             could not take effect raises.
-        max_connections: most connections of this process (an AsyncCache has one for each event loop). 64.
+        max_connections: most connections of this process (an AsyncCache has one for each event loop); on a cluster, to
+            each node. 64.
         connection: more arguments for redis-py's connections, over the URL's: `username`, `password`,
             `credential_provider`, `db`, `client_name`, `driver_info`, `socket_keepalive`, `socket_keepalive_options`,
             and with rediss:// `ssl_ca_certs`, `ssl_certfile` and its like. None.
@@ -132,6 +133,7 @@ def store_options(options: CacheOptions) -> StoreOptions:
         wait=wait,
         wait_seconds=wait_seconds,
         recent=_recent(options),
+        fences_all=options.get("fence") == "all",
     )
 
 
@@ -166,8 +168,12 @@ def _arguments(options: CacheOptions, name: Literal["connection", "sentinel"]) -
     return dict(given)
 
 
-def make_keyspace(options: CacheOptions) -> Keyspace:
+def make_keyspace(options: CacheOptions, *, clustered: bool = False) -> Keyspace:
     """The fixed parts of a cache.
+
+    Args:
+        options: a cache's.
+        clustered: whether its store is a cluster (`stores.urls.is_cluster`).
 
     Raises:
         ConfigurationError: an option makes no sense.
@@ -193,7 +199,7 @@ def make_keyspace(options: CacheOptions) -> Keyspace:
     namespace = options.get("namespace", "unstale")
     queue = options.get("queue")
     return Keyspace(
-        Names(namespace),
+        Names(namespace, clustered=clustered),
         _payloads(options, namespace),
         policy,
         Reporter(on_event),

@@ -226,7 +226,7 @@ async def _settle(
     stored = {one.key for one, _ in commits}
     for one, draft in drafts:
         if isinstance(draft, Why):
-            bequeath(space, None)
+            bequeath(space, one.seen, None)
             _refused(space, one.key, draft)
     unstored = [one for one in held if one.key not in stored]
     for one in unstored:
@@ -239,8 +239,8 @@ async def _settle(
 
 
 async def _store(io: IO, space: Keyspace, commits: list[tuple[_Held, Commit]]) -> None:
-    for _, commit in commits:
-        bequeath(space, commit)
+    for one, commit in commits:
+        bequeath(space, one.seen, commit)
     try:
         done = await io.commit([commit for _, commit in commits])
     except StoreError as error:

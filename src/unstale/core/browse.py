@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from unstale.core.entry import Head, UnreadableError, parse
 from unstale.core.freshness import Fresh, judge
 from unstale.core.globs import escape, regex_of
-from unstale.core.keys import MAX_KEY_BYTES, Names, root_tag
+from unstale.core.keys import MAX_KEY_BYTES, Names
 from unstale.core.keyspace import Keyspace
 from unstale.core.ports import HEAD_BYTES, IO, PEEK_BYTES
 from unstale.core.stamps import observe
@@ -73,7 +73,11 @@ class Walk:
             self._at += 1
         return names
 
-    def new(self, keys: Iterable[bytes]) -> list[bytes]:
+    def is_new(self, key: bytes) -> bool:
+        """Whether a key is meant, and has not been given yet."""
+        return key not in self._given and self.regex.fullmatch(key) is not None
+
+    def give(self, keys: Iterable[bytes]) -> list[bytes]:
         """Those of these keys that have not been given yet; from now on they have."""
         fresh = [key for key in dict.fromkeys(keys) if key not in self._given]
         self._given.update(fresh)
@@ -83,15 +87,17 @@ class Walk:
 async def fresh_keys(io: IO, space: Keyspace, walk: Walk) -> list[str]:
     """The next page's keys whose entries are fresh, relative to the scope. Often none, long before the end."""
     heads = await _heads(io, space, await walk.step(io))
-    found = {head.key: (data, head) for _, data, head in heads if walk.regex.fullmatch(head.key)}
-    keys = walk.new(found)
-    if not keys:
+    found = [
+        (data, head, space.names.root_tag_at(name, head.key)) for name, data, head in heads if walk.is_new(head.key)
+    ]
+    if not found:
         return []
-    tags = sorted({tag for key in keys for tag in (*found[key][1].tags, root_tag(key))})
+    tags = sorted({tag for _, head, root in found for tag in (*head.tags, root)})
     values, identity = await io.read([space.names.stamp(tag) for tag in tags])
     current = dict(zip(tags, map(observe, values), strict=True))
     now = io.now()
-    fresh = [key for key in keys if isinstance(judge(found[key][0], key, (), current, identity, now), Fresh)]
+    judged = [(head.key, judge(data, head.key, (), current, identity, root, now)) for data, head, root in found]
+    fresh = walk.give(key for key, verdict in judged if isinstance(verdict, Fresh))
     return [key for key in (_relative(key, walk.strip) for key in fresh) if key]
 
 

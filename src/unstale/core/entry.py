@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from unstale.core.codecs import COUNTER
-from unstale.core.keys import END, MAX_TAGS, ROOT_MARK, ROOT_TAGS, TagSet
+from unstale.core.keys import END, MAX_TAGS, ROOT_MARK, TagSet, is_root
 from unstale.core.layout import (
     CHECK,
     CHECK_AT,
@@ -210,7 +210,7 @@ def _names(blob: bytes, count: int) -> tuple[str, ...]:
         names = tuple(part.decode() for part in parts)
     except UnicodeDecodeError as error:
         raise UnreadableError from error
-    plain = [name for name in names if name not in ROOT_TAGS]
+    plain = [name for name in names if not is_root(name)]
     if len(plain) > MAX_TAGS or any(name.startswith(ROOT_MARK) for name in plain) or list(names) != sorted({*names}):
         raise UnreadableError
     return names

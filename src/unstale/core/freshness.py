@@ -22,7 +22,7 @@ from zlib import crc32
 
 from unstale.core.codecs import COUNTER
 from unstale.core.entry import Head, UnreadableError, parse
-from unstale.core.keys import END, TagSet, root_tag
+from unstale.core.keys import END, TagSet
 from unstale.core.layout import (
     CHECK,
     CHECK_AT,
@@ -175,12 +175,13 @@ def _verified(
     return body if compare_digest(mac.digest(), payload[KEY_ID_SIZE:SIGNATURE_SIZE]) else None
 
 
-def judge(
+def judge(  # noqa: PLR0913, PLR0917 - the rule's terms
     data: bytes | None,
     raw_key: bytes,
     wanted: Iterable[str],
     current: Mapping[str, Observed],
     identity: bytes,
+    root: str,
     now: float = 0.0,
 ) -> Verdict:
     """Judge an entry.
@@ -191,6 +192,7 @@ def judge(
         wanted: the tags that the reader declared, ancestors included.
         current: the stamps that were read, by tag; the key's root is among them.
         identity: of the connection that answered.
+        root: the name of the key's root.
         now: seconds since 1970, for entries whose ttl is not the server's alone.
     """
     if data is None:
@@ -205,11 +207,11 @@ def judge(
         return Unfit(Why.TAGS, head)
     if head.fenced and head.identity != identity:
         return Unfit(Why.IDENTITY, head)
-    return _compare(head, raw_key, current, now)
+    return _compare(head, root, current, now)
 
 
-def _compare(head: Head, raw_key: bytes, current: Mapping[str, Observed], now: float) -> Verdict:
-    recorded = recorded_stamps(head, raw_key)
+def _compare(head: Head, root: str, current: Mapping[str, Observed], now: float) -> Verdict:
+    recorded = recorded_stamps(head, root)
     differing = [(tag, stamp) for tag, stamp in recorded if tag in current and not equal(stamp, current[tag])]
     hard = next((tag for tag, stamp in differing if not equal_but_softly(stamp, current[tag])), None)
     if hard is not None:
@@ -226,9 +228,9 @@ def _compare(head: Head, raw_key: bytes, current: Mapping[str, Observed], now: f
     return Fresh(head)
 
 
-def recorded_stamps(head: Head, raw_key: bytes) -> tuple[tuple[str, bytes], ...]:
+def recorded_stamps(head: Head, root: str) -> tuple[tuple[str, bytes], ...]:
     """An entry's recorded tags with their stamps, the key's root last."""
-    return tuple(zip((*head.tags, root_tag(raw_key)), head.stamps, strict=True))
+    return tuple(zip((*head.tags, root), head.stamps, strict=True))
 
 
 def names_blob(tagset: TagSet, raw_key: bytes) -> bytes:

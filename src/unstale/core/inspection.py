@@ -97,11 +97,11 @@ async def inspect(io: IO, space: Keyspace, target: Target) -> Inspection:
     if head is None or seen.data is None or why is Why.OTHER_KEY:
         return Inspection(target.key, verdict, why, tag, None, None)
     current = dict(seen.current)
-    unread = [tag for tag, _ in recorded_stamps(head, target.raw) if tag not in current]
+    unread = [tag for tag, _ in recorded_stamps(head, seen.root) if tag not in current]
     if unread:  # where one tag is stale already, a read does not ask for the others
         values, _ = await io.read([space.names.stamp(tag) for tag in unread])
         current.update(zip(unread, map(observe, values), strict=True))
-    recorded = (RecordedTag(tag, equal(stamp, current[tag])) for tag, stamp in recorded_stamps(head, target.raw))
+    recorded = (RecordedTag(tag, equal(stamp, current[tag])) for tag, stamp in recorded_stamps(head, seen.root))
     ttl = max(left - head.stale_ttl, 0.0) if isinstance(seen.verdict, Fresh) else None
     signed = bool(seen.data[FLAGS_AT] & SIGNED)
     return Inspection(target.key, verdict, why, tag, ttl, _found(head, tuple(recorded), signed=signed))

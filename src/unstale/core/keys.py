@@ -12,7 +12,13 @@ Names in Redis, for the namespace `shop`:
     shop:r:7                      the stamp of root 7 of 16
     shop:k:…, shop:x              locks and a register of `contrib.django`; the core has nothing there
 
-With `clustered=True` the entry's names begin with its home, the root of its first tag: shop:e:{user:42}:orders:42.
+With `clustered=True`, for Redis Cluster, an entry's names begin with its home, the first level of the first tag that
+was declared, so that entry, lease and the home's stamps share one slot. Without tags a key has one of 64 homes. The
+root of an entry is that of its slot:
+
+    shop:e:{user:42}:orders:42    the entry of key orders:42 with the tag user:42/orders
+    shop:e:{~07}:orders:42        without tags
+    shop:r:8000{BDKA}             the stamp of root 8000 of 16384, in slot 8000
 """
 
 from __future__ import annotations
@@ -25,6 +31,7 @@ from functools import lru_cache
 from typing import Final, TypeAlias
 
 from unstale.core.layout import STAMPS_AT, shape, size_of_stamps
+from unstale.core.slots import SLOTS, slot_of, tag_of_slot
 from unstale.errors import ConfigurationError, InvalidKeyError, InvalidTagError
 
 MAX_KEY_BYTES: Final = 4096
@@ -34,17 +41,22 @@ MAX_TAG_BYTES: Final = 256
 MAX_NAMESPACE: Final = 64
 MAX_TAGS: Final = 32
 """Most tags that one entry carries, ancestors and inherited ones included, roots not."""
+MAX_RECORDED: Final = 255
+"""Most names that one entry records, inherited roots included: their number is one byte."""
 ROOTS: Final = 16
-"""How many root stamps a cache has. A key's root is fixed by its hash, so a clear can be spread over time."""
+"""How many root stamps a cache has. A key's root is fixed by its hash, so a clear can be spread over time. (On a
+cluster there is one for each slot, and a clear is spread in as many steps.)"""
+HOMES: Final = 64
+"""How many homes the keys without tags have on a cluster: few enough to look at the roots of all of them at once."""
 ROOT_MARK: Final = "*"
 """Begins a root's name among recorded tags; no tag of a user's may begin with it."""
 ROOT_TAGS: Final = frozenset(f"{ROOT_MARK}{number}" for number in range(ROOTS))
-"""The roots' names."""
+"""The roots' names, where there are 16."""
 END: Final = b"\0"
 """Ends every name inside an entry. Keys and tags hold no control characters, so it cannot occur in one."""
 
 
-_OWN_SEGMENTS: Final = frozenset({"e", "h", "k", "l", "l#", "r", "s", "x"})
+OWN_SEGMENTS: Final = frozenset({"e", "h", "k", "l", "l#", "r", "s", "x"})
 """What follows the namespace in a name. A namespace with one of them inside could meet another's names."""
 
 
@@ -134,8 +146,16 @@ def bucket(raw_key: bytes) -> int:
 
 
 def root_tag(raw_key: bytes) -> str:
-    """The name of a key's root among tags."""
+    """The name of a key's root among tags, on one node. `Names.root_tag` knows both layouts."""
     return f"{ROOT_MARK}{bucket(raw_key)}"
+
+
+def is_root(name: str) -> bool:
+    """Whether a recorded name is that of a root, of either layout."""
+    number = name[1:]
+    if not (name.startswith(ROOT_MARK) and number.isascii() and number.isdecimal() and len(number) <= len(str(SLOTS))):
+        return False
+    return int(number) < SLOTS and str(int(number)) == number
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,7 +197,7 @@ class Names:
 
         Args:
             namespace: what all names begin with; several caches can share a database by it.
-            clustered: put an entry on the slot of its first tag's root.
+            clustered: for Redis Cluster: put an entry in the slot of its home, with a root for each slot.
 
         Raises:
             ConfigurationError: empty, over 64 characters, or with control characters, braces or glob characters.
@@ -188,7 +208,7 @@ class Names:
             or not 0 < len(given) <= MAX_NAMESPACE
             or not given.isprintable()
             or any(char in given for char in "{}*?[]\\")
-            or not _OWN_SEGMENTS.isdisjoint(given.split(":")[1:])
+            or not OWN_SEGMENTS.isdisjoint(given.split(":")[1:])
         ):
             raise ConfigurationError(
                 "A namespace must be a str of 1 to 64 printable characters, none of them { } [ ] * ? \\, and without "
@@ -196,7 +216,7 @@ class Names:
             )
         self.namespace = namespace
         self.clustered = clustered
-        self.root_names = tuple(f"{namespace}:r:{number}".encode() for number in range(ROOTS))
+        self.root_names = tuple(f"{namespace}:r:{number}".encode() for number in range(0 if clustered else ROOTS))
         self._entry = f"{namespace}:e:".encode()
         self._hashed = f"{namespace}:h:".encode()
         self.tagset = lru_cache(maxsize=8192)(self.make_tagset)
@@ -205,7 +225,7 @@ class Names:
     def stamp(self, tag: str) -> bytes:
         """The name of a tag's stamp; also of a root's (`*7`)."""
         if tag.startswith(ROOT_MARK):
-            return self.root_names[int(tag[1:])]
+            return self._root(int(tag[1:]))
         root, slash, rest = tag.partition("/")
         return f"{self.namespace}:s:{_hash_tag(root)}{slash}{rest}".encode()
 
@@ -226,7 +246,7 @@ class Names:
             raise InvalidTagError(f"tags must be a list or tuple of tags, not {type(given).__name__}.")
         declared = ([prefix[:-1]] if prefix else []) + [prefix + check_tag(tag) for tag in tags]
         every = sorted({ancestor for tag in declared for ancestor in ancestry(check_tag(tag))})
-        return self._assemble(every, declared[0].partition("/")[0] if declared else "")
+        return self._assemble(every, _home(declared[0]) if declared else "")
 
     def recorded_tagset(self, tags: tuple[str, ...]) -> TagSet:
         """The set for tags as an entry recorded them: complete already, roots of other keys among them perhaps."""
@@ -237,6 +257,8 @@ class Names:
             raise InvalidTagError(
                 f"An entry carries at most {MAX_TAGS} tags, ancestors included; these make {len(tags)}."
             )
+        if len(tags) > MAX_RECORDED:
+            raise InvalidTagError(f"An entry records at most {MAX_RECORDED} names; these are {len(tags)}.")
         blob = b"".join(tag.encode() + END for tag in tags)
         return TagSet(
             tags=tuple(tags),
@@ -261,9 +283,7 @@ class Names:
                 f"A key has at most {MAX_KEY_BYTES} bytes with its scope; this one has {len(raw_key)}."
             )
         hashed = len(raw_key) > MAX_PLAIN_BYTES
-        place = b""
-        if self.clustered:  # without a home, the key's own hash: entry and lease must share a slot
-            place = _hash_tag(home or f"~{blake2b(raw_key, digest_size=4).hexdigest()}").encode() + b":"
+        place = _hash_tag(home or _untagged_home(raw_key)).encode() + b":" if self.clustered else b""
         tail = blake2b(raw_key, digest_size=16).hexdigest().encode() if hashed else raw_key
         return (self._hashed if hashed else self._entry) + place + tail
 
@@ -287,8 +307,12 @@ class Names:
         return name.startswith(self._hashed) or (self.clustered and name.startswith(self._entry))
 
     def is_entry_of(self, name: bytes, raw_key: bytes) -> bool:
-        """Whether this is the name of a key's entry (clustered: of some key's, since its home is not known)."""
-        return self.clustered or name == self.entry(raw_key)
+        """Whether this is the name of a key's entry (clustered: wherever its home is)."""
+        if not self.clustered:
+            return name == self.entry(raw_key)
+        own, place = self.entry(raw_key), name.partition(b"{")[2].partition(b"}")[0]
+        start, _, rest = own.partition(b"{")
+        return name == b"".join((start, b"{", place, b"}", rest.partition(b"}")[2]))
 
     def leased(self, name: bytes) -> bytes | None:
         """The key of a lease's name: empty where the name does not tell, None for what is no lease."""
@@ -304,10 +328,8 @@ class Names:
     def read_names(self, raw_key: bytes, tagset: TagSet, home: str) -> tuple[bytes, ...]:
         """What one read of a key fetches: its entry, the stamps of the tags that it should have, its root's."""
         if len(raw_key) > MAX_PLAIN_BYTES or self.clustered:
-            entry = self._distant_entry(raw_key, home)
-        else:
-            entry = self._entry + raw_key
-        return (entry, *tagset.stamp_names, self.root_names[crc_hqx(raw_key, 0) % ROOTS])
+            return (self._distant_entry(raw_key, home), *tagset.stamp_names, self.root_of(raw_key, home))
+        return (self._entry + raw_key, *tagset.stamp_names, self.root_names[crc_hqx(raw_key, 0) % ROOTS])
 
     def make_plan(self, prefix: str, key: str, tags: tuple[str, ...]) -> Plan:
         """What a read of a key takes whose entry should record what is declared, and no more.
@@ -328,6 +350,61 @@ class Names:
         names = self.read_names(raw_key, expected, declared.home)
         return raw_key, declared, expected, names, expected.blob + raw_key + END
 
-    def root_of(self, raw_key: bytes) -> bytes:
+    def root_of(self, raw_key: bytes, home: str = "") -> bytes:
         """The stamp's name of a key's root."""
-        return self.root_names[bucket(raw_key)]
+        return self._root(self._root_number(raw_key, home))
+
+    def root_tag(self, raw_key: bytes, home: str = "") -> str:
+        """The name of a key's root among tags."""
+        return f"{ROOT_MARK}{self._root_number(raw_key, home)}"
+
+    def root_tag_at(self, entry: bytes, raw_key: bytes) -> str:
+        """The same for the key of an entry that was found under its name."""
+        return f"{ROOT_MARK}{slot_of(entry)}" if self.clustered else root_tag(raw_key)
+
+    @property
+    def roots(self) -> list[str]:
+        """The names of all roots."""
+        return [root for group in self.root_groups() for root in group]
+
+    def root_groups(self) -> list[list[str]]:
+        """All roots in 16 groups, for a clear that is spread over time. On a cluster each is spread over the nodes."""
+        count = SLOTS if self.clustered else ROOTS
+        return [[f"{ROOT_MARK}{number}" for number in range(first, count, ROOTS)] for first in range(ROOTS)]
+
+    def untagged_home(self, raw_key: bytes) -> str:
+        """The home of a key without tags. As a tag's name: what carries it first lies at the same place."""
+        return _untagged_home(raw_key)
+
+    def roots_beside(self, declared: TagSet) -> list[str]:
+        """Every root that a key may have which is set with some of these tags, or with none."""
+        if not self.clustered:
+            return [f"{ROOT_MARK}{number}" for number in range(ROOTS)]
+        homes = {_home(tag) for tag in declared.tags}.union(map(_numbered_home, range(HOMES)))
+        return [f"{ROOT_MARK}{slot}" for slot in sorted({_slot_of_home(home) for home in homes})]
+
+    def _root(self, number: int) -> bytes:
+        if number < len(self.root_names):
+            return self.root_names[number]
+        place = b"{" + tag_of_slot(number) + b"}" if self.clustered else b""  # else: an entry that nobody here has made
+        return f"{self.namespace}:r:{number}".encode() + place
+
+    def _root_number(self, raw_key: bytes, home: str) -> int:
+        return _slot_of_home(home or _untagged_home(raw_key)) if self.clustered else bucket(raw_key)
+
+
+def _home(tag: str) -> str:
+    """A tag's first level: on a cluster the home of what is cached under it."""
+    return tag.partition("/")[0]
+
+
+def _untagged_home(raw_key: bytes) -> str:
+    return _numbered_home(crc_hqx(raw_key, 0) % HOMES)
+
+
+def _numbered_home(number: int) -> str:
+    return f"~{number:02}"
+
+
+def _slot_of_home(home: str) -> int:
+    return slot_of(_hash_tag(home).encode())

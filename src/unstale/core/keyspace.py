@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from unstale.core import capture
 from unstale.core.entry import Head, payload_of
 from unstale.core.freshness import Fresh, Outdated, SoftStale, Unfit, Unknown, Verdict, judge, recorded_stamps
-from unstale.core.keys import Names, TagSet, root_tag
+from unstale.core.keys import Names, TagSet
 from unstale.core.payloads import Payloads
 from unstale.core.pending import Queue
 from unstale.core.policy import Policy, early_by
@@ -137,6 +137,7 @@ class Look(NamedTuple):
 
     Attributes:
         target: which key.
+        root: the name of the key's root among tags.
         entry: the entry's name.
         data: the entry's bytes (or its beginning), None where there is none.
         current: the stamps that were read, by tag, the key's root among them.
@@ -145,6 +146,7 @@ class Look(NamedTuple):
     """
 
     target: Target
+    root: str
     entry: bytes
     data: bytes | None
     current: dict[str, Observed]
@@ -169,7 +171,7 @@ class Look(NamedTuple):
 
     def needed(self) -> tuple[str, ...]:
         """The tags that a fill records: the declared ones and the key's root, which comes last."""
-        return (*self.target.declared.tags, root_tag(self.target.raw))
+        return (*self.target.declared.tags, self.root)
 
     def missing(self) -> tuple[str, ...]:
         """Those of them that have no stamp, or a closed one, which a read shows in the same way."""
@@ -184,7 +186,7 @@ class Look(NamedTuple):
         heir = capture.heir(space)
         head = self.head
         if heir is not None and head is not None:
-            heir.add(recorded_stamps(head, self.target.raw), self.identity if head.fenced else None)
+            heir.add(recorded_stamps(head, self.root), self.identity if head.fenced else None)
 
 
 async def look(io: IO, space: Keyspace, target: Target) -> Look:
@@ -229,16 +231,17 @@ async def assess_all(io: IO, space: Keyspace, read: Sequence[tuple[Target, TagSe
 def _weigh(space: Keyspace, target: Target, expected: TagSet, snapshot: Snapshot, now: float) -> Look:
     data, stamps, identity = snapshot
     data = data if isinstance(data, bytes) else None  # a server that answers with something else has no entry
-    tags = (*expected.tags, root_tag(target.raw))
-    current = {tag: observe(stamp) for tag, stamp in zip(tags, stamps, strict=True)}
-    verdict = judge(data, target.raw, target.declared.tags, current, identity, now)
-    return Look(target, space.names.entry(target.raw, target.declared.home), data, current, identity, verdict)
+    home = target.declared.home
+    root = space.names.root_tag(target.raw, home)
+    current = {tag: observe(stamp) for tag, stamp in zip((*expected.tags, root), stamps, strict=True)}
+    verdict = judge(data, target.raw, target.declared.tags, current, identity, root, now)
+    return Look(target, root, space.names.entry(target.raw, home), data, current, identity, verdict)
 
 
 def _weigh_again(seen: Look, more: Mapping[str, Observed], identity: bytes, now: float) -> Look:
     """Judge once more with the stamps of further tags, which must come from the same server."""
     current = {**more, **seen.current}
-    verdict = judge(seen.data, seen.target.raw, seen.target.declared.tags, current, seen.identity, now)
+    verdict = judge(seen.data, seen.target.raw, seen.target.declared.tags, current, seen.identity, seen.root, now)
     if isinstance(verdict, Fresh | SoftStale) and verdict.head.fenced and identity != seen.identity:
         verdict = Unfit(Why.IDENTITY, verdict.head)
     return seen._replace(current=current, verdict=verdict)

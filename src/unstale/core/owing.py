@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from unstale.core.keys import ROOT_MARK
 from unstale.core.keyspace import Keyspace
 from unstale.core.pending import Pending
 from unstale.core.ports import Trips
@@ -42,5 +41,4 @@ def of_completion(space: Keyspace, mark: str, tags: Sequence[str], owner: str) -
 
 def with_damage(space: Keyspace, pending: Sequence[Pending], damaged: int) -> list[Pending]:
     """What is to be carried out: where a line cannot be read, everything of this cache, which it was a part of."""
-    roots = [f"{ROOT_MARK}{number}" for number in range(len(space.names.root_names))]
-    return [*pending, of_bump(space, "", roots, soft=False)] if damaged else [*pending]
+    return [*pending, of_bump(space, "", space.names.roots, soft=False)] if damaged else [*pending]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from unstale.core.entry import Draft
 from unstale.core.stamps import Observed
 
-PEEK_BYTES = 16384
+PEEK_BYTES = 18432
 """How much of an entry `peek` fetches: more than the head of any entry (the longest key, the most and longest tags)."""
 
 HEAD_BYTES = 1024

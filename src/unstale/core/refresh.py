@@ -24,7 +24,7 @@ from unstale.core import capture
 from unstale.core.capture import Inheritance
 from unstale.core.entry import Draft
 from unstale.core.freshness import Fresh
-from unstale.core.keys import TagSet, root_tag
+from unstale.core.keys import TagSet
 from unstale.core.keyspace import NOTHING, Keyspace, Look, Target, is_due, look, serve, serve_spare, spare
 from unstale.core.policy import waits
 from unstale.core.ports import IO, Claim, Claimed, Commit, Committed, Flight, Handover, Mode, Opening, Outcome
@@ -430,11 +430,11 @@ async def _load_and_store(io: IO, space: Keyspace, way: _Leased, fill: Fill) -> 
         await _give_back_quietly(io, space, way)
         raise
     if isinstance(commit, Why):
-        bequeath(space, None)
+        bequeath(space, way.seen, None)
         await _give_back_quietly(io, space, way)
         _refused(space, way.seen.target.key, commit)
         return value
-    bequeath(space, commit)
+    bequeath(space, way.seen, commit)
     try:
         [committed] = await io.commit([commit])
     except StoreError as error:
@@ -480,7 +480,7 @@ def commit_of(
         timed=life.stale_ttl > 0 or space.policy.beta > 0,
         signer=space.payloads.signer_for(encoded.codec),
     )
-    stamp_names = (*tagset.stamp_names, space.names.root_of(seen.target.raw))
+    stamp_names = (*tagset.stamp_names, space.names.root_of(seen.target.raw, seen.target.declared.home))
     return Commit(
         mode=Mode.FILL,
         entry=seen.entry,
@@ -504,14 +504,13 @@ def merge(
     if any(observation.stamps.get(tag, stamp) != stamp for tag, stamp in inherited.stamps.items()):
         return Why.STALE
     stamps = {**inherited.stamps, **observation.stamps}
-    root = root_tag(seen.target.raw)
     try:
-        tagset = space.names.recorded_tagset(tuple(tag for tag in stamps if tag != root))
+        tagset = space.names.recorded_tagset(tuple(tag for tag in stamps if tag != seen.root))
     except InvalidTagError:
         return Why.TOO_MANY_TAGS
     if inherited.identities - {observation.identity}:
         return Why.IDENTITY
-    return tagset, (*(stamps[tag] for tag in tagset.tags), stamps[root])
+    return tagset, (*(stamps[tag] for tag in tagset.tags), stamps[seen.root])
 
 
 async def load_only(io: IO, space: Keyspace, loader: Loader, observation: Observation | None) -> Any:
@@ -535,7 +534,7 @@ def pass_on(space: Keyspace, inherited: Inheritance, observation: Observation | 
             heir.add(observation.stamps.items(), observation.identity)
 
 
-def bequeath(space: Keyspace, commit: Commit | None) -> None:
+def bequeath(space: Keyspace, seen: Look, commit: Commit | None) -> None:
     """Hand what a load depends on to the loader around it, if there is one; None: that cannot be said."""
     heir = capture.heir(space)
     if heir is None:
@@ -543,7 +542,7 @@ def bequeath(space: Keyspace, commit: Commit | None) -> None:
     if commit is None:
         heir.broken = True
         return
-    tags = (*commit.draft.tagset.tags, root_tag(commit.draft.raw_key))
+    tags = (*commit.draft.tagset.tags, seen.root)
     stamps = [(tag, stamp) for tag, stamp in zip(tags, commit.observed, strict=True) if stamp is not None]
     heir.add(stamps, commit.identity)
 

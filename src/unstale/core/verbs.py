@@ -9,7 +9,7 @@ from unstale.core import capture, codecs
 from unstale.core.capture import Seen
 from unstale.core.entry import Draft
 from unstale.core.freshness import Fresh, names_blob
-from unstale.core.keys import ROOT_MARK, TagSet, root_tag
+from unstale.core.keys import TagSet
 from unstale.core.keyspace import NOTHING, Keyspace, Look, Snapshot, Target, assess_all, look_at_head, serve
 from unstale.core.layout import TIMES
 from unstale.core.ports import HEAD_BYTES, IO, Bumped, Change, Commit, Committed, Mode, Modify, Outcome, Unmodified
@@ -21,6 +21,8 @@ from unstale.events import Invalidated, Refused, Why
 
 MAX_ROUNDS = 8
 """How often a verb looks again when others change the entry between its look and its write."""
+ROOTS_A_TRIP = 512
+"""How many roots are written together: on a cluster there are 16384, and nobody else waits for long."""
 
 
 async def after_miss(io: IO, space: Keyspace, seen: Sequence[Look]) -> None:
@@ -54,12 +56,13 @@ async def _create(io: IO, space: Keyspace, missing: Sequence[str], identity: byt
 
 
 async def observe(io: IO, space: Keyspace, target: Target) -> None:
-    """Look at the stamps of a target's tags and at all roots, and remember them under its key, as a miss does.
+    """Look at the stamps of a target's tags and at the roots, and remember them under its key, as a miss does.
 
     A value whose own key is known only when it was computed may then be set under what stood there before
-    (`Basis.under`), whichever root it has. A loader around this inherits what it would from a miss.
+    (`Basis.under`), with these tags or some of them, in any order: whichever root it has. A loader around this inherits
+    what it would from a miss.
     """
-    tags = [*target.declared.tags, *(f"{ROOT_MARK}{number}" for number in range(len(space.names.root_names)))]
+    tags = [*target.declared.tags, *space.names.roots_beside(target.declared)]
     values, identity = await io.read([space.names.stamp(tag) for tag in tags])
     current = dict(zip(tags, map(observed, values), strict=True))
     current.update(await _create(io, space, [tag for tag in tags if current[tag] is None], identity))
@@ -67,7 +70,8 @@ async def observe(io: IO, space: Keyspace, target: Target) -> None:
     capture.remember(space.serial, target.raw, by_name, identity)
     heir = capture.heir(space)
     if heir is not None:
-        needed = [(tag, current[tag]) for tag in (*target.declared.tags, root_tag(target.raw))]
+        root = space.names.root_tag(target.raw, target.declared.home)
+        needed = [(tag, current[tag]) for tag in (*target.declared.tags, root)]
         opened = [(tag, stamp) for tag, stamp in needed if isinstance(stamp, bytes)]
         if len(opened) != len(needed):
             heir.broken = True
@@ -136,7 +140,7 @@ class _Stand(NamedTuple):
 
 def _stand(space: Keyspace, target: Target, basis: Basis) -> _Stand | Why:
     """What this context remembers of the stamps that a set needs; or why it must not be stored."""
-    names = (*target.declared.stamp_names, space.names.root_of(target.raw))
+    names = (*target.declared.stamp_names, space.names.root_of(target.raw, target.declared.home))
     if not basis.computed:
         return _Stand((None,) * len(names), None)
     observed: list[bytes | None] = []
@@ -184,7 +188,7 @@ def draft_commit(  # noqa: PLR0913 - a set's arguments
     if isinstance(stand, Why):
         return stand
     entry = space.names.entry(target.raw, target.declared.home)
-    stamp_names = (*target.declared.stamp_names, space.names.root_of(target.raw))
+    stamp_names = (*target.declared.stamp_names, space.names.root_of(target.raw, target.declared.home))
     stamp_ttl = space.policy.stamp_ttl_for(ttl)
     fenced = space.policy.fences(target.declared.tags)
     return Commit(
@@ -421,7 +425,7 @@ def _modification(space: Keyspace, target: Target, tagset: TagSet, change: Chang
     return {
         "change": change,
         "entry": space.names.entry(target.raw, target.declared.home),
-        "stamp_names": (*tagset.stamp_names, space.names.root_of(target.raw)),
+        "stamp_names": (*tagset.stamp_names, space.names.root_of(target.raw, target.declared.home)),
         "shape": tagset.shape,
         "names": names_blob(tagset, target.raw),
     }
@@ -509,18 +513,25 @@ async def invalidate(io: IO, space: Keyspace, tags: Sequence[str], *, soft: bool
 
 
 async def clear(io: IO, space: Keyspace, over_seconds: float = 0.0) -> Invalidated:
-    """Make every entry of this cache stale: one write for each of its roots, in one trip, or spread over a time.
+    """Make every entry of this cache stale: one write for each of its roots, at once or spread over a time.
 
-    A ramped clear gives the loaders behind the cache a sixteenth of its entries at a time. It returns when the last
-    root is written; until its root's turn an entry is fresh.
+    On one server that is one trip, on a cluster one for every ROOTS_A_TRIP slots. A ramped clear gives the loaders
+    behind the cache a sixteenth of its entries at a time. It returns when the last root is written; until its root's
+    turn an entry is fresh.
     """
-    roots = [f"{ROOT_MARK}{number}" for number in range(len(space.names.root_names))]
+    groups = space.names.root_groups()
+    roots = tuple(space.names.roots)
     if not over_seconds:
-        return await invalidate(io, space, roots)
+        return Invalidated(roots, await _bump_roots(io, space, roots))
     began, bumped = io.monotonic(), 0
-    for number, root in enumerate(roots):
-        due = began + over_seconds * number / (len(roots) - 1)
+    for number, group in enumerate(groups):
+        due = began + over_seconds * number / (len(groups) - 1)
         while (left := due - io.monotonic()) > 0:
             await io.sleep(left)
-        bumped += (await invalidate(io, space, [root])).bumped
-    return Invalidated(tuple(roots), bumped)
+        bumped += await _bump_roots(io, space, group)
+    return Invalidated(roots, bumped)
+
+
+async def _bump_roots(io: IO, space: Keyspace, roots: Sequence[str]) -> int:
+    parts = [roots[first : first + ROOTS_A_TRIP] for first in range(0, len(roots), ROOTS_A_TRIP)]
+    return sum([(await invalidate(io, space, part)).bumped for part in parts])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
@@ -18,15 +18,17 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from unstale.errors import ConfigurationError
+from unstale.stores import cluster_url
 from unstale.stores.arguments import MOOT
 from unstale.stores.connect import Understood, for_embedded, understood, understood_for_asyncio
 from unstale.stores.sentinel import sentinel_arguments
 from unstale.stores.sentinel_url import place_of
-from unstale.stores.urls import checked_scheme
+from unstale.stores.urls import checked_scheme, is_cluster
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis as AsyncRedis
 
+    from unstale.stores.cluster import Address
     from unstale.stores.options import StoreOptions
 
 ANSWER_SECONDS: Final = 5.0
@@ -74,9 +76,20 @@ def client_for(url: str, options: StoreOptions, *, socket_timeout: float | None 
         socket_timeout: seconds for each answer; None for no limit. A command that waits on the server needs more than
             it may wait there. Connecting, and each sentinel, has ANSWER_SECONDS.
 
+    Returns:
+        Redis; for a cluster redis-py's RedisCluster, which has the same verbs, and connects at once. There a command or
+        a script with several keys needs them in one slot.
+
     Raises:
         ConfigurationError: the URL names no server, or an option makes no sense.
+        redis.exceptions.RedisClusterException: no node of a cluster can be reached.
     """
+    if is_cluster(url):
+        from redis.cluster import ClusterNode, RedisCluster  # noqa: PLC0415 - rarely wanted
+
+        seeds, arguments = _of_cluster(url, options, socket_timeout, understood, SSLConnection)
+        nodes = [ClusterNode(*seed) for seed in seeds]  # type: ignore[no-untyped-call]
+        return cast("Redis", RedisCluster(startup_nodes=nodes, **arguments))
     library = _Library(understood, ConnectionPool, _ServicePool, Sentinel, Retry, SSLConnection)
     return Redis.from_pool(_pool(url, options, socket_timeout, library))
 
@@ -84,6 +97,12 @@ def client_for(url: str, options: StoreOptions, *, socket_timeout: float | None 
 def async_client_for(url: str, options: StoreOptions, *, socket_timeout: float | None = ANSWER_SECONDS) -> AsyncRedis:
     """An asyncio client of redis-py's, for one event loop. See `client_for`; close it with `aclose()`."""
     from redis import asyncio as library  # noqa: PLC0415 - asyncio is slow to import
+
+    if is_cluster(url):
+        from redis.asyncio.cluster import ClusterNode, RedisCluster  # noqa: PLC0415 - rarely wanted
+
+        seeds, arguments = _of_cluster(url, options, socket_timeout, understood_for_asyncio, library.SSLConnection)
+        return cast("AsyncRedis", RedisCluster(startup_nodes=[ClusterNode(*seed) for seed in seeds], **arguments))
     from redis.asyncio.retry import Retry as AsyncRetry  # noqa: PLC0415
     from redis.asyncio.sentinel import Sentinel as AsyncSentinel  # noqa: PLC0415
     from redis.asyncio.sentinel import SentinelConnectionPool as AsyncServicePool  # noqa: PLC0415
@@ -139,6 +158,20 @@ def _service_pool(url: str, options: StoreOptions, socket_timeout: float | None,
     sentinel = library.sentinel(place.sentinels, sentinel_kwargs=given)
     secure = issubclass(kind, library.tls)
     return library.service_pool(place.service, sentinel, ssl=secure, **_arguments(arguments, options, socket_timeout))
+
+
+def _of_cluster(
+    url: str,
+    options: StoreOptions,
+    socket_timeout: float | None,
+    understand: Callable[[str, Mapping[str, object]], Understood],
+    tls: type[Any],
+) -> tuple[tuple[Address, ...], dict[str, Any]]:
+    checked_scheme(url, options)
+    place = cluster_url.place_of(url)
+    kind, arguments = understand(place.url, options.connection)
+    own = _arguments(cluster_url.arguments_of_a_node(arguments), options, socket_timeout)
+    return place.seeds, {**own, "ssl": issubclass(kind, tls), "require_full_coverage": False}
 
 
 def _arguments(arguments: Mapping[str, Any], options: StoreOptions, socket_timeout: float | None) -> dict[str, Any]:

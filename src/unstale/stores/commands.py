@@ -45,6 +45,7 @@ from unstale.errors import (
     StoreFullError,
     StoreRefusedError,
     StoreUnavailableError,
+    WrongNodeError,
 )
 from unstale.stores.scripts import (
     BY_DIGEST,
@@ -53,6 +54,7 @@ from unstale.stores.scripts import (
     COMPLETE,
     MODIFY,
     OPEN,
+    PROLONG,
     RELEASE,
     SOFTEN,
     UNLINK_OPEN,
@@ -97,6 +99,8 @@ def parsed(trip: Trip[T], replies: list[Any], identity: bytes) -> T:
 
 def any_error(replies: Sequence[Any], kind: str) -> bool:
     """Whether one of the replies is an error of this kind."""
+    if hiredis.ReplyError not in map(type, replies):  # nearly always
+        return False
     return any(isinstance(reply, hiredis.ReplyError) and str(reply).startswith(kind) for reply in replies)
 
 
@@ -149,6 +153,8 @@ def error_of(reply: hiredis.ReplyError) -> StoreError:
             return StoreAuthError()
         case "READONLY":
             return NotPrimaryError()
+        case "MOVED" | "ASK":
+            return WrongNodeError()
         case "LOADING" | "MASTERDOWN" | "BUSY" | "CLUSTERDOWN" | "TRYAGAIN" | "UNBLOCKED":
             return StoreUnavailableError(f"The server cannot answer now: {text}")
         case _:
@@ -187,23 +193,31 @@ def _strings(reply: Any, count: int) -> list[bytes | None]:
     return values
 
 
+def beginning(entry: bytes) -> Trip[tuple[bytes | None, float]]:
+    """GETRANGE and PTTL: an entry's first PEEK_BYTES, and the seconds that it has left."""
+    commands: list[Command] = [(b"GETRANGE", entry, b"0", b"%d" % (PEEK_BYTES - 1)), (b"PTTL", entry)]
+
+    def parse(replies: list[Any], _identity: bytes) -> tuple[bytes | None, float]:
+        first = _string(replies[0])
+        left = checked(replies[1])
+        seconds = math.inf if left == -1 else max(left, 0) / 1000
+        return first, seconds if first is not None else 0.0
+
+    return Trip(commands, parse)
+
+
 def peek(entry: bytes, stamp_names: Sequence[bytes], remove: Sequence[bytes]) -> Trip[Peek]:
     """GETRANGE, PTTL and MGET; UNLINK where something is to go."""
-    commands: list[Command] = [
-        (b"GETRANGE", entry, b"0", b"%d" % (PEEK_BYTES - 1)),
-        (b"PTTL", entry),
-        (b"MGET", *stamp_names),
-    ]
+    begin = beginning(entry)
+    commands: list[Command] = [*begin.commands, (b"MGET", *stamp_names)]
     if remove:
         commands.append((b"UNLINK", *remove))
 
     def parse(replies: list[Any], identity: bytes) -> Peek:
         if remove:
             checked(replies[3])
-        head = _string(replies[0])
-        left = checked(replies[1])
-        seconds = math.inf if left == -1 else max(left, 0) / 1000
-        return Peek(head, seconds if head is not None else 0.0, [observe(one) for one in checked(replies[2])], identity)
+        first, seconds = begin.parse(replies, identity)
+        return Peek(first, seconds, [observe(one) for one in checked(replies[2])], identity)
 
     return Trip(commands, parse)
 
@@ -247,16 +261,32 @@ def _string(reply: Any) -> bytes | None:
     return checked(reply) or None
 
 
+def head(entry: bytes) -> Trip[bytes | None]:
+    """GETRANGE of an entry's first bytes, to see whether it is another by now."""
+    return Trip([_probe(entry)], lambda replies, _: _string(replies[0]))
+
+
+def _probe(entry: bytes) -> Command:
+    return (b"GETRANGE", entry, b"0", b"%d" % (HEAD_PROBE - 1))
+
+
+def claim(one: Claim) -> Trip[Claimed]:
+    """SET NX GET of a lease; its entry's beginning is left to `head`."""
+    token = new_token()
+    return Trip([_claim(one, token)], lambda replies, _: _claimed(token, _string(replies[0]), None))
+
+
+def _claim(one: Claim, token: bytes) -> Command:
+    return (b"SET", one.lease, token, b"NX", b"GET", b"PX", milliseconds(one.seconds))
+
+
 def open_(claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, lag: float) -> Trip[Opening]:
     """For each claim SET NX GET of the lease; SET NX GET for each missing stamp; then the entries' beginnings.
 
     With a lag one script in place of the stamps' SETs.
     """
     tokens, stamps = [new_token() for _ in claims], [new_stamp() for _ in missing]
-    commands: list[Command] = [
-        (b"SET", one.lease, token, b"NX", b"GET", b"PX", milliseconds(one.seconds))
-        for one, token in zip(claims, tokens, strict=True)
-    ]
+    commands: list[Command] = [_claim(one, token) for one, token in zip(claims, tokens, strict=True)]
     if not lag:
         commands += [
             (b"SET", name, stamp, b"NX", b"GET", *_px(stamp_ttl)) for name, stamp in zip(missing, stamps, strict=True)
@@ -265,7 +295,7 @@ def open_(claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, l
         limits = (_limit(stamp_ttl), milliseconds(lag), _limit(stamp_ttl))
         commands.append(_evalsha(OPEN, missing, *limits, *stamps))
     between = len(commands) - len(claims)
-    commands += [(b"GETRANGE", one.entry, b"0", b"%d" % (HEAD_PROBE - 1)) for one in claims]
+    commands += [_probe(one.entry) for one in claims]
 
     def parse(replies: list[Any], identity: bytes) -> Opening:
         count = len(claims)
@@ -304,32 +334,39 @@ def commit(commits: Sequence[Commit], identity: bytes) -> Trip[list[Committed]]:
     sizes: list[int] = []
     for one in commits:
         envelope = one.draft.seal(one.identity or identity, one.observed)
-        staging = _staging(one)
         sizes.append(len(envelope))
-        ttl = one.draft.life
-        staged_so = ttl <= LONGEST_STAGED_TTL
-        commands.append((b"SET", staging, envelope, b"PX", milliseconds(ttl if staged_so else STAGING_SECONDS)))
-        observed = (*one.observed, *(stamp for _, stamp in one.beside))
-        stamps = [part for stamp in observed for part in (stamp or b"", b"" if stamp else new_stamp())]
-        commands.append(
-            _evalsha(
-                COMMIT,
-                (one.entry, staging, one.lease, *one.stamp_names, *(name for name, _ in one.beside)),
-                _MODES[one.mode],
-                one.token,
-                b"0" if staged_so else _limit(ttl),
-                _limit(one.stamp_ttl),
-                b"1" if one.prolong else b"0",
-                one.seen or b"",
-                *stamps,
-            )
-        )
+        commands += committing(one, envelope, (*zip(one.stamp_names, one.observed, strict=True), *one.beside))
 
     def parse(replies: list[Any], _proved: bytes) -> list[Committed]:
-        done = [_committed(*each) for each in zip(replies[::2], replies[1::2], sizes, strict=True)]
+        done = [committed_of(*each) for each in zip(replies[::2], replies[1::2], sizes, strict=True)]
         return [_bound(one, committed, identity) for one, committed in zip(commits, done, strict=True)]
 
     return Trip(commands, parse)
+
+
+def committing(one: Commit, envelope: bytes, stamps: Sequence[tuple[bytes, bytes | None]]) -> list[Command]:
+    """SET of a sealed draft under a staging name, then the script that puts it in place.
+
+    Args:
+        one: the commit.
+        envelope: its draft, sealed.
+        stamps: what the script compares, by name; None to take what stands there, for the envelope's own in order.
+    """
+    staging, ttl = _staging(one), one.draft.life
+    staged_so = ttl <= LONGEST_STAGED_TTL
+    observed = [part for _, stamp in stamps for part in (stamp or b"", b"" if stamp else new_stamp())]
+    script = _evalsha(
+        COMMIT,
+        (one.entry, staging, one.lease, *(name for name, _ in stamps)),
+        _MODES[one.mode],
+        one.token,
+        b"0" if staged_so else _limit(ttl),
+        _limit(one.stamp_ttl),
+        b"1" if one.prolong else b"0",
+        one.seen or b"",
+        *observed,
+    )
+    return [(b"SET", staging, envelope, b"PX", milliseconds(ttl if staged_so else STAGING_SECONDS)), script]
 
 
 def is_once(commits: Sequence[Commit]) -> bool:
@@ -342,7 +379,8 @@ def _staging(one: Commit) -> bytes:
     return one.lease + END + new_token()
 
 
-def _committed(staged: Any, stored: Any, size: int) -> Committed:
+def committed_of(staged: Any, stored: Any, size: int) -> Committed:
+    """What the two replies to `committing` say. A stamp's position is the one that it had there."""
     checked(staged)
     if stored == b"stored":
         return Committed(Outcome.STORED, 0, size)
@@ -467,15 +505,30 @@ def unlink_open(stamp_names: Sequence[bytes]) -> Trip[int]:
     return Trip([_evalsha(UNLINK_OPEN, stamp_names)], lambda replies, _: int(checked(replies[0])))
 
 
-def modify(one: Modify, identity: bytes) -> Trip[int | Unmodified]:
-    """A script that checks the entry's stamps, then counts or gives a new ttl."""
-    keys = (one.entry, *one.stamp_names)
+def prolong(stamp_name: bytes, stamp: bytes, stamp_ttl: float) -> Trip[None]:
+    """A script: let a stamp that is still the same live longer."""
+    command = _evalsha(PROLONG, (stamp_name,), _limit(stamp_ttl), stamp)
+    return Trip([command], lambda replies, _: checked(replies[0]) and None)
+
+
+def modify(
+    one: Modify, identity: bytes, keys: Sequence[bytes] | None = None, seen: bytes = b""
+) -> Trip[int | Unmodified]:
+    """A script that checks the entry's stamps, then counts or gives a new ttl.
+
+    Args:
+        one: the change.
+        identity: the server's, as the entry has it.
+        keys: the stamps that the script reads, if not all.
+        seen: what the script is told of each stamp, see MODIFY; empty where it reads all as they were recorded.
+    """
+    names = (one.entry, *(one.stamp_names if keys is None else keys))
     if one.change is Change.INCREASE:
         rest: tuple[Any, ...] = (b"%d" % one.delta,)
     else:
         rest = (one.times, _limit(one.ttl), _limit(one.stamp_ttl))
     command = _evalsha(
-        MODIFY, keys, one.change.value.encode(), one.shape, one.names, identity, *rest, b"%.6f" % one.now
+        MODIFY, names, one.change.value.encode(), one.shape, one.names, identity, *rest, seen, b"%.6f" % one.now
     )
 
     def parse(replies: list[Any], proved: bytes) -> int | Unmodified:

@@ -22,7 +22,7 @@ class StoreOptions:
 
     Attributes:
         timeout: seconds for connecting, and again for each answer.
-        max_connections: most connections of one process to the server.
+        max_connections: most connections of one process to the server; on a cluster, to each node.
         connection: more arguments for redis-py's connections (`arguments`); they override the URL's.
         sentinel: arguments for the connections to the sentinels of a redis+sentinel:// URL.
         read_timeout: seconds for the answer to a read; at most `timeout`.
@@ -31,6 +31,8 @@ class StoreOptions:
         wait: how many replicas must acknowledge an invalidation.
         recent: with fence="replay", the bumps of this process that new servers are brought.
         wait_seconds: for how long the server waits for them; less than `timeout`.
+        fences_all: whether entries without tags are bound to the life of their server, too (the option `fence`): on a
+            cluster the stamps of roots are folded then (`cluster`).
     """
 
     timeout: float = 0.3
@@ -43,3 +45,4 @@ class StoreOptions:
     wait: int = 0
     wait_seconds: float = 0.15
     recent: Recent | None = field(default=None, repr=False)
+    fences_all: bool = False

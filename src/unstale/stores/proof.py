@@ -136,7 +136,7 @@ def _ours(error: Exception) -> StoreError:  # noqa: PLR0911 - one for each case
             return StoreAuthError()
         case redis.exceptions.TimeoutError():
             return StoreTimeoutError()
-        case redis.exceptions.ConnectionError():
+        case redis.exceptions.ConnectionError() | redis.exceptions.RedisClusterException():
             return StoreUnavailableError(f"{StoreUnavailableError.__doc__} ({error})")
         case TypeError() | ValueError():
             return StoreUnavailableError(f"redis-py cannot connect with these options: {type(error).__name__}.")

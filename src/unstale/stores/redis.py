@@ -100,6 +100,11 @@ class RedisStore:
         sentinels.tell(store.drop_connections)
         return store
 
+    @property
+    def pool(self) -> Pool:
+        """Its connections."""
+        return self._pool
+
     def drop_connections(self) -> None:
         """Use no connection that exists now again."""
         self._pool.drop_all()
@@ -138,7 +143,7 @@ class RedisStore:
             pool.discard(wire)  # its answer is still under way
             raise
         if type(reply) is not list or len(reply) != len(names):
-            self._settle(wire, [reply])
+            self.settle(wire, [reply])
             return parsed(commands.read(names), [reply], wire.identity)
         if wire.generation != pool.generation:
             pool.give(wire)
@@ -194,7 +199,7 @@ class RedisStore:
         """
         tried = False
         while True:
-            wire = self._take(limits)
+            wire = self.take(limits)
             may_retry = not tried and monotonic() < limits.until
             try:
                 if once and wire.proved_until < monotonic():
@@ -217,10 +222,10 @@ class RedisStore:
                 self._pool.discard(wire)  # its answer may still be under way
                 raise
             else:
-                self._settle(wire, replies)
+                self.settle(wire, replies)
                 return parsed(trip, replies, wire.identity)
 
-    def _take(self, limits: Limits) -> Wire:
+    def take(self, limits: Limits) -> Wire:
         """A wire. A time-out of connecting that this process brought about by being late is no reason to give up."""
         began = monotonic()
         try:
@@ -237,7 +242,7 @@ class RedisStore:
             replies = wire.exchange([commands.by_text(command) for command in trip.commands], limits)
         return replies
 
-    def _settle(self, wire: Wire, replies: Sequence[Any]) -> None:
+    def settle(self, wire: Wire, replies: Sequence[Any]) -> None:
         """Give a wire back after its replies; if one of them says that the server is a replica now, drop all wires."""
         if any_error(replies, "READONLY"):
             self._pool.discard(wire)

@@ -80,6 +80,11 @@ class _Seat:
         if self.link is not None:
             self.link.close()
 
+    def let_go(self) -> None:
+        """Close the link, which others may wait on."""
+        if self.link is not None and self.link.is_open:
+            self.link.fail(StoreUnavailableError("The node has left the cluster."))
+
     async def until_shutdown(self) -> AsyncGenerator[None, None]:
         """Suspended until the loop shuts down its generators: then close, but after those that use the link yet."""
         try:
@@ -151,7 +156,20 @@ class AsyncRedisStore:
         if self._apart is not None:
             self._apart.doubt()
 
-    async def _link(self) -> Link:
+    @property
+    def apart(self) -> AsyncRedisStore:
+        """The store for what waits for replicas."""
+        return self._apart or self
+
+    def let_go(self) -> None:
+        """The server is of no use any more: close all links. Whoever waits on one may try again, elsewhere."""
+        for loop, seat in list(self._seats.items()):
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(seat.let_go)
+        if self._apart is not None:
+            self._apart.let_go()
+
+    async def link(self) -> Link:
         """The running loop's link; made if there is none, by one for all who wait for it."""
         loop = asyncio.get_running_loop()
         last = self._last
@@ -243,7 +261,7 @@ class AsyncRedisStore:
         except StoreUnavailableError:
             return await self._look(lambda _: commands.read(names))
         if type(reply) is not list or len(reply) != len(names):
-            self._settle(link, [reply])
+            self.settle(link, [reply])
             return parsed(commands.read(names), [reply], link.identity)
         return reply, link.identity
 
@@ -281,7 +299,7 @@ class AsyncRedisStore:
             if limits.until == math.inf:
                 result = await self._run(make, limits, once=once)
             else:
-                result = await _within(limits.until, self._run(make, limits, once=once))
+                result = await within(limits.until, self._run(make, limits, once=once))
         except BaseException as error:
             self.guard.write_left(error)
             raise
@@ -301,7 +319,7 @@ class AsyncRedisStore:
         """
         tried = False
         while True:
-            link = await self._link_by(limits.connect_until)
+            link = await self.link_by(limits.connect_until)
             may_retry = not tried
             try:
                 if once and link.proved_until < monotonic():
@@ -321,17 +339,17 @@ class AsyncRedisStore:
                     raise
                 tried = True
             else:
-                self._settle(link, replies)
+                self.settle(link, replies)
                 return parsed(trip, replies, link.identity)
 
-    async def _link_by(self, until: float) -> Link:
+    async def link_by(self, until: float) -> Link:
         """The running loop's link; who waits longer for a new one goes on without, and leaves it to the next."""
         link = self._last
         if link is not None and link.is_open and link.loop is asyncio.get_running_loop() and link.is_vouched:
             return link
-        return await _within(until, self._link())
+        return await within(until, self.link())
 
-    def _settle(self, link: Link, replies: Sequence[Any]) -> None:
+    def settle(self, link: Link, replies: Sequence[Any]) -> None:
         """If a reply says that the server is a replica now, let the link go; others on it try again on a new one."""
         if any_error(replies, "READONLY"):
             link.fail(NotPrimaryError())
@@ -470,7 +488,7 @@ class AsyncRedisStore:
         self.guard.forked()
 
 
-async def _within(until: float, step: Awaitable[T]) -> T:
+async def within(until: float, step: Awaitable[T]) -> T:
     """Wait, at most until a monotonic time. Raises StoreTimeoutError."""
     try:
         async with asyncio.timeout(max(until - monotonic(), 0.0)):

@@ -38,6 +38,9 @@ class Script:
         self.digest = sha1(self.text, usedforsecurity=False).hexdigest().encode()
 
 
+SEEN_SIZE: Final = 1 + STAMP_SIZE
+"""Of what MODIFY is told of a stamp."""
+
 COMMIT: Final = Script(
     f"""
 local entry, staged, lease = KEYS[1], KEYS[2], KEYS[3]
@@ -100,8 +103,9 @@ ones as nil): a call from Lua costs the engine about 0.75 µs."""
 
 MODIFY: Final = Script(
     f"""
-local entry, count = KEYS[1], #KEYS - 1
-local change, shape, names, identity = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local entry = KEYS[1]
+local change, shape, names, identity, seen = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[#ARGV - 1]
+local count = seen == '' and #KEYS - 1 or #seen / {SEEN_SIZE}
 local size = {STAMPS_AT} + {STAMP_SIZE} * count + #names
 local head = redis.pcall('GETRANGE', entry, 0, size - 1)
 if head == '' then return 'absent' end
@@ -112,9 +116,27 @@ local flags = string.byte(head, {FLAGS_AT + 1})
 if flags % 2 == {FENCED} then
   if string.sub(head, {IDENTITY_AT + 1}, {IDENTITY_AT + IDENTITY_SIZE}) ~= identity then return 'stale' end
 end
-for i, stamp in ipairs(redis.call('MGET', unpack(KEYS, 2))) do
+local function folded(stamp, mask)
+  if not stamp or #stamp ~= {STAMP_SIZE} then return false end
+  local a, b, c, d = struct.unpack('>I4I4I4I4', stamp)
+  local e, f, g, h = struct.unpack('>I4I4I4I4', mask)
+  return struct.pack('>i4i4i4i4', bit.bxor(a, e), bit.bxor(b, f), bit.bxor(c, g), bit.bxor(d, h))
+end
+local now, read = redis.call('MGET', unpack(KEYS, 2)), 0
+for i = 1, count do
   local first = {STAMPS_AT + 1} + {STAMP_SIZE} * (i - 1)
-  if stamp ~= string.sub(head, first, first + {STAMP_SIZE - 1}) then return 'stale' end
+  local recorded, stamp = string.sub(head, first, first + {STAMP_SIZE - 1}), now[i]
+  if seen ~= '' then
+    local kind = string.sub(seen, {SEEN_SIZE} * (i - 1) + 1, {SEEN_SIZE} * (i - 1) + 1)
+    stamp = string.sub(seen, {SEEN_SIZE} * (i - 1) + 2, {SEEN_SIZE} * i)
+    if kind == 'k' then
+      read = read + 1
+      stamp = folded(now[read], stamp)
+    elseif kind ~= 's' then
+      stamp = false
+    end
+  end
+  if stamp ~= recorded then return 'stale' end
 end
 local stale_ttl = 0
 if math.floor(flags / {TIMED}) % 2 == 1 then
@@ -135,12 +157,16 @@ local function expire(name, time, ...)
 end
 redis.call('SETRANGE', entry, {TIMES_AT}, ARGV[5])
 expire(entry, ARGV[6] == '' and '' or tonumber(ARGV[6]) + stale_ttl)
-for i = 1, count do expire(KEYS[1 + i], ARGV[7] == '' and '' or tonumber(ARGV[7]) + stale_ttl, 'GT') end
+for i = 2, #KEYS do expire(KEYS[i], ARGV[7] == '' and '' or tonumber(ARGV[7]) + stale_ttl, 'GT') end
 return {{'0'}}
 """
 )
 """Change an entry in place if it is fresh: KEYS entry stamp…, ARGV change shape names identity, then the delta, or the
-packed times, the ttl and the stamps' ttl; at the end the caller's time, by which an entry with TIMED is judged."""
+packed times, the ttl and the stamps' ttl; at the end what was seen of the stamps, and the caller's time, by which an
+entry with TIMED is judged.
+
+What was seen is empty where KEYS has all stamps, and they were recorded as they are. On a cluster it has, for each, a
+letter and 16 bytes: `k` and what the next of KEYS is folded with, `s` and a stamp of another slot, or `n` for none."""
 
 RELEASE: Final = Script(
     """
@@ -152,6 +178,16 @@ return released
 """
 )
 """Give leases back that are still ours."""
+
+PROLONG: Final = Script(
+    """
+if redis.call('MGET', KEYS[1])[1] ~= ARGV[2] then return 0 end
+if ARGV[1] == '' then return redis.call('PERSIST', KEYS[1]) end
+return redis.call('PEXPIRE', KEYS[1], ARGV[1], 'GT')
+"""
+)
+"""Let a stamp live longer, if it is still the one: KEYS stamp, ARGV its ttl and its bytes. For what an entry on another
+slot of a cluster records: COMMIT cannot reach it. (Unconditionally, it would keep a closed stamp closed.)"""
 
 SOFTEN: Final = Script(
     f"""
@@ -277,5 +313,5 @@ milliseconds, the stamps' ttl, then a new stamp for each. A missing one is close
 evicted just after an invalidation; a closed one is opened once all its deadlines are over. '' for closed."""
 
 BY_DIGEST: Final = {
-    script.digest: script for script in (CLOSE, COMMIT, COMPLETE, MODIFY, OPEN, RELEASE, SOFTEN, UNLINK_OPEN)
+    script.digest: script for script in (CLOSE, COMMIT, COMPLETE, MODIFY, OPEN, PROLONG, RELEASE, SOFTEN, UNLINK_OPEN)
 }

@@ -11,12 +11,18 @@ if TYPE_CHECKING:
     from unstale.core.ports import AsyncStore, Store
     from unstale.stores.options import StoreOptions
 
-_LATER: Final = ("redis+cluster", "rediss+cluster")
+_OF_CLUSTERS: Final = ("redis+cluster", "rediss+cluster")
 _OF_SENTINELS: Final = ("redis+sentinel", "rediss+sentinel")
 SCHEMES: Final = (
     *("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://"),
+    *(f"{scheme}://" for scheme in _OF_CLUSTERS),
     *("embedded://", "memory://"),
 )
+
+
+def is_cluster(url: str) -> bool:
+    """Whether a URL names a cluster: then the names in it must be laid out for one (`core.keys.Names`)."""
+    return str(url).partition("://")[0] in _OF_CLUSTERS
 
 
 def open_store(url: str, options: StoreOptions) -> Store:
@@ -39,6 +45,10 @@ def open_store(url: str, options: StoreOptions) -> Store:
             from unstale.stores.redis import RedisStore  # noqa: PLC0415
 
             return RedisStore.of_service(url, options)
+        case "redis+cluster" | "rediss+cluster":
+            from unstale.stores.cluster_sync import ClusterStore  # noqa: PLC0415 - rarely wanted
+
+            return ClusterStore(url, options)
         case "memory":
             from unstale.stores.memory import MemoryStore  # noqa: PLC0415 - rarely wanted
 
@@ -65,6 +75,10 @@ def open_async_store(url: str, options: StoreOptions) -> AsyncStore:
             from unstale.stores.redis_async import AsyncRedisStore  # noqa: PLC0415
 
             return AsyncRedisStore.of_service(url, options)
+        case "redis+cluster" | "rediss+cluster":
+            from unstale.stores.cluster_async import AsyncClusterStore  # noqa: PLC0415
+
+            return AsyncClusterStore(url, options)
         case "memory":
             from unstale.stores.immediate import Immediate  # noqa: PLC0415
             from unstale.stores.memory import MemoryStore  # noqa: PLC0415
@@ -86,8 +100,6 @@ def checked_scheme(url: str, options: StoreOptions) -> str:
         ConfigurationError: it is none of ours, or the options do not go with it.
     """
     scheme, found, rest = str(url).partition("://")
-    if scheme in _LATER:
-        raise ConfigurationError(f"{scheme}:// is not supported by this release. Use one of: {', '.join(SCHEMES)}.")
     if not found or f"{scheme}://" not in SCHEMES:
         raise ConfigurationError(
             f"A cache's URL must begin with one of {', '.join(SCHEMES)}; for example redis://localhost:6379/0."

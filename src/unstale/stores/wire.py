@@ -18,8 +18,9 @@ import math
 import socket
 import ssl
 import struct
+from collections.abc import Sequence
 from time import monotonic
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import hiredis
 from redis.connection import AbstractConnection, SSLConnection
@@ -47,6 +48,14 @@ class Permit(Protocol):
 
     def release(self) -> None:
         """Give it back."""
+
+
+class Posted(NamedTuple):
+    """What was sent: how many replies will come, when it was sent, and whether the first of them is a proof."""
+
+    replies: int
+    asked_at: float
+    is_proof: bool
 
 
 class Wire:
@@ -163,31 +172,49 @@ class Wire:
         if isinstance(self._connection, Vouched):
             self._vouched_until = self._connection.vouch()
 
-    def exchange(self, commands: list[Command], limits: Limits | None = None) -> list[Any]:
+    def exchange(self, commands: Sequence[Command], limits: Limits | None = None) -> list[Any]:
         """One round trip; with it a new proof, if one is due. Error replies are returned, not raised.
 
         Raises:
             StoreUnavailableError: the connection broke, timed out, or the server is no primary: close this wire.
         """
+        return self.collect(self.post(commands, limits), limits)
+
+    def post(self, commands: Sequence[Command], limits: Limits | None = None) -> Posted:
+        """Send, for `collect`. Raises as `exchange`."""
         asked_at = monotonic()
-        if asked_at < self.proved_until:
-            return self.transfer(commands, limits)
-        self._ask_sentinels()
-        replication, *replies = self.transfer([self._proof, *commands], limits)
-        self.prove(replication, asked_at)
+        is_proof = asked_at >= self.proved_until
+        if is_proof:
+            self._ask_sentinels()
+            commands = [self._proof, *commands]
+        self._transmit(commands, limits or Limits(self._timeout))
+        return Posted(len(commands), asked_at, is_proof)
+
+    def collect(self, posted: Posted, limits: Limits | None = None) -> list[Any]:
+        """The replies to what was posted. Raises as `exchange`."""
+        replies = self._receive_all(posted.replies, limits or Limits(self._timeout))
+        if posted.is_proof:
+            self.prove(replies.pop(0), posted.asked_at)
         return replies
 
-    def transfer(self, commands: list[Command], limits: Limits | None = None) -> list[Any]:
+    def transfer(self, commands: Sequence[Command], limits: Limits | None = None) -> list[Any]:
         """Send commands together, and read as many replies."""
-        packed = b"".join(map(pack, commands))
         limits = limits or Limits(self._timeout)
+        self._transmit(commands, limits)
+        return self._receive_all(len(commands), limits)
+
+    def _transmit(self, commands: Sequence[Command], limits: Limits) -> None:
+        packed = b"".join(map(pack, commands))
         try:
             self._send_all(packed, limits)
-            return [self.receive(limits) for _ in commands]
-        except (BlockingIOError, TimeoutError) as error:
-            raise StoreTimeoutError from error
+        except OSError as error:
+            raise _broken(error) from error
+
+    def _receive_all(self, count: int, limits: Limits) -> list[Any]:
+        try:
+            return [self.receive(limits) for _ in range(count)]
         except (OSError, hiredis.ProtocolError) as error:
-            raise StoreUnavailableError(f"The connection broke: {type(error).__name__}.") from error
+            raise _broken(error) from error
 
     def _send_all(self, packed: bytes, limits: Limits) -> None:
         view, sent = memoryview(packed), 0
@@ -240,6 +267,13 @@ class Wire:
     def close(self) -> None:
         """Close the socket, if this process made it."""
         self._connection.disconnect()  # type: ignore[no-untyped-call]
+
+
+def _broken(error: Exception) -> StoreUnavailableError:
+    """What a socket or its reader has raised, as ours."""
+    if isinstance(error, BlockingIOError | TimeoutError):
+        return StoreTimeoutError()
+    return StoreUnavailableError(f"The connection broke: {type(error).__name__}.")
 
 
 def _deadline(limits: Limits) -> float:

@@ -15,11 +15,10 @@ from django.db import Error as DatabaseError
 from redis.exceptions import RedisError
 
 from unstale.contrib.django.aliases import cache_named
-from unstale.contrib.django.backend.engine import ROOT_TAGS
 from unstale.contrib.django.transactions.outbox_port import OUTBOX_APP
 from unstale.contrib.django.unstale_cache import UnstaleCache
 from unstale.core.inspection import Found
-from unstale.core.keys import ancestry
+from unstale.core.keys import ancestry, is_root
 from unstale.errors import StoreError
 from unstale.events import (
     BreakerClosed,
@@ -124,7 +123,7 @@ def patterns_of(backend: UnstaleCache) -> list[dict[str, str]]:
 
 def named(tag: str) -> str:
     """A tag as a project names it, without prefix and version; "*" for a root, which `clear()` changes."""
-    return "*" if tag in ROOT_TAGS else tag.split(":", 2)[-1]
+    return "*" if is_root(tag) else tag.split(":", 2)[-1]
 
 
 def tags_report(backend: UnstaleCache, key: str, version: int | None = None) -> dict[str, Any]:

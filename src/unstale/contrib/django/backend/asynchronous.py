@@ -14,7 +14,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from unstale.aio import AsyncCache
 from unstale.contrib.django import transactions
-from unstale.contrib.django.backend.engine import ROOT_TAGS, Plan
+from unstale.contrib.django.backend.engine import ROOT_TAGS, Plan, to_remove
 from unstale.contrib.django.backend.sync import MISSING, SyncCache, reraise
 from unstale.errors import AbsentError, EncodeError, StoreError
 
@@ -144,7 +144,8 @@ class BothCache(SyncCache):
         ttl, cache = self._ttl(timeout), self._engine.async_cache
         try:
             if ttl == 0:
-                await cache.delete_many([plan.key for plan in plans.values()])
+                gone = to_remove(plans.values())
+                await cache.delete_many(gone, tags=gone.__getitem__)
                 return []
             tags = {
                 plan.key: plan.tags for plan in plans.values() if plan.tags is not None and not plan.role.looked_under
@@ -210,8 +211,8 @@ class BothCache(SyncCache):
 
     async def adelete_many(self, keys: Iterable[Any], version: int | None = None) -> int | None:
         """Remove entries in one trip; how many there were."""
-        plans = [self._plan_of(key, version) for key in keys]
-        return await self._engine.async_cache.delete_many([plan.key for plan in plans]) if plans else None
+        gone = to_remove(self._plan_of(key, version) for key in keys)
+        return await self._engine.async_cache.delete_many(gone, tags=gone.__getitem__) if gone else None
 
     async def aclear(self) -> bool:
         """Make every entry of this cache stale. See `clear`."""

@@ -28,7 +28,7 @@ from unstale.contrib.django.migration.old_side import OldSide
 from unstale.contrib.django.notices import UnstaleWarning
 from unstale.contrib.django.patterns import Advisor, Matcher
 from unstale.core import capture
-from unstale.core.keys import ROOT_MARK, ROOTS
+from unstale.core.keys import ROOT_MARK, ROOTS, key_bytes
 from unstale.core.keyspace import Keyspace
 from unstale.core.pending import Pending
 from unstale.errors import StoreError, UnstaleError
@@ -36,7 +36,7 @@ from unstale.events import Invalidated, Queued
 from unstale.options import CacheOptions, make_keyspace, store_options
 from unstale.stores.immediate import Immediate
 from unstale.stores.memory import MemoryStore
-from unstale.stores.urls import open_async_store, open_store
+from unstale.stores.urls import is_cluster, open_async_store, open_store
 
 MAX_PLANS: Final = 16384
 """About a kilobyte each."""
@@ -76,6 +76,11 @@ class Plan(NamedTuple):
     key: str
     tags: tuple[str, ...] | None
     role: Role
+
+
+def to_remove(plans: Iterable[Plan]) -> dict[str, tuple[str, ...]]:
+    """The made keys of plans, and their tags, which on a cluster say where an entry lies."""
+    return {plan.key: plan.tags or () for plan in plans}
 
 
 Plans: TypeAlias = "dict[tuple[Any, ...], Plan]"
@@ -137,7 +142,9 @@ class Engine:
         self.options = options
         self.matcher = Matcher(options.patterns)
         told: CacheOptions = {**options.cache, "on_event": listening.hook_for(options.cache.get("on_event"))}
-        space = _remembering_as_others(replace(make_keyspace(told), keeps_looks=True), options)
+        space = _remembering_as_others(
+            replace(make_keyspace(told, clustered=is_cluster(options.url)), keeps_looks=True), options
+        )
         reaching = store_options(options.cache)
         store = open_store(options.url, reaching)
         async_store = Immediate(store) if isinstance(store, MemoryStore) else open_async_store(options.url, reaching)
@@ -222,8 +229,13 @@ class Engine:
         """Whether this context remembers a look at all that an entry of this key would record."""
         target = self.cache._target(key, tags)  # noqa: SLF001 - the facade's own
         space = self.cache._space  # noqa: SLF001
-        names = (*target.declared.stamp_names, space.names.root_of(target.raw))
+        names = (*target.declared.stamp_names, space.names.root_of(target.raw, target.declared.home))
         return all(capture.recall(space.serial, target.raw, name) is not None for name in names)
+
+    def place_of(self, key: str) -> tuple[str, ...]:
+        """On a cluster, a tag that keeps a key where it would lie without tags; nothing elsewhere."""
+        names = self.cache._space.names  # noqa: SLF001 - the facade's own
+        return (names.untagged_home(key_bytes(key)),) if names.clustered else ()
 
     def page_tags(self, stand_in: str, tags: tuple[str, ...]) -> tuple[str, ...]:
         """The tags to look at before a page's view runs: its stand-in's, and those of its pages that were seen."""
@@ -237,8 +249,11 @@ class Engine:
 
     def distrust(self, tags: Iterable[str]) -> None:
         """What this context saw of tags is no ground for a `set`: it may have computed from what was rolled back."""
-        stamp = self.cache._space.names.stamp  # noqa: SLF001 - the facade's own
-        capture.distrust(self.serial, map(stamp, tags))
+        names = self.cache._space.names  # noqa: SLF001 - the facade's own
+        distrusted = set(tags)
+        if not distrusted.isdisjoint(ROOT_TAGS):  # all roots, of which a cluster has more
+            distrusted.update(names.roots)
+        capture.distrust(self.serial, map(names.stamp, distrusted))
 
     def lapse(self) -> None:
         """Forget what this context saw outside `remembering()`: its request has ended."""

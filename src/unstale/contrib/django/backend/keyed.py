@@ -138,12 +138,17 @@ class KeyedCache(BaseCache):
         return tuple(self.tag(name, version) for name in names)
 
     def _tags(self, plan: Plan, tags: Iterable[str], version: int | None) -> tuple[str, ...] | None:
-        """A key's tags with those that the caller names."""
+        """A key's tags with those that the caller names.
+
+        On a cluster the first tag says where an entry lies. That must follow from the key alone, since most of Django's
+        verbs name no tags: a key without any of its own gets the place of one without tags.
+        """
         if isinstance(tags, str):
             raise InvalidTagError(f"tags must be a list or tuple of tags, not a str: write tags=[{tags[:60]!r}].")
         if not tags or plan.tags is None:
             return plan.tags
-        return (*plan.tags, *(self.tag(name, version) for name in tags))
+        own = plan.tags or self._engine.place_of(plan.key)
+        return (*own, *(self.tag(name, version) for name in tags))
 
     def _ttl(self, timeout: Any) -> float | None:
         """Seconds that an entry stays fresh; None for no limit; 0 where it is to be gone."""

@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Final
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from unstale.contrib.django.backend.members import Members
 from unstale.core.keys import ROOT_MARK, key_bytes
@@ -40,7 +40,8 @@ for _, name in ipairs(redis.call('SRANDMEMBER', KEYS[1], ARGV[1])) do
 end
 return gone
 """
-"""A script, so that no structure can begin between the look and the removal of its name."""
+"""A script, so that no structure can begin between the look and the removal of its name. On a cluster the names lie on
+other nodes than their register, which no script can do: there they stay until `clear()`."""
 
 
 class RedisSide:
@@ -83,9 +84,11 @@ class RedisSide:
         """How members are encoded."""
         return self._old or Members(self._payloads.codec, self._payloads.signer)
 
-    def name_of(self, key: str) -> bytes:
-        """The name of a key's structure."""
-        return self._names.entry(key_bytes(key)) if self._old is None else self._old.name_of(key).encode()
+    def name_of(self, key: str, tags: tuple[str, ...] | None = ()) -> bytes:
+        """The name of a key's structure: that of an entry with these tags, which on a cluster say where it lies."""
+        if self._old is not None:
+            return self._old.name_of(key).encode()
+        return self._names.entry(key_bytes(key), self._names.tagset("", tags or ()).home)
 
     def lock_name(self, key: str) -> str:
         """The name of a key's lock."""
@@ -103,7 +106,7 @@ class RedisSide:
         with client.pipeline(transaction=False) as pipe:
             pipe.sadd(self.register, name)
             getattr(pipe, verb)(name, *arguments, **options)
-            if next(self._writes) % TIDY_EVERY == 0:
+            if not self._names.clustered and next(self._writes) % TIDY_EVERY == 0:
                 pipe.eval(_TIDY, 1, self.register, TIDY_NAMES)
             return pipe.execute()[1]
 
@@ -118,7 +121,7 @@ class RedisSide:
         try:
             for names in _batches(self.client.smembers(self.register)):
                 self._remove(self.client.pipeline(transaction=False), names).execute()
-        except RedisError as error:
+        except (RedisError, RedisClusterException) as error:
             raise translated(error)  # noqa: B904 - it sets its cause itself
 
     async def afollow(self, tags: Sequence[str]) -> None:
@@ -129,13 +132,17 @@ class RedisSide:
             async with async_client_for(self._url, self._reaching) as client:
                 for names in _batches(await client.smembers(self.register)):
                     await self._remove(client.pipeline(transaction=False), names).execute()
-        except RedisError as error:
+        except (RedisError, RedisClusterException) as error:
             raise translated(error)  # noqa: B904 - the same
 
     def _remove(self, pipe: Any, names: Sequence[bytes]) -> Any:
         """First the names, then the structures: one that begins between them is removed, and its name stays."""
         pipe.srem(self.register, *names)
-        pipe.unlink(*names)
+        if self._names.clustered:
+            for name in names:  # unlink() of redis-py's asyncio client of a cluster is a trip of its own, not a pipe's
+                pipe.execute_command("UNLINK", name)
+        else:
+            pipe.unlink(*names)
         return pipe
 
     def close(self) -> None:

@@ -161,7 +161,7 @@ class RedisUsersCache(SortedSetsCache):
         """Seconds that a key's structure has left; None where there is none."""
         if not self._engine.has_server:
             return None
-        name = self._engine.redis.name_of(plan.key)
+        name = self._engine.redis.name_of(plan.key, plan.tags)
         with self._redis().pipeline(transaction=False) as pipe:
             kind, left = pipe.type(name).pttl(name).execute()
         if kind in _VALUES:

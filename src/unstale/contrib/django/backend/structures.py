@@ -34,7 +34,7 @@ class StructuresCache(BothCache):
     def _name(self, key: Any, version: int | None) -> bytes:
         """What a key's structure is called in Redis."""
         plan = self._plan_of(key, version)
-        return self._engine.redis.name_of(plan.key)
+        return self._engine.redis.name_of(plan.key, plan.tags)
 
     def _names(self, keys: Iterable[Any], version: int | None) -> list[bytes]:
         return [self._name(key, version) for key in keys]

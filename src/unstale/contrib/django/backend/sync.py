@@ -16,7 +16,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from unstale.cache import Cache
 from unstale.contrib.django import transactions
-from unstale.contrib.django.backend.engine import ROOT_TAGS, Plan
+from unstale.contrib.django.backend.engine import ROOT_TAGS, Plan, to_remove
 from unstale.contrib.django.backend.keyed import KeyedCache
 from unstale.contrib.django.transactions.waiting import busy
 from unstale.errors import AbsentError, EncodeError, StoreError
@@ -214,12 +214,13 @@ class SyncCache(KeyedCache):
         ttl = self._ttl(timeout)
         try:
             if ttl == 0:
-                self._engine.cache.delete_many([plan.key for plan in plans.values()])
+                gone = to_remove(plans.values())
+                self._engine.cache.delete_many(gone, tags=gone.__getitem__)
                 return []
             tags = self._storable(plans)
-            refused = [plan.key for plan in plans.values() if plan.key not in tags and plan.tags is not None]
+            refused = to_remove(plan for plan in plans.values() if plan.key not in tags and plan.tags is not None)
             if refused:  # as one that is set alone: what was to be replaced goes
-                self._engine.cache.delete_many(refused)
+                self._engine.cache.delete_many(refused, tags=refused.__getitem__)
             values = {plan.key: data[key] for key, plan in plans.items() if plan.key in tags}
             unstored = set(self._engine.cache.set_many(values, tags=tags.__getitem__, ttl=ttl)) if values else set()
         except EncodeError as error:
@@ -308,8 +309,8 @@ class SyncCache(KeyedCache):
 
     def delete_many(self, keys: Iterable[Any], version: int | None = None) -> int | None:
         """Remove entries in one trip; how many there were. None for no keys, as in Django."""
-        plans = [self._plan_of(key, version) for key in keys]
-        return self._engine.cache.delete_many([plan.key for plan in plans]) if plans else None
+        gone = to_remove(self._plan_of(key, version) for key in keys)
+        return self._engine.cache.delete_many(gone, tags=gone.__getitem__) if gone else None
 
     def clear(self) -> bool:
         """Make every entry of this cache stale: sixteen small writes in one trip. Nothing else in the database goes.

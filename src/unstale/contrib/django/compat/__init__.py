@@ -342,7 +342,7 @@ def _url(draft: _Draft) -> str:
     url = draft.location.url
     if draft.sentinels:
         return sentinel_url(draft.location, draft.sentinels, tls=draft.is_tls)
-    return url.replace("redis://", "rediss://", 1) if draft.is_tls and url.startswith("redis://") else url
+    return f"rediss{url[5:]}" if draft.is_tls and url.startswith(("redis://", "redis+cluster://")) else url
 
 
 def _number(text: str) -> float | str:

@@ -1,6 +1,7 @@
 """LOCATION as django-redis, django-valkey and Django's RedisCache take it, as one URL of ours. No I/O.
 
-The first server is the primary, and the only one that is asked: a stamp that is read from a replica may be old.
+The first server is the primary, and the only one that is asked: a stamp that is read from a replica may be old. But
+several nodes of a cluster are several places to begin from.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 from unstale.contrib.django.notices import warn_once
+from unstale.stores.urls import is_cluster
 
 _BETWEEN: Final = re.compile(r"[;,]\s*(?=[a-z][a-z+]*://)")
 """What separates URLs. A comma may also stand in a password, or between the hosts of a redis+sentinel URL."""
+_BEHIND: Final = re.compile("[/?#]")
 _SCHEMES: Final = {"valkey": "redis", "valkeys": "rediss"}
 _WITHOUT_QUERY: Final = ("memory", "embedded")
 
@@ -50,6 +53,8 @@ def read_location(location: Any, poolwide: Iterable[str]) -> Location:
     urls = [url.strip() for url in map(str, urls) if url.strip()]
     if not urls:
         raise ImproperlyConfigured("LOCATION names no server. Write one: redis://127.0.0.1:6379/0.")
+    if len(urls) > 1 and all(is_cluster(url) for url in urls):
+        urls = [_as_one(urls)]
     if len(urls) > 1:
         warn_once(
             f"LOCATION names {len(urls)} servers. Only the first, the primary, is used: what a replica shows may "
@@ -59,6 +64,14 @@ def read_location(location: Any, poolwide: Iterable[str]) -> Location:
     if scheme in _WITHOUT_QUERY:
         return Location(urls[0])
     return _without_query(f"{_SCHEMES.get(scheme, scheme)}://{rest}", frozenset(poolwide))
+
+
+def _as_one(urls: Sequence[str]) -> str:
+    """Nodes of one cluster, as one URL: the first one's, with the others' hosts."""
+    scheme, _, rest = urls[0].partition("://")
+    front = _BEHIND.split(rest, maxsplit=1)[0]
+    hosts = [_split(url).netloc.rpartition("@")[2] for url in urls[1:]]
+    return f"{scheme}://{','.join([front, *hosts])}{rest.removeprefix(front)}"
 
 
 def _without_query(url: str, poolwide: frozenset[str]) -> Location:
