@@ -219,8 +219,8 @@ class _AsyncIO:
 class AsyncCache(Facade):
     """`Cache` for asyncio: the same names, awaited, with loaders that are `async def`.
 
-    One connection for each event loop (on a cluster, to each node); the reads of one turn of the loop share a trip. It may be used by one loop after
-    another, by loops in several threads, and after a fork in a loop of the child's own.
+    One connection for each event loop (on a cluster, to each node); the reads of one turn of the loop share a trip. It
+    may be used by one loop after another, by loops in several threads, and after a fork in a loop of the child's own.
     """
 
     __slots__ = ()
