@@ -105,7 +105,7 @@ class Kill:
 
 def _make(kind: str, url: str, **options: Any) -> Any:
     made = Cache if kind == "threads" else AsyncCache
-    return made.from_url(url, namespace="herd", timeout=TIMEOUT, **options)
+    return made.from_url(url, namespace="herd", timeout=TIMEOUT, **{"read_timeout": TIMEOUT, **options})
 
 
 class Herd:

@@ -17,7 +17,7 @@ from children.launch import Child
 from servers import SERVERS, Server, binary_of, free_port, require
 
 from unstale import Cache, UnstaleError, remembering
-from unstale.errors import StoreRefusedError, StoreTimeoutError, StoreUnavailableError
+from unstale.errors import NotReplicatedError, StoreRefusedError, StoreTimeoutError, StoreUnavailableError
 from unstale.events import Event, Failed
 
 NOT_HUNG = 8.0
@@ -425,6 +425,32 @@ def test_acl_an_error_of_a_script(restricted: Restricted, command: str) -> None:
     restricted.allow(tuple(each for each in COMMANDS if each != command))
     with opened(restricted.url()) as cache, pytest.raises(StoreRefusedError, match=r"permissions|can't run this"):
         cache.set("k", "v")
+
+
+def test_acl_replay_needs_no_info(restricted: Restricted) -> None:
+    """With fence="replay" neither INFO nor ROLE is needed, nor anything that the list above has not."""
+    restricted.allow(tuple(each for each in COMMANDS if each != "info"))
+    with opened(restricted.url(), fence="replay") as cache:
+        assert surface(cache) == EXPECTED
+
+
+def test_acl_replay_brings_with_these_rights(restricted: Restricted) -> None:
+    """So is what a new connection brings."""
+    restricted.allow(tuple(each for each in COMMANDS if each != "info"))
+    with opened(restricted.url(), fence="replay") as cache, redis.Redis(port=restricted.server.port) as client:
+        cache.set("k", "v", tags=["t"])
+        before = client.get("test:s:{t}")
+        cache.invalidate("t")
+        client.set("test:s:{t}", before)
+        client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        assert cache.get("k", "stale", tags=["t"]) == "stale"
+
+
+def test_acl_wait(restricted: Restricted) -> None:
+    """`wait` needs WAIT besides."""
+    restricted.allow((*COMMANDS, "wait"))
+    with opened(restricted.url(), wait=1, wait_timeout=0.01) as cache, pytest.raises(NotReplicatedError):
+        cache.invalidate("t")
 
 
 def test_acl_a_user_without_rights(restricted: Restricted) -> None:

@@ -163,11 +163,12 @@ class LoadFailed:
 
     Attributes:
         key: the key.
-        error: what it raised. Its text is the loader's own: a log should name its type only.
+        error: what it raised. Its text is the loader's own and may show a value, so no repr shows it, and a log should
+            name its type only.
     """
 
     key: str
-    error: Exception
+    error: Exception = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

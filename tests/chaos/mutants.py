@@ -231,7 +231,7 @@ def stamps_kept_alive_by_set(patch: Patch) -> None:
                 for name, stamp in zip(one.stamp_names, one.observed, strict=True)
                 if stamp is not None
             ]
-            store._run(lambda _: commands.Trip(sets, lambda replies, _identity: replies))
+            store._write(lambda _: commands.Trip(sets, lambda replies, _identity: replies))
             return done
 
         return prolonging
@@ -371,14 +371,14 @@ def soft_by_get_and_set(patch: Patch) -> None:
             if not soft:
                 return sound(store, names, stamp_ttl, lag=lag)
             values, _ = store.read(tuple(names))
-            time.sleep(0.002)
+            time.sleep(0.01)
             sets = [
                 (b"SET", name, value[:8] + commands.new_stamp()[8:], b"XX")
                 for name, value in zip(names, values, strict=True)
                 if isinstance(observe(value), bytes)
             ]
             if sets:
-                store._run(lambda _: commands.Trip(sets, lambda replies, _identity: replies))
+                store._write(lambda _: commands.Trip(sets, lambda replies, _identity: replies))
             return [Bumped.CHANGED] * len(names)
 
         return in_two

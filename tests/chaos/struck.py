@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
-import threading
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import redis
 from servers import require
 
@@ -39,29 +41,24 @@ def world_of(kind: str, topology: Topology, directory: Path, *faults: str) -> It
         yield world
 
 
-def strike(world: World, name: str) -> str:
-    """Strike a fault, and say what it says."""
-    return FAULTS[name].strike(world, Shortest())
+def strike(world: World, name: str, act: Callable[[], object] | None = None) -> str:
+    """Strike a fault, and say what it says.
 
-
-@contextmanager
-def meanwhile(world: World, name: str) -> Iterator[threading.Thread]:
-    """Strike a fault in a thread; it has ended afterwards, without an error."""
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            strike(world, name)
-        except BaseException as error:  # noqa: BLE001 - told below
-            failed.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield thread
-    finally:
-        thread.join()
-    assert failed == []
+    Args:
+        world: where.
+        name: which.
+        act: done while the fault lasts, in the place of waiting. It is done once.
+    """
+    fault = FAULTS[name]
+    if act is None:
+        return fault.strike(world, Shortest())
+    waits: list[object] = []
+    with pytest.MonkeyPatch.context() as patch:
+        waiting = SimpleNamespace(sleep=lambda _: waits.append(act()))
+        patch.setattr(sys.modules[fault.strike.__module__], "time", waiting)
+        said = fault.strike(world, Shortest())
+    assert len(waits) == 1
+    return said
 
 
 def tell(url: str, section: str, name: str) -> Any:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import redis
 from servers import SERVERS, Server
-from struck import meanwhile, outcome, strike, tell, world_of
+from struck import outcome, strike, tell, world_of
 
 from unstale.tools.chaos.faults import FAULTS
 from unstale.tools.chaos.layouts import LIMITS, One
@@ -139,7 +139,7 @@ def test_a_users_server_is_not_broken(server: Server, tmp_path: Path) -> None:
         can = {name for name, fault in FAULTS.items() if fault.can_be_struck(world)}
     names = {"evict-stamps", "evict-open-stamps", "evict-entries", "flush"}
     processes = {"client-kill", "sigstop-reader", "sigstop-writer"}
-    assert can == names | processes | {"delay", "cut", "reset", "black-hole", "refuse"}
+    assert can == names | processes | {"delay", "stragglers", "cut", "reset", "black-hole", "refuse"}
 
 
 def test_clients_are_cut_off(world: World, client: redis.Redis) -> None:
@@ -180,9 +180,10 @@ def test_a_reader_stands_still_and_goes_on(world: World) -> None:
     for fault, pids in (("sigstop-reader", world.readers), ("sigstop-writer", world.writers)):
         with a_reader(port) as reader:
             pids.append(reader.pid)
-            with meanwhile(world, fault):
-                until(lambda pid=reader.pid: psutil.Process(pid).status() == psutil.STATUS_STOPPED, "a stop")
-            assert psutil.Process(reader.pid).status() == psutil.STATUS_SLEEPING
+            strike(world, fault, lambda pid=reader.pid: see_stopped(pid))
+            until(
+                lambda pid=reader.pid: psutil.Process(pid).status() == psutil.STATUS_SLEEPING, "a reader that goes on"
+            )
         pids.clear()
 
 
@@ -199,10 +200,18 @@ def test_a_reader_that_has_ended_stands_still_by_itself(world: World) -> None:
 def test_a_server_stands_still_and_goes_on(world: World, client: redis.Redis) -> None:
     """Connections to it are made all the same."""
     server = world.servers(One).servers[0]
-    with meanwhile(world, "sigstop-server"):
-        until(lambda: psutil.Process(server.pid).status() == psutil.STATUS_STOPPED, "a server that stands still")
+
+    def act() -> None:
+        see_stopped(server.pid)
         socket.create_connection(server.address, 5).close()
+
+    strike(world, "sigstop-server", act)
     assert client.ping()
+
+
+def see_stopped(pid: int) -> None:
+    """Wait until the kernel has stopped a process."""
+    until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, "a process that stands still")
 
 
 @pytest.mark.parametrize("name", ["outage", "restart-empty"])
@@ -210,8 +219,9 @@ def test_a_server_comes_back_empty(world: World, client: redis.Redis, name: str)
     """On the same port, as another one."""
     client.set("x", 1)
     before = tell(world.url, "server", "run_id")
-    with meanwhile(world, name):
-        until(lambda: outcome(client.ping) is redis.ConnectionError, "a server that is away")
+    met: list[object] = []
+    strike(world, name, lambda: met.append(outcome(client.ping)))
+    assert met == [redis.ConnectionError]
     assert tell(world.url, "server", "run_id") != before
     assert client.dbsize() == 0
 
@@ -220,9 +230,7 @@ def test_an_old_stamp_comes_back_with_a_snapshot(world: World, client: redis.Red
     """What was written after it is forgotten; and the snapshot is not kept for the next restart."""
     client.set("stamp", "old")
     before = tell(world.url, "server", "run_id")
-    with meanwhile(world, "restart-from-snapshot"):
-        until(lambda: tell(world.url, "persistence", "rdb_saves") > 0, "a snapshot")
-        client.set("stamp", "new")
+    strike(world, "restart-from-snapshot", lambda: client.set("stamp", "new"))
     assert client.get("stamp") == b"old"
     assert tell(world.url, "server", "run_id") != before
     assert not (world.servers(One).servers[0].directory / DUMP).exists()
@@ -231,10 +239,13 @@ def test_an_old_stamp_comes_back_with_a_snapshot(world: World, client: redis.Red
 def test_a_full_server_refuses(world: World, client: redis.Redis) -> None:
     """What it has stays, and can be removed; then there is no limit any more."""
     client.set("stamp", "old")
-    with meanwhile(world, "oom"):
-        until(lambda: outcome(lambda: client.set("other", "new")) is redis.OutOfMemoryError, "a refusal")
-        assert client.get("stamp") == b"old"
-        assert client.unlink("stamp") == 1
+    met: list[object] = []
+
+    def act() -> None:
+        met.extend((outcome(lambda: client.set("stamp", "new")), client.get("stamp"), client.unlink("stamp")))
+
+    strike(world, "oom", act)
+    assert met == [redis.OutOfMemoryError, b"old", 1]
     assert client.set("other", "new")
     assert limits(client) == dict(LIMITS)
 

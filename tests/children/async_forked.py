@@ -18,8 +18,8 @@ from unstale import AsyncCache, Cache
 
 url, kind, where = sys.argv[1:4]
 CHILDREN, KEYS = 3, 40
-cache = AsyncCache.from_url(url, namespace="test", timeout=20)
-sync = Cache.from_url(url, namespace="test", timeout=20)
+cache = AsyncCache.from_url(url, namespace="test", timeout=20, read_timeout=20)
+sync = Cache.from_url(url, namespace="test", timeout=20, read_timeout=20)
 factory = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}[kind]
 
 

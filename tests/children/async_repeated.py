@@ -21,7 +21,7 @@ from unstale import AsyncCache
 warnings.simplefilter("error")
 
 url, kind, way = sys.argv[1:4]
-cache = AsyncCache.from_url(url, namespace="test", timeout=20)
+cache = AsyncCache.from_url(url, namespace="test", timeout=20, read_timeout=20)
 factory = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}[kind]
 
 
@@ -73,7 +73,7 @@ async def in_a_generator(number: int) -> Any:
 
 async def closing(number: int) -> Any:
     """Close it, too, while the connection is being made; a new one each time."""
-    other = AsyncCache.from_url(url, namespace="test", timeout=20)
+    other = AsyncCache.from_url(url, namespace="test", timeout=20, read_timeout=20)
     task = asyncio.create_task(other.get("k"))
     for _ in range(number):
         await asyncio.sleep(0)
@@ -84,7 +84,7 @@ async def closing(number: int) -> Any:
 
 async def dropping(number: int) -> Any:
     """Forget a cache that was used and not closed."""
-    other = AsyncCache.from_url(url, namespace="test", timeout=20)
+    other = AsyncCache.from_url(url, namespace="test", timeout=20, read_timeout=20)
     found = [await other.set("k", number), await other.get("k")]
     del other
     return found

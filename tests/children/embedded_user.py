@@ -44,7 +44,7 @@ def words() -> Any:
         line = b""
 
 
-cache = Cache.from_url(url, timeout=10.0)
+cache = Cache.from_url(url, timeout=10.0, read_timeout=10.0)
 tell({"server": server_pid(cache), "socket": str(cache._store._pool._connect().path)})
 for word in words():
     if word == "get":
@@ -53,7 +53,7 @@ for word in words():
         tell(cache.set("k", "v"))
     elif word == "close":
         cache.close()
-        cache = Cache.from_url(url, timeout=10.0)
+        cache = Cache.from_url(url, timeout=10.0, read_timeout=10.0)
         tell({"server": server_pid(cache)})
     elif word == "fork" and os.fork():
         os._exit(0)

@@ -29,8 +29,10 @@ KEYS = 150
 
 mode, url, limit = sys.argv[1], sys.argv[2], float(sys.argv[3])
 events: list[Event] = []
-cache = Cache.from_url(url, namespace="test", timeout=limit, max_connections=4 * WORKERS, on_event=events.append)
-patient = Cache.from_url(url, namespace="test", timeout=30, max_connections=4)
+cache = Cache.from_url(
+    url, namespace="test", timeout=limit, read_timeout=limit, max_connections=4 * WORKERS, on_event=events.append
+)
+patient = Cache.from_url(url, namespace="test", timeout=30, read_timeout=30, max_connections=4)
 
 
 def tell(value: Any) -> None:

@@ -15,7 +15,7 @@ from children.launch import Child
 from servers import Server
 from site_client import PLAN, ask, eventually, place
 
-from unstale.tools.lab import leash
+from unstale.tools import leash
 from unstale.tools.lab.errors import LabError
 from unstale.tools.lab.plan import VARIANTS
 from unstale.tools.lab.workers import serving, shop_directory
@@ -30,7 +30,7 @@ time.sleep(600)
 """Two processes that do not care for SIGTERM."""
 IMPATIENT = f"""
 import sys
-from unstale.tools.lab import leash
+from unstale.tools import leash
 leash.TERM_SECONDS = 0.1
 leash.main([sys.executable, "-c", {STUBBORN!r}])
 """

@@ -2,6 +2,9 @@
 
 Everything else goes through the cache's own codec: msgpack by default, JSON, pickle, or one of the user's own. Only
 pickle can run code, so its payloads are opened only after their signature was verified (`payloads`).
+
+An EncodeError reaches callers and their logs, and what is behind it may show the value (a UnicodeEncodeError holds it):
+so it names the kind of what is behind it, and nothing is chained.
 """
 
 from __future__ import annotations
@@ -61,8 +64,8 @@ class Raw:
         """Take bytes, bytearray or memoryview."""
         try:
             return bytes(memoryview(value))
-        except TypeError as error:
-            raise EncodeError(f"The raw codec carries bytes, not {type(value).__name__}.") from error
+        except TypeError:
+            raise EncodeError(f"The raw codec carries bytes, not {type(value).__name__}.") from None
 
     def decode(self, payload: memoryview) -> bytes:
         """Give bytes."""
@@ -113,7 +116,7 @@ class _Library:
         try:
             return self._encode(value)
         except self._errors as error:
-            raise EncodeError(f"{self.label} cannot carry this {type(value).__name__}: {_kind(error)}.") from error
+            raise EncodeError(f"{self.label} cannot carry this {type(value).__name__}: {_kind(error)}.") from None
 
     def decode(self, payload: memoryview) -> Any:
         """Decode a value, or raise DecodeError."""
@@ -233,8 +236,8 @@ class Pickle:
         """Pickle a value. Whatever the value's own methods raise becomes EncodeError."""
         try:
             return self._dumps(value, protocol=PICKLE_PROTOCOL)
-        except Exception as error:
-            raise EncodeError(f"This {type(value).__name__} cannot be pickled: {type(error).__name__}.") from error
+        except Exception as error:  # noqa: BLE001 - raises anew
+            raise EncodeError(f"This {type(value).__name__} cannot be pickled: {type(error).__name__}.") from None
 
     def decode(self, payload: memoryview) -> Any:
         """Unpickle a value. Its bytes have been authenticated; still, a class may be gone since: DecodeError."""
@@ -314,8 +317,9 @@ def _encode_own(codec: Codec, value: Any) -> bytes:
         encoded = codec.encode(value)
     except EncodeError:
         raise
-    except Exception as error:
-        raise EncodeError(f"{type(codec).__name__} cannot carry this {type(value).__name__}.") from error
+    except Exception as error:  # noqa: BLE001 - raises anew
+        kind = type(error).__name__
+        raise EncodeError(f"{type(codec).__name__} cannot carry this {type(value).__name__}: {kind}.") from None
     if type(encoded) is not bytes:
         raise EncodeError(f"{type(codec).__name__}.encode must return bytes, not {type(encoded).__name__}.")
     return encoded

@@ -22,7 +22,7 @@ IEEE floats.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -131,7 +131,7 @@ class Draft:
     raw_key: bytes
     tagset: TagSet
     codec: int
-    payload: bytes
+    payload: bytes = field(repr=False)
     created_at: float
     ttl: float
     load_seconds: float

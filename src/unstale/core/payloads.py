@@ -6,7 +6,7 @@ them (but counters, which the server changes in place), and a cache without keys
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from unstale.core import codecs
@@ -36,7 +36,7 @@ class Encoded:
 
     codec: int
     compression: int
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 class Payloads:

@@ -1,4 +1,4 @@
-"""An invalidation that has not taken effect, as a record that can be kept, and how such records are carried out.
+"""An invalidation that has not taken effect, as a record that can be kept, and where it is kept.
 
 A record is a line: a checksum, then plain data in JSON. What of a last line is missing was never acknowledged.
 """
@@ -7,16 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 from zlib import crc32
 
-from unstale.core.ports import Trips
-
-if TYPE_CHECKING:
-    from unstale.core.keyspace import Keyspace
-
-BATCH: Final = 500
-"""Stamps that are written in one trip."""
 _CHECKSUM: Final = 8
 
 
@@ -65,6 +58,12 @@ class Queue(Protocol):
     def has_any(self) -> bool:
         """Whether there may be one."""
 
+    def take_turn(self) -> bool:
+        """Whether the caller may drain on the side, as nobody in this process does. He must `give_turn` then."""
+
+    def give_turn(self) -> None:
+        """Let another."""
+
 
 def packed(pending: Pending) -> bytes:
     """A record's line."""
@@ -89,36 +88,8 @@ def _unpacked(line: bytes) -> Pending | None:
     checksum, body = line[:_CHECKSUM], line[_CHECKSUM + 1 :]
     if checksum != b"%08x" % crc32(body):
         return None
-    mark, names, *rest = json.loads(body)
-    return Pending(mark, tuple(name.encode("utf-8", "surrogateescape") for name in names), *rest)
-
-
-async def carry_out(io: Trips, pending: Sequence[Pending]) -> None:
-    """Have records take effect, in few trips. Raises StoreError; some may have, then."""
-    for soft, lag, stamp_ttl in dict.fromkeys((one.soft, one.lag, one.stamp_ttl) for one in pending if not one.owner):
-        alike = [one for one in pending if (one.soft, one.lag, one.stamp_ttl, one.owner) == (soft, lag, stamp_ttl, "")]
-        names = list(dict.fromkeys(name for one in alike for name in one.names))
-        for at in range(0, len(names), BATCH):
-            await io.bump(names[at : at + BATCH], stamp_ttl, soft=soft, lag=lag)
-    for one in pending:
-        if one.owner:
-            await io.complete(one.names, one.owner.encode(), one.keep, one.lag)
-
-
-def of_bump(space: Keyspace, mark: str, tags: Sequence[str], *, soft: bool) -> Pending:
-    """An invalidation of tags by their whole names."""
-    lag = space.policy.replica_lag
-    names = tuple(space.names.stamp(tag) for tag in tags)
-    return Pending(mark, names, space.policy.stamp_ttl, soft=soft and not lag, lag=lag)
-
-
-def of_completion(space: Keyspace, mark: str, tags: Sequence[str], owner: str) -> Pending:
-    """The end of a strict write."""
-    policy = space.policy
-    names = tuple(space.names.stamp(tag) for tag in tags)
-    return Pending(mark, names, policy.stamp_ttl, lag=policy.replica_lag, owner=owner, keep=policy.keep_closed)
-
-
-def with_damage(space: Keyspace, pending: Sequence[Pending], damaged: int) -> list[Pending]:
-    """What is to be carried out: where a line cannot be read, everything of this cache, which it was a part of."""
-    return [*pending, of_bump(space, "", space.names.roots, soft=False)] if damaged else [*pending]
+    try:
+        mark, names, *rest = json.loads(body)
+        return Pending(mark, tuple(name.encode("utf-8", "surrogateescape") for name in names), *rest)
+    except (AttributeError, TypeError, ValueError):  # nobody's record
+        return None

@@ -105,7 +105,10 @@ def merged(of_url: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any
 
 
 class Provider(CredentialProvider):
-    """A user's provider of credentials, whose failures become redis-py's: so its connection is closed and tells us."""
+    """A user's provider of credentials, whose failures become redis-py's: so its connection is closed and tells us.
+
+    Of such a failure only the kind is said: its text may show the token.
+    """
 
     def __init__(self, own: Any) -> None:
         """Take the user's."""
@@ -115,8 +118,8 @@ class Provider(CredentialProvider):
         """Ask it. Raises CredentialsFailedError."""
         try:
             return self._own.get_credentials()
-        except Exception as error:
-            raise _failed(error) from error
+        except Exception as error:  # noqa: BLE001 - raises anew
+            raise _failed(error) from None
 
     async def get_credentials_async(self) -> Any:
         """Ask it. Raises CredentialsFailedError."""
@@ -124,8 +127,8 @@ class Provider(CredentialProvider):
             if hasattr(self._own, "get_credentials_async"):
                 return await self._own.get_credentials_async()
             return self._own.get_credentials()
-        except Exception as error:
-            raise _failed(error) from error
+        except Exception as error:  # noqa: BLE001 - raises anew
+            raise _failed(error) from None
 
 
 def _failed(error: Exception) -> CredentialsFailedError:

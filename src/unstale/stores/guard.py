@@ -74,6 +74,13 @@ class Guard(Breaker):
             longest = min(longest, max(self.read_timeout, KNOWN_FACTOR * connected_in))
         return Limits(self.read_timeout, monotonic() + longest)
 
+    def of_fill(self) -> Limits:
+        """The limits of what a loaded value is stored with: a lease is worth some patience, since the loader is not.
+
+        Where others find out meanwhile that the server is away, it is over.
+        """
+        return Limits(self.timeout, monotonic() + CONNECT_STEPS * self.timeout, breaker=self)
+
     def of_write(self) -> Limits:
         """The limits of what changes an entry."""
         return Limits(self.timeout, monotonic() + CONNECT_STEPS * self.timeout)

@@ -26,12 +26,14 @@ from redis.exceptions import RedisError
 from unstale.errors import NotPrimaryError, StoreClosedError, StoreError, StoreTimeoutError, StoreUnavailableError
 from unstale.stores import wire
 from unstale.stores.commands import Command, pack
+from unstale.stores.limits import Limits
 from unstale.stores.proof import INFO_REPLICATION, INFO_SERVER, AsyncVouched, identity_of, run_id_of, translated
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
 RECEIVE_BYTES: Final = 65536
+NO_LIMITS: Final = Limits(math.inf)
 LARGE_BYTES: Final = 65536
 """From here on a write may take so long that it counts what of it has been sent."""
 LATE_SECONDS: Final = 0.002
@@ -47,11 +49,12 @@ class UnvouchedError(StoreUnavailableError):
 class _Several:
     """A request with a list of replies: how many, and who waits for them. What has no list is a read of one reply."""
 
-    __slots__ = ("count", "future", "is_read", "replies")
+    __slots__ = ("count", "future", "is_read", "limits", "replies")
 
-    def __init__(self, future: asyncio.Future[Any], count: int, *, is_read: bool) -> None:
+    def __init__(self, future: asyncio.Future[Any], count: int, limits: Limits | None, *, is_read: bool) -> None:
         self.future = future
         self.count = count
+        self.limits = limits
         self.is_read = is_read
         self.replies: list[Any] = []
 
@@ -181,7 +184,9 @@ class Link(asyncio.BufferedProtocol):
             writer.transport.abort()
         self._connection._reader = self._connection._writer = None  # noqa: SLF001
 
-    def request(self, packed: bytes, count: int, *, is_read: bool = True) -> asyncio.Future[Any]:
+    def request(
+        self, packed: bytes, count: int, *, is_read: bool = True, limits: Limits | None = None
+    ) -> asyncio.Future[Any]:
         """Send packed commands; the future is the list of their replies, or for one command that reads its reply.
 
         Raises:
@@ -201,7 +206,7 @@ class Link(asyncio.BufferedProtocol):
             under_way.append(None)
             packed = pack(self._proof) + packed
         future = self.loop.create_future()
-        under_way.append(future if count == 1 and is_read else _Several(future, count, is_read=is_read))
+        under_way.append(future if count == 1 and is_read else _Several(future, count, limits, is_read=is_read))
         if idle:
             self._progress_at = now
             if self._timer is None:
@@ -213,7 +218,9 @@ class Link(asyncio.BufferedProtocol):
             self._outbox.append(packed)
         return future
 
-    async def exchange(self, commands: Sequence[Command], *, is_read: bool = False) -> list[Any]:
+    async def exchange(
+        self, commands: Sequence[Command], *, is_read: bool = False, limits: Limits | None = None
+    ) -> list[Any]:
         """One round trip; error replies are returned, not raised.
 
         Raises:
@@ -221,7 +228,7 @@ class Link(asyncio.BufferedProtocol):
         """
         while self._paused is not None:
             await asyncio.shield(self._paused)
-        replies = await self.request(b"".join(map(pack, commands)), len(commands), is_read=is_read)
+        replies = await self.request(b"".join(map(pack, commands)), len(commands), is_read=is_read, limits=limits)
         return [replies] if len(commands) == 1 and is_read else replies
 
     def _flush(self) -> None:
@@ -316,11 +323,14 @@ class Link(asyncio.BufferedProtocol):
             self._look_in(min(self._read_timeout, self._timeout - silent_for))
 
     def _fail_reads(self) -> None:
-        """Let go of those who read. Their places stay, for what may come yet."""
+        """Let go of those who read, and of those whose limits are moot. Their places stay, for what may come yet."""
         for waiting in self._under_way:
-            is_read = waiting.is_read if type(waiting) is _Several else waiting is not None
             future = waiting.future if type(waiting) is _Several else waiting
-            if is_read and not future.done():  # type: ignore[union-attr]
+            if type(waiting) is _Several:
+                is_over = waiting.is_read or (waiting.limits or NO_LIMITS).are_moot
+            else:
+                is_over = waiting is not None
+            if is_over and not future.done():  # type: ignore[union-attr]
                 future.set_exception(StoreTimeoutError())  # type: ignore[union-attr]
 
     def fail(self, error: StoreError) -> None:

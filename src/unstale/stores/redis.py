@@ -171,9 +171,9 @@ class RedisStore:
         return result
 
     def _fill(self, make: Callable[[bytes], Trip[T]]) -> T:
-        """A trip that stores what was loaded after a look. Raises BreakerOpenError, as a look would by now."""
+        """A trip around a load that follows a look. Raises BreakerOpenError, as a look would by now."""
         self.guard.check()
-        return self._told(make, self.guard.of_write())
+        return self._told(make, self.guard.of_fill())
 
     def _write(self, make: Callable[[bytes], Trip[T]], *, once: bool = False) -> T:
         """A trip that changes or removes entries. It is always tried."""
@@ -257,7 +257,7 @@ class RedisStore:
 
     def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, lag: float = 0.0) -> Opening:
         """See Store."""
-        return self._look(lambda _: commands.open_(claims, missing, stamp_ttl, lag))
+        return self._fill(lambda _: commands.open_(claims, missing, stamp_ttl, lag))
 
     def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """See Store."""
@@ -267,7 +267,7 @@ class RedisStore:
 
     def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
         """See Store."""
-        self._look(lambda _: commands.release(held))
+        self._fill(lambda _: commands.release(held))
 
     def bump(
         self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False, lag: float = 0.0

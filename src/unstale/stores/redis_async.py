@@ -285,9 +285,9 @@ class AsyncRedisStore:
         return result
 
     async def _fill(self, make: Callable[[bytes], Trip[T]]) -> T:
-        """A trip that stores what was loaded after a look. Raises BreakerOpenError, as a look would by now."""
+        """A trip around a load that follows a look. Raises BreakerOpenError, as a look would by now."""
         self.guard.check()
-        return await self._told(make, self.guard.of_write())
+        return await self._told(make, self.guard.of_fill())
 
     async def _write(self, make: Callable[[bytes], Trip[T]], *, once: bool = False) -> T:
         """A trip that changes or removes entries. It is always tried."""
@@ -326,10 +326,10 @@ class AsyncRedisStore:
                     await link.exchange([PING])
                 may_retry = may_retry and not once
                 trip = make(link.identity)
-                replies = await link.exchange(trip.commands, is_read=is_read)
+                replies = await link.exchange(trip.commands, is_read=is_read, limits=limits)
                 if any_error(replies, "NOSCRIPT"):
                     by_text = [commands.by_text(command) for command in trip.commands]
-                    replies = await link.exchange(by_text, is_read=is_read)
+                    replies = await link.exchange(by_text, is_read=is_read, limits=limits)
             except StoreTimeoutError:
                 if not may_retry or limits.until == math.inf:
                     raise
@@ -363,7 +363,7 @@ class AsyncRedisStore:
         self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, lag: float = 0.0
     ) -> Opening:
         """See Store."""
-        return await self._look(lambda _: commands.open_(claims, missing, stamp_ttl, lag))
+        return await self._fill(lambda _: commands.open_(claims, missing, stamp_ttl, lag))
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """See Store."""
@@ -373,7 +373,7 @@ class AsyncRedisStore:
 
     async def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
         """See Store."""
-        await self._look(lambda _: commands.release(held))
+        await self._fill(lambda _: commands.release(held))
 
     async def bump(
         self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False, lag: float = 0.0

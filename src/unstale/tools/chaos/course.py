@@ -38,10 +38,11 @@ from unstale.tools.programs import name_of
 
 RESULTS_FILE: Final = "results.json"
 LOOK_SECONDS: Final = 0.1
-CALM_SECONDS: Final = 0.5
-"""How long the load goes on after all is healed."""
 SETTLE_SECONDS: Final = 300.0
 WRITER_THREADS: Final = 2
+OPTIONS: Final = {"lease": 1.0, "LEASE": 1.0}
+"""Of every subject, in unstale's words and in those of its Django backend: loads take milliseconds here, and a lease
+whose holder was cut off while it took it keeps all other readers of its key waiting."""
 LAG_SECONDS: Final = 0.5
 """How far behind a database's replica may be, where the phase's options do not say `replica_lag`."""
 
@@ -150,9 +151,8 @@ class _Course:
             servers.mkdir()
             world = stack.enter_context(standing(self._phase.topology, plan, servers, self._phase.faults))
             outcome.database, outcome.server = kind_of(url), _name_of_server(world)
-            self._place = Place(
-                world.url, world.namespace, self._phase.options, str(scratch), url, plan.rows, self._phase.kinds
-            )
+            options = {**OPTIONS, **self._phase.options}
+            self._place = Place(world.url, world.namespace, options, str(scratch), url, plan.rows, self._phase.kinds)
             crew = stack.enter_context(Crew(world.readers, world.writers))
             strikes = self._load(crew, world, scratch)
             settled = self._settle(crew, scratch)
@@ -173,13 +173,13 @@ class _Course:
         except KeyboardInterrupt:
             self.outcome.status, self.outcome.reason = "interrupted", "stopped from outside"
         world.heal()
-        self._tended(crew, time.monotonic() + CALM_SECONDS)
+        self._tended(crew, time.monotonic() + self._plan.calm_seconds)
         crew.stop()
         self.outcome.seconds = time.monotonic() - began
         return striker.strikes
 
     def _watched(self, crew: Crew, striker: Striker, scratch: Path, began: float) -> None:
-        while (seconds := time.monotonic() - began) < self._plan.seconds:
+        while (seconds := time.monotonic() - began) < self._plan.seconds or striker.is_wanted:
             striker.check()
             reads = sum(count_of(path, READ) for path in scratch.glob("*.reads"))
             steps = sum(count_of(path, WRITE) for path in scratch.glob("*.writes"))

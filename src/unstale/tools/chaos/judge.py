@@ -29,7 +29,7 @@ FIRST_VERSION: Final = 1
 """Of each row, before anything was written."""
 EXAMPLES: Final = 5
 """Of each kind of fault so many are told in full."""
-CALM_AFTER_NS: Final = 250_000_000
+CALM_AFTER_NS: Final = 500_000_000
 """How long after a fault its misses are still its own."""
 _NS: Final = 1e9
 _IN_EFFECT: Final = frozenset({Effect.EFFECTIVE, Effect.STRICT})

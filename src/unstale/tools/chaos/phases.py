@@ -18,6 +18,7 @@ _OF_NAMES: Final = ("evict-stamps", "evict-entries", "evictions", "flush")
 _OF_PROCESSES: Final = ("sigstop-reader", "sigstop-writer", "sigstop-server")
 _OF_SERVERS: Final = ("outage", "restart-empty", "restart-from-snapshot", "oom")
 _OF_PAIRS: Final = ("failover-to-laggard", "demoted-primary", "promoted-back")
+_OF_SENTINELS: Final = ("sentinel-failover", "sentinel-crash", "sentinel-away")
 _EVERYTHING: Final = (
     *_OF_NAMES, "client-kill", "client-pause", *_OF_PROCESSES, *_ON_THE_WAY, *_OF_SERVERS, *_OF_PAIRS,
 )  # fmt: skip
@@ -118,6 +119,13 @@ _ALL: Final = (
         for_peers=False,
     ),
     Phase(
+        name="queued",
+        says="Without an outbox: what cannot take effect is kept in a local file, and done when the server is back.",
+        faults=("black-hole", "refuse", "sigstop-server"),
+        subject="unstale-queue",
+        for_peers=False,
+    ),
+    Phase(
         name="restarted-empty",
         says="The server is restarted, and has kept nothing.",
         faults=("restart-empty",),
@@ -151,6 +159,12 @@ _ALL: Final = (
         topology="pair",
         grace_seconds=1.0,
         graced=_GRACED,
+    ),
+    Phase(
+        name="sentinels",
+        says="Three sentinels make a replica primary: asked to, or because the primary died; and they die themselves.",
+        faults=_OF_SENTINELS,
+        topology="sentinel",
     ),
     Phase(
         name="full-server",
@@ -238,9 +252,11 @@ _ALL: Final = (
         name="mixed",
         says="All of it: a primary and its replica, writers that die or roll back, an outbox, every fault.",
         faults=_EVERYTHING,
+        every=0.3,
         subject="unstale-django",
         topology="pair",
         work=("killed", "uncommitted"),
+        writers_live=(3.0, 15.0),
         outbox=True,
         grace_seconds=1.0,
         graced=_GRACED,
@@ -250,6 +266,7 @@ _ALL: Final = (
         name="mixed-asyncio",
         says="The same for tasks of an event loop, without an outbox.",
         faults=_EVERYTHING,
+        every=0.3,
         subject="unstale-async",
         topology="pair",
         mode="asyncio",

@@ -42,6 +42,7 @@ class Reader:
 
     def run(self, buffer: Buffer, stop: threading.Event) -> None:
         """Read."""
+        self._loading.version(0)  # the thread's connection is made
         pace = Pace(self._job.per_second / self._job.threads)
         while not stop.is_set():
             if self._has_snapshots and self._random.random() < IN_SNAPSHOTS:

@@ -93,15 +93,21 @@ def problems_of(outcome: Outcome, phase: Phase) -> list[str]:
         outcome: judged, as far as it came.
         phase: says what is asked.
     """
-    counts, found = outcome.counts, list[str]()
-    found += [f"{getattr(counts, name)} {name}" for name in ZERO if getattr(counts, name)]
+    counts = outcome.counts
+    found = [f"{getattr(counts, name)} {name}" for name in ZERO if getattr(counts, name)]
     if "strict" in phase.work and counts.older_than_visible:
         found.append(f"{counts.older_than_visible} older than visible")
+    return found + _not_shown(counts, phase) if outcome.status == "complete" else found
+
+
+def _not_shown(counts: Counts, phase: Phase) -> list[str]:
+    """Why a phase that has gone its way has shown nothing."""
+    found = []
     if counts.hits + counts.loads < LEAST_READS:
         found.append(f"only {counts.hits + counts.loads} reads: nothing was shown")
     if not counts.writes:
         found.append("no writes: nothing was shown")
-    if phase.faults and not counts.strikes and outcome.status == "complete":
+    if phase.faults and not counts.strikes:
         found.append("no fault was struck: nothing was shown")
     rate = counts.calm_hit_rate
     if phase.least_hit_rate is not None and (rate is None or rate < phase.least_hit_rate):

@@ -99,6 +99,7 @@ def run(plan: Plan, chosen: Sequence[Turn], folder: Path, watch: Watcher) -> Res
         versions=surroundings.versions(),
         machine=surroundings.machine(),
     )
+    written.write(results, path)  # that it can be
     for turn in chosen:
         outcome = run_phase(turn.phase, turn.plan, turn.seed, watch, logs=folder / "logs", peer=turn.peer)
         results.outcomes.append(outcome)

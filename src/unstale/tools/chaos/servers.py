@@ -144,7 +144,12 @@ class Server:
         """Have it write a snapshot, and wait until that is on disk."""
         before = self.info("persistence")["rdb_saves"]
         self.ask("BGSAVE", "SCHEDULE")
-        until(lambda: self.info("persistence")["rdb_saves"] > before, "a snapshot")
+        until(lambda: self._has_saved_since(before), "a snapshot")
+
+    def _has_saved_since(self, before: int) -> bool:
+        told = self.info("persistence")  # a snapshot is counted when it begins
+        is_whole = not told["rdb_bgsave_in_progress"] and told["rdb_last_bgsave_status"] == "ok"
+        return bool(told["rdb_saves"] > before and is_whole)
 
     def _answers(self) -> bool:
         if not self.is_running:

@@ -16,6 +16,8 @@ from unstale.tools.chaos.world import World
 
 LONGEST_SECONDS: Final = 120.0
 """A fault that has not healed by then is a fault of ours."""
+FIRST_SECONDS: Final = 0.5
+"""The first fault is struck by then: also in a short phase there is one."""
 
 
 class Striker:
@@ -53,6 +55,11 @@ class Striker:
         if error is None:
             self.check()
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there is to be a fault, and none has been struck yet."""
+        return bool(self._faults) and not self.strikes and self._error is None
+
     def check(self) -> None:
         """Raise what a fault has raised."""
         if self._error is not None:
@@ -62,10 +69,15 @@ class Striker:
 
     def _run(self) -> None:
         try:
-            while not self._stop.wait(self._random.expovariate(1 / self._phase.every)):
+            while not self._stop.wait(self._pause()):
                 fault = self._random.choice(self._faults)
                 began = time.monotonic_ns()
                 what = fault.strike(self._world, self._random)
                 self.strikes.append(Strike(fault.name, began, time.monotonic_ns(), what))
         except BaseException as error:  # noqa: BLE001 - `check` raises it
             self._error = error
+
+    def _pause(self) -> float:
+        """Until the next fault."""
+        drawn = self._random.expovariate(1 / self._phase.every)
+        return drawn if self.strikes else min(drawn, FIRST_SECONDS)

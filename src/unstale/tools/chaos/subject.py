@@ -120,6 +120,7 @@ SUBJECTS: Final[dict[str, str]] = {
     "unstale-delete": "unstale.tools.chaos.subjects.caches:Deleting",
     "unstale-strict": "unstale.tools.chaos.subjects.caches:Strict",
     "unstale-lag": "unstale.tools.chaos.subjects.caches:Lagging",
+    "unstale-queue": "unstale.tools.chaos.subjects.caches:Queueing",
     "unstale-async": "unstale.tools.chaos.subjects.asynchronous:AsyncCached",
     "unstale-django": "unstale.tools.chaos.subjects.with_django:WithOutbox",
     "deletes": "unstale.tools.chaos.subjects.deletes:Deletes",

@@ -64,7 +64,7 @@ def total(outcomes: Iterable[Outcome]) -> Counts:
 
 def table(results: Results) -> Table:
     """For the terminal."""
-    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    made = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for head in HEADS:
         made.add_column(_NARROW.get(head, head), justify="left" if head == "phase" else "right", no_wrap=True)
     of = lines(results)

@@ -36,6 +36,7 @@ def main(path: Path) -> None:
     threading.Thread(target=_watch, args=(stop,), daemon=True).start()
     job = read_job(path)
     rows, mishaps = Rows(job.place.database), Mishaps(job.errors_file)
+    rows.load(0)  # its library is imported before anybody waits for it with a lease in hand
     try:
         _KINDS[job.kind](job, rows, mishaps, stop)
     finally:

@@ -48,7 +48,12 @@ def try_it(  # noqa: PLR0913 - a command's options
         list[str] | None, typer.Option("--phase", "-p", help="Only this one; may be repeated. See --list.")
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="List the phases and what they show.")] = False,
-    seconds: Annotated[float, typer.Option(min=1, max=86_400, help="Under load, for each phase.")] = DEFAULT.seconds,
+    seconds: Annotated[
+        float, typer.Option(min=1, max=86_400, help="Under load, with faults, for each phase.")
+    ] = DEFAULT.seconds,
+    calm: Annotated[
+        float, typer.Option(min=0, max=3600, help="Seconds of load after that, with all healed.")
+    ] = DEFAULT.calm_seconds,
     seed: Annotated[list[int] | None, typer.Option(help="Each phase once with each; by default 1, 2 and 3.")] = None,
     server: Annotated[
         list[str] | None,
@@ -90,6 +95,7 @@ def try_it(  # noqa: PLR0913 - a command's options
         plan = Plan(
             phases=phases_of(phase or _default_phases(url)),
             seconds=seconds,
+            calm_seconds=calm,
             seeds=tuple(seed or DEFAULT.seeds),
             server=grounds.servers[0],
             database=grounds.databases[0],

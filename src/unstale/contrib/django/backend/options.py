@@ -77,8 +77,8 @@ class BackendOptions:
         reverse_key: the user's key of a made one.
     """
 
-    url: str
-    cache: CacheOptions
+    url: str = field(repr=False)
+    cache: CacheOptions = field(repr=False)
     patterns: Any = ()
     strict_patterns: bool = False
     ignore_exceptions: bool = False
@@ -86,7 +86,7 @@ class BackendOptions:
     strict_limit: float = STRICT_LIMIT_SECONDS
     outbox: str = ""
     migrating: str = ""
-    old: tuple[object, Mapping[str, Any]] = ("", {})
+    old: tuple[object, Mapping[str, Any]] = field(default=("", {}), repr=False)
     scan_count: int = 1000
     reverse_key: Callable[[str], str] = field(default=lambda key: key.split(":", 2)[2])
 

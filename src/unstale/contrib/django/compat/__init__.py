@@ -41,8 +41,8 @@ class Mapped:
         unknown: names that nobody knows.
     """
 
-    url: str
-    cache: dict[str, Any] = field(default_factory=dict)
+    url: str = field(repr=False)
+    cache: dict[str, Any] = field(default_factory=dict, repr=False)
     ignore_exceptions: bool = False
     scan_count: int = SCAN_COUNT
     unknown: tuple[str, ...] = ()
@@ -53,8 +53,8 @@ class _Draft:
     """What was understood so far."""
 
     location: Location
-    options: Mapping[str, Any]
-    cache: dict[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(repr=False)
+    cache: dict[str, Any] = field(default_factory=dict, repr=False)
     connection: dict[str, Any] = field(default_factory=dict)
     sentinel: dict[str, Any] = field(default_factory=dict)
     sentinels: Any = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
@@ -34,8 +34,8 @@ class Location:
         has: which of username, password and db the URL itself says.
     """
 
-    url: str
-    query: tuple[tuple[str, str], ...] = ()
+    url: str = field(repr=False)
+    query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     has: frozenset[str] = frozenset()
 
 

@@ -8,26 +8,38 @@ from typing import Final
 
 from unstale.tools.chaos.layouts import sever
 from unstale.tools.chaos.sentinels import SERVICE, Sentinels
-from unstale.tools.chaos.servers import HOST
+from unstale.tools.chaos.servers import HOST, Server
 from unstale.tools.chaos.world import SENTINEL, Fault, World
 
 LAG: Final = (0.2, 1.0)
 """Seconds of invalidations that the new primary has not heard of."""
+UNUSED_SECONDS: Final = 2.0
+"""After which nobody uses a server that the sentinels do not name any more: a proof of its role holds for a second."""
 IMPATIENT_MILLISECONDS: Final = 1000
 
 
 def asked(world: World, draw: Random) -> str:
-    """Somebody asks for it. The old primary goes on as one until it is told: by them, or by an operator."""
+    """Somebody asks for it. The old primary goes on as one until it is told, when nobody uses it any more.
+
+    By them, which takes some 10 seconds, or by an operator.
+    """
     layout = world.servers(Sentinels)
-    old, heir, told_after = layout.primary, layout.replica, draw.choice((None, 0.0, 2.0))
-    draw.choice(layout.sentinels).ask("SENTINEL", "FAILOVER", SERVICE)
-    layout.wait_for(heir)
-    if told_after is not None:
-        time.sleep(told_after)
+    old, heir = _failed_over(layout, draw)
+    who = draw.choice(("they", "an operator"))
+    if who == "an operator":
+        time.sleep(UNUSED_SECONDS)
         old.ask("REPLICAOF", HOST, heir.port)
     layout.heal()
-    how = "the sentinels told it" if told_after is None else f"it was told {told_after:.0f} s later"
-    return f"the sentinels made port {heir.port} the primary, and the old one a replica when {how}"
+    return f"the sentinels made another one primary, and {who} told the old one later"
+
+
+def told_at_once(world: World, draw: Random) -> str:
+    """Somebody asks for it, and makes the old primary a replica at once: with its clients, for up to a second."""
+    layout = world.servers(Sentinels)
+    old, heir = _failed_over(layout, draw)
+    old.ask("REPLICAOF", HOST, heir.port)
+    layout.heal()
+    return "the sentinels made another one primary, and the old one was told at once"
 
 
 def crash(world: World, draw: Random) -> str:
@@ -54,8 +66,17 @@ def sentinel_away(world: World, draw: Random) -> str:
     return f"the sentinel on port {one.port} was away for {seconds:.1f} s"
 
 
+def _failed_over(layout: Sentinels, draw: Random) -> tuple[Server, Server]:
+    """The old and the new primary."""
+    old, heir = layout.primary, layout.replica
+    draw.choice(layout.sentinels).ask("SENTINEL", "FAILOVER", SERVICE)
+    layout.wait_for(heir)
+    return old, heir
+
+
 FAULTS = (
     Fault("sentinel-failover", "Somebody asks the sentinels for a failover.", asked, SENTINEL),
+    Fault("sentinel-failover-told", "The same, and the old primary is demoted at once.", told_at_once, SENTINEL),
     Fault("sentinel-crash", "The primary dies, and the sentinels promote a lagging replica.", crash, SENTINEL),
     Fault("sentinel-away", "A sentinel dies, and comes back.", sentinel_away, SENTINEL),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
 
 from unstale.cache import Cache
@@ -136,6 +137,19 @@ class Strict(Cached):
             version = commit()
             moment("committed")
         return Effect.STRICT, version
+
+
+class Queueing(Cached):
+    """What cannot take effect is kept in a local file, which all processes of the run share."""
+
+    def __init__(self, place: Place) -> None:
+        """Make the cache with its queue."""
+        queue = str(Path(place.scratch, "queue"))
+        super().__init__(place._replace(options={"queue": queue, **place.options}))
+
+    def settle(self) -> None:
+        """See Subject."""
+        self.cache.drain()
 
 
 class Lagging(Cached):

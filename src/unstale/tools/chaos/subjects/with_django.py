@@ -128,10 +128,10 @@ class WithOutbox:
     def write(self, row: int, commit: Commit, moment: Moment) -> tuple[Effect, int]:
         """See Subject. The moment comes before unstale's own hook, which stands first among those of the COMMIT."""
         with transaction.atomic():
-            cache.invalidate(tag_of(row))
+            done = cache.invalidate(tag_of(row))
             with connection.cursor() as cursor:
                 version = commit(cursor)
-            heard.invalidated = False
+            heard.invalidated = isinstance(done, Invalidated)  # `Deferred`, until the COMMIT
             connection.run_on_commit.insert(0, (set(), partial(moment, "committed"), False))
         return Effect.EFFECTIVE if heard.invalidated else Effect.QUEUED, version
 

@@ -1,0 +1,279 @@
+"""The queue's file: what was appended is there, once, whoever dies where; and what was done is not."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import stat
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from children.launch import Child
+
+from unstale.core.pending import Pending, packed, unpacked
+from unstale.errors import ConfigurationError, QueueError
+from unstale.outbox import QueueFile
+
+
+def record(number: int, **more: Any) -> Pending:
+    """A record of one's own."""
+    return Pending(f"{number:032x}", (f"test:s:{{user:{number}}}".encode(),), 86400.0, **more)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the queue is."""
+    return tmp_path / "queue"
+
+
+@pytest.fixture
+def queue(path: Path) -> QueueFile:
+    """An empty queue."""
+    return QueueFile(path)
+
+
+def test_it_begins_empty(queue: QueueFile, path: Path) -> None:
+    """Its file is made at once, for its owner alone: tags may tell of users."""
+    assert (queue.has_any(), queue.read()) == (False, ([], 0))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_what_is_appended_is_there(queue: QueueFile) -> None:
+    """In order, and every field as it was, names that are no UTF-8 among them."""
+    records = [
+        record(1),
+        record(2, soft=True, lag=1.5),
+        Pending("c" * 32, (b"\xff\xfe", "ü".encode()), 1.0, owner="o", keep=2.0),
+    ]
+    for one in records:
+        queue.append(one)
+    assert (queue.has_any(), queue.read()) == (True, (records, 0))
+
+
+def test_another_process_sees_it(queue: QueueFile, path: Path) -> None:
+    """A second queue on the same file is the same queue."""
+    queue.append(record(1))
+    other = QueueFile(path)
+    other.append(record(2))
+    assert queue.read() == other.read() == ([record(1), record(2)], 0)
+
+
+def test_what_is_done_goes(queue: QueueFile) -> None:
+    """And only that; when all is done the file is empty."""
+    for number in range(3):
+        queue.append(record(number))
+    queue.remove({record(0).mark, record(2).mark})
+    assert queue.read() == ([record(1)], 0)
+    queue.remove({record(1).mark})
+    assert (queue.has_any(), queue.read()) == (False, ([], 0))
+
+
+def test_removed_twice(queue: QueueFile) -> None:
+    """Two who drain at a time do no harm."""
+    queue.append(record(1))
+    queue.append(record(2))
+    for _ in range(2):
+        queue.remove({record(1).mark})
+    assert queue.read() == ([record(2)], 0)
+
+
+def test_one_that_waits_for_the_lock_writes_to_the_new_file(queue: QueueFile, path: Path) -> None:
+    """Who opened the file before another took its place notices."""
+    queue.append(record(1))
+    queue.append(record(2))
+    entered, go_on = threading.Event(), threading.Event()
+    lock = QueueFile._lock
+
+    class Late(QueueFile):
+        def _lock(self, opened: int, deadline: float) -> None:
+            if not entered.is_set() and armed:
+                entered.set()
+                assert go_on.wait(30)
+            lock(self, opened, deadline)
+
+    armed = False
+    late = Late(path)
+    armed = True
+    thread = threading.Thread(target=late.append, args=(record(3),))
+    thread.start()
+    assert entered.wait(30)
+    queue.remove({record(1).mark})
+    go_on.set()
+    thread.join(30)
+    assert queue.read() == ([record(2), record(3)], 0)
+
+
+@pytest.mark.parametrize("left", [1, 8, 9, 10, 30, -1])
+def test_a_torn_last_record(queue: QueueFile, path: Path, left: int) -> None:
+    """What a process has written of a record when it died was never acknowledged: it is no record, and goes."""
+    queue.append(record(1))
+    with path.open("ab") as file:
+        file.write(packed(record(2))[:left])
+    assert queue.read() == ([record(1)], 0)
+    queue.append(record(3))
+    assert queue.read() == ([record(1), record(3)], 0)
+
+
+def test_a_damaged_record(queue: QueueFile, path: Path) -> None:
+    """A record whose bytes changed on the disk is counted, the others are read, and it goes when they do."""
+    for number in range(3):
+        queue.append(record(number))
+    text = path.read_bytes()
+    path.write_bytes(text.replace(b"user:1", b"user:7"))
+    assert queue.read() == ([record(0), record(2)], 1)
+    queue.remove({record(0).mark})
+    assert queue.read() == ([record(2)], 0)
+
+
+@pytest.mark.parametrize("junk", [b"\n", b"junk\n", b"\0" * 100 + b"\n", b"00000000 \n", b"ffffffff []\n"])
+def test_junk(junk: bytes) -> None:
+    """Lines that are no records are counted as damaged."""
+    assert unpacked(junk + packed(record(1))) == ([record(1)], 1)
+
+
+def test_a_file_that_was_removed(queue: QueueFile, path: Path) -> None:
+    """It is made anew."""
+    path.unlink()
+    assert (queue.has_any(), queue.read()) == (False, ([], 0))
+    queue.append(record(1))
+    assert queue.read() == ([record(1)], 0)
+
+
+@pytest.mark.parametrize("bad", ["", 5, "missing/queue"])
+def test_a_path_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: Any) -> None:
+    """A mistake in the path shows when the cache is made, not in an outage."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match="queue"):
+        QueueFile(bad)
+
+
+def failing(name: str, error: OSError, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a call of the operating system fail."""
+
+    def fail(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(os, name, fail)
+
+
+@pytest.mark.parametrize("name", ["write", "fsync"])
+def test_a_full_disk(queue: QueueFile, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What is not on the disk raises, and leaves nothing that would be taken for it."""
+    queue.append(record(1))
+    with monkeypatch.context() as patch:
+        failing(name, OSError(errno.ENOSPC, "No space left on device"), patch)
+        with pytest.raises(QueueError, match="No space left"):
+            queue.append(record(2))
+    assert queue.read() == ([record(1)], 0)
+    queue.append(record(3))
+    assert queue.read() == ([record(1), record(3)], 0)
+
+
+def test_a_really_full_disk(queue: QueueFile, path: Path) -> None:
+    """The same where the kernel says so: a record that fits in part is taken back."""
+    import resource
+
+    queue.append(record(1))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, before[1]))
+        with pytest.raises(QueueError, match="too large"):
+            queue.append(record(2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert queue.read() == ([record(1)], 0)
+
+
+def test_the_disk_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file and, when it is made, its directory are synced before a record counts as kept."""
+    synced: list[bool] = []
+    really = os.fsync
+
+    def fsync(opened: int) -> None:
+        synced.append(stat.S_ISDIR(os.fstat(opened).st_mode))
+        really(opened)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    queue = QueueFile(tmp_path / "queue")
+    assert synced == [True]
+    queue.append(record(1))
+    assert synced == [True, False]
+    queue.append(record(2))
+    queue.remove({record(1).mark})
+    assert synced == [True, False, False, False, True]
+
+
+def test_a_lock_that_is_not_given_back(queue: QueueFile, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is stopped while he writes keeps others waiting for a while, not for ever."""
+    monkeypatch.setattr("unstale.outbox.LOCK_SECONDS", 0.05)
+    with queue._locked(), pytest.raises(QueueError, match="cannot be used"):
+        QueueFile.append(queue, record(1))
+    queue.append(record(2))
+    assert queue.read() == ([record(2)], 0)
+
+
+def test_a_child_does_not_keep_the_lock(queue: QueueFile) -> None:
+    """One that was forked while another thread held it has the file open as well, until it ends."""
+    with queue._locked():
+        ended, tell = os.pipe()
+        child = os.fork()
+        if not child:
+            os.read(ended, 1)
+            os._exit(0)
+    try:
+        queue.append(record(1))
+    finally:
+        os.write(tell, b"x")
+        os.waitpid(child, 0)
+        os.close(ended)
+        os.close(tell)
+    assert queue.read() == ([record(1)], 0)
+
+
+def test_many_processes(path: Path, queue: QueueFile) -> None:
+    """Several append while others remove: nothing is lost, nothing comes twice."""
+    children = [Child("queue_user.py", "append", str(path), str(number)) for number in range(3)]
+    removed: list[str] = []
+    try:
+        waiting = set(range(3))
+        while waiting or queue.has_any():
+            found, damaged = queue.read()
+            assert damaged == 0
+            queue.remove({one.mark for one in found})
+            removed += [one.mark for one in found]
+            for number in list(waiting):
+                if children[number].process.poll() is not None:
+                    waiting.discard(number)
+        assert [child.process.returncode for child in children] == [0, 0, 0]
+    finally:
+        for child in children:
+            child.__exit__()
+    assert len(removed) == len(set(removed)) == 3 * 200
+
+
+STEPS = ("append written", "append synced", "remove written", "remove replaced", "remove truncated")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at_each_step(queue: QueueFile, path: Path, step: str) -> None:
+    """Who dies at whatever step leaves what was acknowledged before, and a file that goes on to work."""
+    queue.append(record(1))
+    queue.append(record(2))
+    with Child("queue_user.py", "die", str(path), step) as child:
+        assert child.end() == -signal.SIGKILL
+    found, damaged = queue.read()
+    left: dict[str, list[list[Pending]]] = {
+        "append written": [[record(1), record(2)], [record(1), record(2), record(3)]],
+        "append synced": [[record(1), record(2), record(3)]],
+        "remove written": [[record(1), record(2)]],
+        "remove replaced": [[record(2)]],
+        "remove truncated": [[]],
+    }
+    assert (found in left[step], damaged) == (True, 0)
+    queue.append(record(9))
+    assert queue.read() == ([*found, record(9)], 0)
