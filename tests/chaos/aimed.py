@@ -21,25 +21,18 @@ WIDE_SECONDS = 0.008
 FILLERS = 32
 
 
-def beside(row: int, rows: int) -> int:
-    """Another row."""
-    return (row + 1) % rows
-
-
 class StrictAmongPlain(Strict):
-    """Strict writes that take their time before and after the COMMIT, while other writers bump the same tags plainly.
+    """Strict writes that take their time before and after the COMMIT, while the same tags are plainly invalidated.
 
-    The plain bumps are for no write: nothing becomes visible with them.
+    The plain invalidations are for no write: nothing becomes visible with them.
     """
 
     def write(self, row: int, commit: Commit, moment: Moment) -> tuple[Effect, int]:
-        self.invalidate(beside(row, self.place.rows))
-
         def slowly(cursor: Any = None) -> int:
+            for any_row in range(self.place.rows):
+                self.invalidate(any_row)
             time.sleep(WIDE_SECONDS)
-            version = commit(cursor)
-            self.invalidate(beside(row, self.place.rows))
-            return version
+            return commit(cursor)
 
         def in_between(name: str) -> None:
             moment(name)
@@ -94,6 +87,7 @@ class FilledBeside(Cached):
         super().__init__(place)
         self._wanted: SimpleQueue[tuple[int, int, Loader] | None] = SimpleQueue()
         self._under_way: set[int] = set()
+        self._closing = threading.Event()
         self._fillers = [threading.Thread(target=self._fill) for _ in range(FILLERS)]
         for filler in self._fillers:
             filler.start()
@@ -110,16 +104,19 @@ class FilledBeside(Cached):
     def _fill(self) -> None:
         while (wanted := self._wanted.get()) is not None:
             key, row, load = wanted
+            if self._closing.is_set():
+                continue
 
             def slowly(load: Loader = load) -> Value:
                 value = load()
-                time.sleep(uniform(*self.place.options["fill_seconds"]))
+                self._closing.wait(uniform(*self.place.options["fill_seconds"]))
                 return value
 
             self.cache.get_or_set(name_of(key, row), slowly, tags=tags_of(self.place, key, row))
             self._under_way.discard(key)
 
     def close(self) -> None:
+        self._closing.set()
         for _ in self._fillers:
             self._wanted.put(None)
         for filler in self._fillers:

@@ -23,7 +23,7 @@ from unstale.tools.chaos.results import ZERO, Outcome
 SIDE_BY_SIDE = 3
 BY_NAME = {one.phase.name: one for one in AIMS}
 CAUGHT_BY = {mutant: one.phase.name for one in AIMS for mutant in one.mutants}
-LEAST_HITS = 30
+LEAST_HITS = 10
 
 
 class Silent:
