@@ -5,6 +5,7 @@ PYTHON ?= python3
 export PYTHON
 
 VENV := .venv/bin/python
+SOAK = chaos-results/soak
 UV_COMPILE = $(VENV) -m uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --only-binary :all: --no-strip-extras --emit-build-options \
 	--no-header --no-emit-index-url --no-emit-find-links $(LOCK_ARGS)
@@ -12,7 +13,7 @@ UV_COMPILE = $(VENV) -m uv pip compile --quiet --universal --python-version 3.11
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test bench lab lint shop docs wheel lock clean
+.PHONY: help demo test bench lab soak lint shop docs wheel lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +31,12 @@ bench: .venv/installed-bench ## the figures that the design promises, side by si
 
 lab: .venv/installed-lab ## the whole investigation replayed and measured, with a report (LAB="--rate 30 -v unstale")
 	$(VENV) -m unstale lab $(LAB)
+
+soak: .venv/installed-test ## the promise tried for some 90 minutes: every phase, then all faults mixed (SOAK=folder, CHAOS="--server redis-server")
+	@failed=0; \
+	$(VENV) -m unstale chaos --seconds 20 --peers $(CHAOS) --out $(SOAK)/phases || failed=1; \
+	$(VENV) -m unstale chaos --phase mixed --seconds 1800 --seed 1 --writes 150 $(CHAOS) --out $(SOAK)/mixed || failed=1; \
+	exit $$failed
 
 lint: .venv/installed-lint .venv/installed-test ## ruff, mypy, and the layering rule
 	$(VENV) -m ruff check

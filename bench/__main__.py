@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 import hiredis
 import redis
 
-from bench import async_hit, django_part, early, fill_race, footprint, herd, hit, invalidate, peers, race
+from bench import async_hit, django_part, early, fill_race, footprint, herd, hit, invalidate, peers, race, ramp
 from bench.servers import KINDS, best_kind, cores
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ PARTS: dict[str, Callable[..., Part]] = {
     "invalidate": invalidate.bench,
     "peers": peers.bench,
     "race": race.bench,
+    "ramp": ramp.bench,
 }
 """The quick ones first."""
 SMALLER = ("django", "invalidate", "peers")

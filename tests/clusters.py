@@ -322,13 +322,22 @@ class Cluster:
         source = self.owner_of(slot)
         target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
         source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
-        pause()
-        while names := self._names_in(source, slot):
-            for name in names:
-                source.ask("MIGRATE", "127.0.0.1", target.client_port, name, 0, 5000)
-                pause()
-        for node in (target, source, *(one for one in self.primaries if one not in {source, target})):
-            node.ask("CLUSTER", "SETSLOT", slot, "NODE", target.id)
+        try:
+            pause()
+            while names := self._names_in(source, slot):
+                for name in names:
+                    self._migrate(source, target, name)
+                    pause()
+        finally:  # no slot stays half moved: no failover would come about later
+            while names := self._names_in(source, slot):
+                for name in names:
+                    self._migrate(source, target, name)
+            for node in (target, source, *(one for one in self.primaries if one not in {source, target})):
+                node.ask("CLUSTER", "SETSLOT", slot, "NODE", target.id)
+
+    @staticmethod
+    def _migrate(source: Node, target: Node, name: bytes) -> None:
+        source.ask("MIGRATE", "127.0.0.1", target.client_port, name, 0, 5000)
 
     @property
     def moves_at_a_stroke(self) -> bool:

@@ -172,3 +172,33 @@ def test_some_probes_are_patient() -> None:
         breaker.failed(Leave.PROBE, now, ALL)
     assert patient.count(True) == 2
     assert not patient[0]
+
+
+def test_held_back() -> None:
+    """Whatever the reads have seen, they do not ask until a probe has succeeded."""
+    breaker = Breaker()
+    assert breaker.hold_back(0.0, ALL)
+    assert not breaker.hold_back(0.0, ALL)
+    assert breaker.leave(0.0) is Leave.GO_ON
+    assert breaker.leave(1.0) is Leave.PROBE
+    assert breaker.succeeded(Leave.PROBE, 1.0) == pytest.approx(1.0)
+
+
+def test_held_back_while_one_probes() -> None:
+    """That probe closes nothing: it does not know of it. The next is due at once."""
+    breaker = opened()
+    assert breaker.leave(1.0) is Leave.PROBE
+    breaker.hold_back(1.5, ALL)
+    assert breaker.succeeded(Leave.PROBE, 2.0) is None
+    assert breaker.is_open
+    assert breaker.leave(2.0) is Leave.PROBE
+    assert breaker.succeeded(Leave.PROBE, 2.5) is not None
+
+
+def test_held_back_after_it_closed() -> None:
+    """It opens anew, and a read's success from before does not close it."""
+    breaker = opened()
+    breaker.succeeded(breaker.leave(1.0), 1.0)
+    assert breaker.hold_back(2.0, ALL)
+    assert breaker.succeeded(Leave.ASK, 2.0) is None
+    assert (breaker.is_open, breaker.leave(3.0)) == (True, Leave.PROBE)

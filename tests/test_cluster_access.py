@@ -317,6 +317,7 @@ class Passed(socketserver.BaseRequestHandler):
             target.shutdown(1)
 
 
+@pytest.mark.parametrize("cluster", ["redis"], indirect=True)
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_endpoint_whose_node_dies(cluster: Cluster, kind: Any) -> None:
     """One name is enough to reach all nodes; it is not needed any more when they are known."""
@@ -331,6 +332,7 @@ def test_an_endpoint_whose_node_dies(cluster: Cluster, kind: Any) -> None:
         drive(kind, endpoint.url, body, timeout=1.0)
 
 
+@pytest.mark.parametrize("cluster", ["redis"], indirect=True)
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_endpoint_of_another_cluster(tmp_path: Path, cluster: Cluster, kind: Any) -> None:
     """When all known nodes are gone the name is asked again, and may lead to a cluster that took their place."""

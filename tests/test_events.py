@@ -10,7 +10,24 @@ import pytest
 from servers import Server
 
 from unstale import Cache
-from unstale.events import Event, Failed, Hit, Invalidated, Miss, Refused, Stale, Stored, Why, logging_hook
+from unstale.events import (
+    BreakerClosed,
+    BreakerOpened,
+    Drained,
+    Event,
+    Failed,
+    Hit,
+    Invalidated,
+    Miss,
+    Queued,
+    Refused,
+    Stale,
+    Stored,
+    Trouble,
+    Why,
+    logging_hook,
+)
+from unstale.options import Reporter
 
 
 def test_a_fill_and_a_hit(cache: Cache, events: list[Event]) -> None:
@@ -124,3 +141,30 @@ def test_a_hook_of_its_own_error(url: str) -> None:
 
     with Cache.from_url(url, namespace="test", on_event=broken) as cache, pytest.raises(ZeroDivisionError):
         cache.get("k")
+
+
+RARE: dict[str, tuple[Event, int]] = {
+    "opened": (BreakerOpened(5, LookupError("why")), logging.WARNING),
+    "closed": (BreakerClosed(1.5), logging.INFO),
+    "queued": (Queued(("t",), LookupError("why")), logging.WARNING),
+    "drained": (Drained(3), logging.INFO),
+}
+
+
+@pytest.mark.parametrize(("event", "level"), RARE.values(), ids=RARE)
+def test_levels_of_what_is_rare(caplog: pytest.LogCaptureFixture, event: Event, level: int) -> None:
+    """What somebody should look into is a warning."""
+    with caplog.at_level(logging.DEBUG, "unstale"):
+        logging_hook()(event)
+    [record] = caplog.records
+    assert (record.levelno, type(event).__name__ in record.getMessage()) == (level, True)
+
+
+@pytest.mark.parametrize(("event", "level"), RARE.values(), ids=RARE)
+def test_what_is_rare_is_logged_without_a_hook(caplog: pytest.LogCaptureFixture, event: Trouble, level: int) -> None:
+    """Each time, since it happens once an outage."""
+    del level
+    reporter = Reporter(None)
+    reporter(event)
+    reporter(event)
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2

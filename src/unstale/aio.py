@@ -40,7 +40,7 @@ from unstale.core.ports import (
 )
 from unstale.core.refresh import Fill, load_only
 from unstale.draw import chance, token
-from unstale.errors import LoaderError, QueueError, StoreError, StoreUnavailableError
+from unstale.errors import LoaderError, NotReplicatedError, QueueError, StoreError, StoreUnavailableError
 from unstale.events import Drained, Failed, Invalidated, Queued
 from unstale.facade import Cold, Facade, PlannedTags, Tags, TagsOfKey
 from unstale.flights import Flights
@@ -220,8 +220,8 @@ class _AsyncIO:
 class AsyncCache(Facade):
     """`Cache` for asyncio: the same names, awaited, with loaders that are `async def`.
 
-    One connection for each event loop (on a cluster, to each node); the reads of one turn of the loop share a trip. It may be used by one loop after
-    another, by loops in several threads, and after a fork in a loop of the child's own.
+    One connection for each event loop (on a cluster, to each node); the reads of one turn of the loop share a trip. It
+    may be used by one loop after another, by loops in several threads, and after a fork in a loop of the child's own.
     """
 
     __slots__ = ()
@@ -564,11 +564,13 @@ class AsyncCache(Facade):
                 error.add_note(f"It could not be queued either. {failed}")
                 raise error from failed
             return self._queued(tags, error)
-        if queue is not None and queue.has_any():
+        if queue is not None and queue.has_any() and queue.take_turn():
             try:
                 await self.drain()
             except StoreError as error:
                 self._space.fail(Failed("drain", "", error))
+            finally:
+                queue.give_turn()
         return done
 
     async def drain(self) -> int:
@@ -588,6 +590,8 @@ class AsyncCache(Facade):
     async def _settle(self) -> None:
         try:
             await self.drain()
+        except NotReplicatedError as error:
+            self._settled(error)
         except StoreUnavailableError:
             raise
         except StoreError as error:

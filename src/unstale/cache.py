@@ -22,7 +22,7 @@ from unstale.core.policy import DEFAULT, Duration, Ttl
 from unstale.core.ports import Flight, Handover, Load, Store
 from unstale.core.refresh import Fill, load_only
 from unstale.draw import chance, token
-from unstale.errors import LoaderError, QueueError, StoreError, StoreUnavailableError
+from unstale.errors import LoaderError, NotReplicatedError, QueueError, StoreError, StoreUnavailableError
 from unstale.events import Drained, Failed, Invalidated, Queued
 from unstale.facade import Cold, Facade, PlannedTags, Tags, TagsOfKey
 from unstale.flights import Flights
@@ -670,11 +670,13 @@ class Cache(Facade):
                 error.add_note(f"It could not be queued either. {failed}")
                 raise error from failed
             return self._queued(tags, error)
-        if queue is not None and queue.has_any():
+        if queue is not None and queue.has_any() and queue.take_turn():
             try:
                 self.drain()
             except StoreError as error:
                 self._space.fail(Failed("drain", "", error))
+            finally:
+                queue.give_turn()
         return done
 
     def drain(self) -> int:
@@ -701,6 +703,8 @@ class Cache(Facade):
     def _settle(self) -> None:
         try:
             self.drain()
+        except NotReplicatedError as error:
+            self._settled(error)
         except StoreUnavailableError:
             raise
         except StoreError as error:

@@ -28,6 +28,7 @@ from unstale.errors import (
     InvalidKeyError,
     InvalidTagError,
     NotACounterError,
+    NotReplicatedError,
     StoreClosedError,
     StoreError,
 )
@@ -352,8 +353,15 @@ class Facade:
         return Closing(tuple(check_tag(tag) for tag in tags), owner)
 
     def _is_kept(self, error: StoreError) -> bool:
-        """Whether an invalidation that failed so is to be queued. A cache that was closed is a mistake."""
-        return self._space.queue is not None and not isinstance(error, StoreClosedError)
+        """Whether an invalidation that failed so is to be queued.
+
+        A cache that was closed is a mistake; what too few replicas know of has taken effect.
+        """
+        return self._space.queue is not None and not isinstance(error, StoreClosedError | NotReplicatedError)
+
+    def _settled(self, error: NotReplicatedError) -> None:
+        """What was queued has taken effect, though too few replicas know of it: it stays queued, and reads go on."""
+        self._space.fail(Failed("drain", "", error))
 
     def _queued(self, tags: Sequence[str], error: StoreError) -> Queued:
         """It is in the queue: say so, and serve nothing from here on until it has taken effect."""

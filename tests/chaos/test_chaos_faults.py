@@ -139,7 +139,7 @@ def test_a_users_server_is_not_broken(server: Server, tmp_path: Path) -> None:
         can = {name for name, fault in FAULTS.items() if fault.can_be_struck(world)}
     names = {"evict-stamps", "evict-open-stamps", "evict-entries", "flush"}
     processes = {"client-kill", "sigstop-reader", "sigstop-writer"}
-    assert can == names | processes | {"delay", "cut", "reset", "black-hole", "refuse"}
+    assert can == names | processes | {"delay", "stragglers", "cut", "reset", "black-hole", "refuse"}
 
 
 def test_clients_are_cut_off(world: World, client: redis.Redis) -> None:

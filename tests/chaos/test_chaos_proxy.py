@@ -188,7 +188,7 @@ def test_connections_are_refused(world: World, client: redis.Redis) -> None:
     assert client.ping()
 
 
-@pytest.mark.parametrize("name", ["delay", "cut", "black-hole"])
+@pytest.mark.parametrize("name", ["delay", "stragglers", "cut", "black-hole"])
 def test_a_fault_of_the_network_ends(world: World, client: redis.Redis, proxy: Proxy, name: str) -> None:
     """Afterwards everything passes as before."""
     before = broken(proxy)

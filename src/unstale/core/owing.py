@@ -8,21 +8,36 @@ from typing import Final
 from unstale.core.keyspace import Keyspace
 from unstale.core.pending import Pending
 from unstale.core.ports import Trips
+from unstale.errors import NotReplicatedError
 
 BATCH: Final = 500
 """Stamps that are written in one trip."""
 
 
 async def carry_out(io: Trips, pending: Sequence[Pending]) -> None:
-    """Have records take effect, in few trips. Raises StoreError; some may have, then."""
+    """Have records take effect, in few trips.
+
+    Raises:
+        NotReplicatedError: all have, but too few replicas know of some.
+        StoreError: some may have, others not.
+    """
+    unheard: NotReplicatedError | None = None
     for soft, lag, stamp_ttl in dict.fromkeys((one.soft, one.lag, one.stamp_ttl) for one in pending if not one.owner):
         alike = [one for one in pending if (one.soft, one.lag, one.stamp_ttl, one.owner) == (soft, lag, stamp_ttl, "")]
         names = list(dict.fromkeys(name for one in alike for name in one.names))
         for at in range(0, len(names), BATCH):
-            await io.bump(names[at : at + BATCH], stamp_ttl, soft=soft, lag=lag)
+            try:
+                await io.bump(names[at : at + BATCH], stamp_ttl, soft=soft, lag=lag)
+            except NotReplicatedError as error:
+                unheard = error
     for one in pending:
         if one.owner:
-            await io.complete(one.names, one.owner.encode(), one.keep, one.lag)
+            try:
+                await io.complete(one.names, one.owner.encode(), one.keep, one.lag)
+            except NotReplicatedError as error:
+                unheard = error
+    if unheard is not None:
+        raise unheard
 
 
 def of_bump(space: Keyspace, mark: str, tags: Sequence[str], *, soft: bool) -> Pending:

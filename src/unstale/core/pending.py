@@ -58,6 +58,12 @@ class Queue(Protocol):
     def has_any(self) -> bool:
         """Whether there may be one."""
 
+    def take_turn(self) -> bool:
+        """Whether the caller may drain on the side, as nobody in this process does. He must `give_turn` then."""
+
+    def give_turn(self) -> None:
+        """Let another."""
+
 
 def packed(pending: Pending) -> bytes:
     """A record's line."""

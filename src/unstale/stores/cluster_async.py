@@ -119,10 +119,10 @@ class _Port:
         trips = request.made(link.identity)
         commands = request.commands(trips)
         begun.append(True)
-        replies = await link.exchange(commands, is_read=is_read)
+        replies = await link.exchange(commands, is_read=is_read, limits=limits)
         positions, again = unknown_scripts(commands, replies)
         if positions:
-            with_replies(replies, positions, await link.exchange(again, is_read=is_read))
+            with_replies(replies, positions, await link.exchange(again, is_read=is_read, limits=limits))
         store.settle(link, replies)
         return Answer(trips, replies, link.identity)
 

@@ -82,7 +82,9 @@ def limits_of(guard: Guard, kind: Kind, until: float, connected_in: float) -> Li
             return guard.of_read(connected_in)
         case Kind.INVALIDATION:
             return Limits(guard.timeout, until, until)
-        case Kind.FILL | Kind.WRITE:
+        case Kind.FILL:
+            return guard.of_fill()
+        case Kind.WRITE:
             return guard.of_write()
 
 

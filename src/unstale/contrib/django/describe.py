@@ -180,6 +180,11 @@ def invalidation_report(
     return {"tags": tags, "state": state, "had_a_stamp": bumped, **({"hint": hint} if hint else {})}
 
 
+def drain_report(alias: str) -> dict[str, Any]:
+    """Have what waits in a cache's queue take effect; how many invalidations that were. Raises StoreError."""
+    return {"drained": backend_of(alias)._engine.cache.drain()}  # noqa: SLF001 - our own
+
+
 def event_row(event: Event) -> dict[str, str]:
     """An event for people: what happened, to which key or tags, and why. No values."""
     return dict(zip(("what", "key", "why"), _row(event), strict=True))

@@ -27,6 +27,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         work: see `plan.Work`.
         threads: threads or tasks.
         per_second: reads or writes of this process; 0: as fast as they go.
+        lives: seconds after which a writer kills itself, the shortest and the longest, where writers are killed.
         load_seconds: the shortest and the longest time of a load beyond its query.
         lag_seconds: how far behind the database's replica may be; 0: there is none.
     """
@@ -41,6 +42,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     work: tuple[Work, ...] = ()
     threads: int = 1
     per_second: float = 0.0
+    lives: tuple[float, float] = (0.0, 0.0)
     load_seconds: tuple[float, float] = (0.0, 0.0)
     lag_seconds: float = 0.0
 

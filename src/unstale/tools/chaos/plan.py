@@ -37,6 +37,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
         outbox: whether the subject has one, so that an invalidation whose process was killed is promised too.
         kinds: of keys; each row has a key of each.
         writes: the part of the plan's writes a second that there are: fewer, where each closes its tag for a while.
+        writers_live: seconds, the shortest and the longest time, where writers are killed.
         for_peers: whether caches that are not unstale can be put through it: it asks for nothing of unstale's own.
         is_safe: whether its faults may be done to a user's own server: they touch nothing but the run's own names.
     """
@@ -57,6 +58,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     outbox: bool = False
     kinds: int = 2
     writes: float = 1.0
+    writers_live: tuple[float, float] = (0.5, 3.0)
     for_peers: bool = True
     is_safe: bool = False
 

@@ -18,8 +18,6 @@ from unstale.tools.chaos.recording import Writes
 from unstale.tools.chaos.rows import RolledBackError, Rows
 from unstale.tools.chaos.subject import Subject
 
-LIVES_SECONDS: Final = (0.5, 3.0)
-"""The shortest and the longest time that a writer lives, where a phase has writers killed."""
 ROLLED_BACK: Final = 0.2
 """The part of the writes that are rolled back, where a phase has uncommitted reads."""
 OPEN_SECONDS: Final = (0.0, 0.01)
@@ -36,7 +34,7 @@ class Writer:
         self._job, self._subject, self._rows, self._writes, self._mishaps = job, subject, rows, writes, mishaps
         self._reader = Reader(job, number, subject, Loading(job, rows), mishaps)
         self._random = Random(f"{job.seed} {job.name} {number}")
-        self._dies_at = time.monotonic() + self._random.uniform(*LIVES_SECONDS) if "killed" in job.work else None
+        self._dies_at = time.monotonic() + self._random.uniform(*job.lives) if "killed" in job.work else None
         self._is_uncommitted = "uncommitted" in job.work
 
     def run(self, stop: threading.Event) -> None:

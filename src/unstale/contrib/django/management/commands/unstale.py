@@ -1,4 +1,4 @@
-"""`manage.py unstale check | tags [KEY] | inspect KEY | invalidate TAG…`: a look at a cache, and a hand on it.
+"""`manage.py unstale check | tags [KEY] | inspect KEY | invalidate TAG… | drain`: a look at a cache, and a hand on it.
 
 Exit status 1, and a line on stderr, where the server cannot be reached, the outbox has no table, or the cache is not
 ours.
@@ -46,6 +46,7 @@ class Command(BaseCommand):
             "invalidate", parents=[common, keyed], help="make everything under these tags stale"
         )
         invalidate.add_argument("tags", nargs="+", metavar="TAG")
+        what.add_parser("drain", parents=[common], help="have what OPTIONS['QUEUE'] keeps take effect; for cron")
         invalidate.add_argument("--soft", action="store_true", help="may be served while it is loaded anew")
 
     def handle(self, *_: Any, **options: Any) -> None:
@@ -55,6 +56,7 @@ class Command(BaseCommand):
             "tags": self._tags,
             "inspect": self._inspect,
             "invalidate": self._invalidate,
+            "drain": lambda given: describe.drain_report(given["cache"]),
         }
         try:
             found = verbs[options["what"]](options)
