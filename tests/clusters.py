@@ -249,7 +249,7 @@ class Cluster:
     def _all_agree(nodes: list[Node]) -> bool:
         """Whether each knows each in its own role, and is connected to it."""
         roles = {node.id: "master" if node.is_primary else "slave" for node in nodes}
-        known = [node.lines().get(other, []) for node in nodes for other in roles]
+        known = [lines.get(other, []) for node in nodes for lines in [node.lines()] for other in roles]
         return all(
             len(words) > 7 and roles[words[0]] in words[2] and "fail" not in words[2] and words[7] == "connected"
             for words in known

@@ -69,7 +69,7 @@ def all_is_cleared_while_slots_move(cluster: Cluster, traffic: Traffic) -> None:
     mover.start()
     try:
         with Cache.from_url(cluster.url, namespace="traffic", timeout=2.0) as cache:
-            for _ in range(3):
+            for _ in range(2):
                 clear(cache, traffic)
                 traffic.flows()
     finally:

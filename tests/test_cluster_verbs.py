@@ -95,7 +95,7 @@ def test_a_hit_of_one_root_is_one_command_at_one_node(trips: Trips, kind: Any) -
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_hit_without_tags_is_one_command_at_one_node(trips: Trips, kind: Any) -> None:
     """An entry without tags lies where its key says, and its hit is one MGET there."""
-    keys = [f"k{number}" for number in range(30)]
+    keys = [f"k{number}" for number in range(12)]
 
     async def body(cache: Any) -> set[Node]:
         await done(cache.set_many(dict.fromkeys(keys, "v")))
@@ -176,6 +176,7 @@ VERBS: dict[str, tuple[Callable[[Any, list[str]], Any], Any]] = {
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux shows what a socket has not read")
 @pytest.mark.parametrize(("verb", "expected"), VERBS.values(), ids=VERBS)
+@pytest.mark.parametrize("cluster", ["redis"], indirect=True)
 @pytest.mark.parametrize("kind", KINDS)
 def test_nodes_are_asked_at_the_same_time(trips: Trips, kind: Any, verb: Any, expected: Any) -> None:
     """What concerns three nodes is sent to all three at once: two that are silent both have something to read."""
