@@ -24,7 +24,7 @@ demo: .venv/installed-demo ## what deleting keys costs, and what unstale costs, 
 	$(VENV) -m demo
 
 test: .venv/installed-test .venv/django-tests ## the whole suite, with branch coverage
-	$(VENV) -m pytest --cov --cov-report=term
+	$(VENV) -m pytest -n 2 --dist loadfile --cov --cov-report=term
 
 bench: .venv/installed-bench ## the figures that the design promises, side by side
 	$(VENV) -m bench

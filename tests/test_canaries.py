@@ -10,6 +10,7 @@ import inspect
 import pickle
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hiredis
 import msgspec
 import pytest
 from canaries import CANARY, PASSWORD, SIGNING_KEY, TOKEN, VALUE, Listener
@@ -28,8 +30,11 @@ from unstale.core.codecs import Codec
 from unstale.core.entry import Draft
 from unstale.core.keys import Names
 from unstale.core.payloads import Encoded
+from unstale.core.pending import Pending
 from unstale.errors import DecodeError, EncodeError, StoreError, UnstaleError
-from unstale.events import Event, LoadFailed, logging_hook
+from unstale.events import Event, LoadFailed, Queued, logging_hook
+from unstale.outbox import QueueFile
+from unstale.stores import commands
 from unstale.stores.options import StoreOptions
 
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -242,6 +247,13 @@ def one_of_each(  # noqa: C901 - flat: one thing after the other
             cache.runner.run(cache.cache.close())
         cache.set("k", VALUE)
 
+    def broken() -> None:
+        raised: list[Event] = []
+        cache = made(f"redis://:{PASSWORD}@127.0.0.1:{free_port()}/0", on_event=raised.append)
+        for _ in range(20):
+            cache.get("k")
+        raise next(one.error for one in raised if isinstance(getattr(one, "error", None), errors.BreakerOpenError))
+
     def no_primary() -> None:
         with Pair("valkey", directory) as pair, opened(kind, pair.replica.url) as cache:
             cache.set("k", VALUE)
@@ -303,10 +315,22 @@ def one_of_each(  # noqa: C901 - flat: one thing after the other
         "StoreAuthError": lambda: made(url=place.wrong()).set("k", VALUE),
         "NotPrimaryError": no_primary,
         "PoolExhaustedError": exhausted,
+        "BreakerOpenError": broken,
+        "QueueError": lambda: queued(directory),
+        "WrongNodeError": lambda: commands.checked(hiredis.ReplyError(f"MOVED 7 {CANARY}:7000")),
         "StoreFullError": full,
         "StoreRefusedError": lambda: made(url=little).set("k", VALUE),
         "NotReplicatedError": lambda: made(wait=1, timeout=1.0, wait_timeout=0.02).invalidate("t"),
     }
+
+
+def queued(directory: Path) -> None:
+    """A queue's file that has become a directory."""
+    path = directory / "queue"
+    queue = QueueFile(path)
+    path.unlink(missing_ok=True)
+    path.mkdir()
+    queue.append(Pending("0" * 32, (b"test:s:{t}",), 1.0))
 
 
 def decoded() -> None:
@@ -404,15 +428,33 @@ def every_event(kind: str, url: str, tell: Any) -> None:
         cache.get_or_set("k", lambda: VALUE)
 
 
+def away_and_back(kind: str, directory: Path, tell: Any) -> None:
+    """What happens of a server that is away, and back."""
+    server = Server("valkey", directory / "away", "--requirepass", PASSWORD)
+    url = server.url.replace("//", f"//:{PASSWORD}@")
+    with server, opened(kind, url, on_event=tell, queue=directory / "queue") as cache:
+        cache.set("k", VALUE, tags=["t"])
+        server.kill()
+        assert isinstance(cache.invalidate("t"), Queued)
+        for _ in range(20):
+            cache.get("k")
+        server.start()
+        deadline = time.monotonic() + 60
+        while cache.get_or_set("k", lambda: VALUE, tags=["t"]) != cache.get("k", tags=["t"]):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
 ALL_EVENTS = set(events.Event.__args__)
 
 
 @kinds
-def test_every_event(place: Place, listener: Listener, kind: str) -> None:
+def test_every_event(place: Place, listener: Listener, kind: str, tmp_path: Path) -> None:
     """Each event, in full, shows keys and tags."""
     told: list[Event] = []
     every_event(kind, place.url, told.append)
     more_events(kind, place.url, told.append)
+    away_and_back(kind, tmp_path, told.append)
     assert {type(one) for one in told} == ALL_EVENTS
     for one in told:
         listener.hear(one)
@@ -440,10 +482,11 @@ def more_events(kind: str, url: str, tell: Any) -> None:
 
 @kinds
 @pytest.mark.parametrize("hook", [logging_hook(), None], ids=["logged", "no hook"])
-def test_the_log(place: Place, listener: Listener, kind: str, hook: Any) -> None:
+def test_the_log(place: Place, listener: Listener, kind: str, hook: Any, tmp_path: Path) -> None:
     """The same in the log, with our own hook and without any."""
     every_event(kind, place.url, hook)
     more_events(kind, place.url, hook)
+    away_and_back(kind, tmp_path, hook)
     assert any(line.startswith("unstale WARNING") for line in listener._handler.lines)
 
 

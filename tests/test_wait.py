@@ -184,7 +184,9 @@ def test_reads_do_not_wait_beside_it(server_kind: str, tmp_path: Path) -> None:
 
     async def use(url: str) -> None:
         nonlocal answered
-        cache = AsyncCache.from_url(url, namespace="test", timeout=6.0, wait=1, wait_timeout=3.0)
+        cache = AsyncCache.from_url(
+            url, namespace="test", timeout=6.0, invalidate_timeout=6.0, wait=1, wait_timeout=3.0
+        )
         await cache.set("k", "v", ttl=None)
         invalidating = asyncio.create_task(cache.invalidate("t"))
         while not invalidating.done():
@@ -227,5 +229,7 @@ def test_a_wait_that_outlasts_the_answer() -> None:
     """The server's answer must come within `timeout`, so it may not wait for so long."""
     with pytest.raises(ConfigurationError, match="less than timeout"):
         Cache.from_url("redis://localhost", wait=1, timeout=0.3, wait_timeout=0.3)
+    with pytest.raises(ConfigurationError, match="and invalidate_timeout"):
+        Cache.from_url("redis://localhost", wait=1, timeout=5, invalidate_timeout=2, wait_timeout=2)
     with pytest.raises(InvalidDurationError, match="wait_timeout"):
         Cache.from_url("redis://localhost", wait=1, wait_timeout=0)

@@ -63,7 +63,8 @@ class CacheOptions(TypedDict, total=False):
             strict write) before it returns, by the server's WAIT in the same trip. Where fewer did it raises
             NotReplicatedError: it has taken effect on the primary, and may be called again. embedded:// and memory://
             have no replicas, and ignore it. 0: none.
-        wait_timeout: seconds that the server may wait for them: less than `timeout`. None: half of that.
+        wait_timeout: seconds that the server may wait for them: less than `timeout` and `invalidate_timeout`. None:
+            half of the shorter one.
         lease: seconds that a loader may take before another may try, where the last load's time is not known. 10.
         stamp_ttl: seconds that a stamp lives at least; entries that live longer prolong theirs. 86400.
         replica_lag: seconds (or a timedelta) by which the loaders may read behind the database's primary, at the most,
@@ -121,14 +122,15 @@ def store_options(options: CacheOptions) -> StoreOptions:
         raise ConfigurationError("max_connections must be an int of at least 1.")
     connection, sentinel = _arguments(options, "connection"), _arguments(options, "sentinel")
     limit = seconds(timeout, "timeout")
-    wait, wait_seconds = _waiting(options, limit)
+    invalidate_timeout = seconds(invalidations, "invalidate_timeout")
+    wait, wait_seconds = _waiting(options, min(limit, invalidate_timeout))
     return StoreOptions(
         timeout=limit,
         max_connections=max_connections,
         connection=connection,
         sentinel=sentinel,
         read_timeout=seconds(reads, "read_timeout"),
-        invalidate_timeout=seconds(invalidations, "invalidate_timeout"),
+        invalidate_timeout=invalidate_timeout,
         tell=Reporter(options.get("on_event")),
         wait=wait,
         wait_seconds=wait_seconds,
@@ -155,7 +157,9 @@ def _waiting(options: CacheOptions, limit: float) -> tuple[int, float]:
         raise ConfigurationError("wait must be a number of replicas: an int of at least 0.")
     wait_seconds = limit / 2 if given is None else seconds(given, "wait_timeout")
     if wait_seconds >= limit:
-        raise ConfigurationError("wait_timeout must be less than timeout, within which the server has to answer.")
+        raise ConfigurationError(
+            "wait_timeout must be less than timeout and invalidate_timeout, within which the server has to answer."
+        )
     return wait, wait_seconds
 
 

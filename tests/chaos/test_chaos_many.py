@@ -9,10 +9,13 @@ import pytest
 from struck import strike, world_of
 
 from unstale.tools.chaos.clusters import SLOTS, Cluster, slot_of
+from unstale.tools.chaos.errors import ChaosError
 from unstale.tools.chaos.layouts import Users, follows, role_of
+from unstale.tools.chaos.plan import Plan
 from unstale.tools.chaos.sentinels import Sentinels
 from unstale.tools.chaos.servers import client_of
 from unstale.tools.chaos.world import World
+from unstale.tools.chaos.worlds import standing
 
 NAMES = [f"name:{number}" for number in range(200)]
 
@@ -103,6 +106,23 @@ def test_a_sentinel_is_away_and_comes_back(watched: World) -> None:
 def test_a_users_sentinels_are_asked_for_the_primary(watched: World) -> None:
     """Whose names are the run's to remove."""
     assert Users(watched.url + "/0").primaries() == [watched.servers(Sentinels).primary.url]
+
+
+def test_a_users_cluster_is_asked_for_its_primaries(clustered: World, tmp_path: Path) -> None:
+    """A node that is away is passed over; and only the run's names are removed from them, in the end too."""
+    url = f"redis+cluster://127.0.0.1:1,{clustered.url.partition('//')[2]}"
+    with standing("one", Plan(phases=(), server=url), tmp_path) as world:
+        assert sorted(world.layout.primaries()) == sorted(one.removesuffix("0") for one in clustered.layout.primaries())
+        put(clustered, "x")
+        theirs, world.namespace = world.namespace, clustered.namespace
+        assert strike(world, "flush") == f"{len(NAMES)} names were flushed"
+        world.namespace = theirs
+
+
+def test_a_users_cluster_that_is_away_is_said() -> None:
+    """Not by an error of redis-py's alone."""
+    with pytest.raises(ChaosError, match="None of the nodes knows its cluster"):
+        Users("redis+cluster://127.0.0.1:1").primaries()
 
 
 def test_a_cluster_has_all_slots_and_a_replica_for_each_primary(clustered: World) -> None:

@@ -40,11 +40,23 @@ class Silent:
 
 
 def run(one: Aim, mutant: str, applied: Path) -> Outcome:
-    """Run an aim's phase with its subject, or with a mutant of it."""
+    """Run an aim's phase with its subject, once; or with a mutant of it, until it is caught or no seed is left."""
     subject = f"mutants:{mutant}" if mutant else one.phase.subject
     options = {**one.phase.options, "applied": str(applied)}
     phase = msgspec.structs.replace(one.phase, subject=subject, options=options)
-    return run_phase(phase, one.plan, one.plan.seeds[0], Silent())
+    outcomes = (run_phase(phase, one.plan, seed, Silent()) for seed in one.plan.seeds)
+    outcome = next(outcomes)
+    while mutant and outcome.status == "complete" and not any(caught(one, mutant, outcome).values()):
+        following = next(outcomes, None)
+        if following is None:
+            break
+        outcome = following
+    return outcome
+
+
+def caught(one: Aim, mutant: str, outcome: Outcome) -> dict[str, int]:
+    """The counts by which a mutant is to be caught."""
+    return {name: getattr(outcome.counts, name) for name in one.mutants[mutant]}
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +114,7 @@ def test_a_mutant_is_caught(mutant: str, runs: Callable[[str, str], tuple[Outcom
     assert applied.exists(), "the mistake was never run: it was patched into what is not used"
     raised = outcome.counts.effects.get("RAISED", 0)
     assert (outcome.counts.errors, raised * 2 > outcome.counts.writes) == (0, False), outcome.mishaps
-    counts = {name: getattr(outcome.counts, name) for name in BY_NAME[phase].mutants[mutant]}
+    counts = caught(BY_NAME[phase], mutant, outcome)
     assert any(counts.values()), (counts, outcome.counts.reads, outcome.counts.strikes)
 
 

@@ -30,7 +30,7 @@ class StoreOptions:
         tell: told when the breaker opens and closes.
         wait: how many replicas must acknowledge an invalidation.
         recent: with fence="replay", the bumps of this process that new servers are brought.
-        wait_seconds: for how long the server waits for them; less than `timeout`.
+        wait_seconds: for how long the server waits for them; less than `timeout` and `invalidate_timeout`.
         fences_all: whether entries without tags are bound to the life of their server, too (the option `fence`): on a
             cluster the stamps of roots are folded then (`cluster`).
     """

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
+import redis
 from redis.sentinel import Sentinel as SentinelClient
 
-from unstale.stores.sentinel_url import place_of
+from unstale.stores import cluster_url, sentinel_url
+from unstale.stores.cluster import Address
 from unstale.tools.chaos.errors import ChaosError
-from unstale.tools.chaos.servers import HOST, Server, until
+from unstale.tools.chaos.servers import ANSWER_SECONDS, HOST, Server, until
 
 LIMITS: Final = (("maxmemory", "0"), ("maxmemory-policy", "noeviction"))
 """What a server of the run's own has, when nothing is wrong."""
@@ -157,7 +159,7 @@ class Users:
         """Take a URL of any of unstale's schemes that name servers."""
         self._url = url
         self._scheme = urlsplit(url).scheme
-        if self._scheme not in {"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"}:
+        if self._scheme not in {"redis", "rediss", "unix", *sentinel_url.SCHEMES, *cluster_url.SCHEMES}:
             raise ChaosError(f"{self._scheme}:// is no server that chaos can be tried on.")
 
     @property
@@ -166,19 +168,34 @@ class Users:
         return self._url
 
     def primaries(self) -> list[str]:
-        """Asked of the sentinels, where there are some."""
-        if "sentinel" not in self._scheme:
-            return [self._url]
-        place = place_of(self._url)
-        asking = SentinelClient(list(place.sentinels), socket_timeout=10.0)  # type: ignore[no-untyped-call]
-        host, port = asking.discover_master(place.service)  # type: ignore[no-untyped-call]
-        return [place.url.replace("primary/", f"{host}:{port}/", 1)]
+        """Asked of the sentinels, or of the cluster, where there is one."""
+        if self._scheme in sentinel_url.SCHEMES:
+            service = sentinel_url.place_of(self._url)
+            asking = SentinelClient(list(service.sentinels), socket_timeout=ANSWER_SECONDS)  # type: ignore[no-untyped-call]
+            host, port = asking.discover_master(service.service)  # type: ignore[no-untyped-call]
+            return [service.url.replace("primary/", f"{host}:{port}/", 1)]
+        if self._scheme in cluster_url.SCHEMES:
+            cluster = cluster_url.place_of(self._url)
+            nodes = _primaries_by(cluster)
+            return [cluster.url.replace("node/", f"{host}:{port}/", 1) for host, port in nodes]
+        return [self._url]
 
     def heal(self) -> None:
         """There is nothing to mend: the faults that are done to a user's server leave it as it is."""
 
     def close(self) -> None:
         """It runs on."""
+
+
+def _primaries_by(place: cluster_url.Place) -> list[Address]:
+    """The primaries of a cluster, as the first of its nodes that answers has them."""
+    seeds = [redis.cluster.ClusterNode(*seed) for seed in place.seeds]  # type: ignore[no-untyped-call]
+    url = place.url.replace("node/", f"{seeds[0].host}:{seeds[0].port}/", 1)
+    try:
+        with redis.RedisCluster(startup_nodes=seeds, url=url) as cluster:
+            return [(node.host, int(node.port)) for node in cluster.get_primaries()]
+    except redis.exceptions.RedisClusterException as error:
+        raise ChaosError(f"None of the nodes knows its cluster. {error}") from error
 
 
 def revive(server: Server) -> None:

@@ -11,14 +11,15 @@ from unstale.tools.chaos.plan import Phase
 CALM_HITS: Final = 0.8
 """A cache that hits less often when nothing is broken has shown nothing."""
 
-_GRACED: Final = ("demoted-primary", "promoted-back")
+_GRACED: Final = ("demoted-primary", "promoted-back", "sentinel-failover-told")
 """A demoted primary that keeps its clients is believed for up to a second, and no longer: that is not promised."""
 _ON_THE_WAY: Final = ("delay", "stragglers", "cut", "reset", "black-hole", "refuse")
 _OF_NAMES: Final = ("evict-stamps", "evict-entries", "evictions", "flush")
 _OF_PROCESSES: Final = ("sigstop-reader", "sigstop-writer", "sigstop-server")
 _OF_SERVERS: Final = ("outage", "restart-empty", "restart-from-snapshot", "oom")
 _OF_PAIRS: Final = ("failover-to-laggard", "demoted-primary", "promoted-back")
-_OF_SENTINELS: Final = ("sentinel-failover", "sentinel-crash", "sentinel-away")
+_OF_SENTINELS: Final = ("sentinel-failover", "sentinel-failover-told", "sentinel-crash", "sentinel-away")
+_OF_CLUSTERS: Final = ("cluster-failover", "cluster-crash", "cluster-reshard")
 _EVERYTHING: Final = (
     *_OF_NAMES, "client-kill", "client-pause", *_OF_PROCESSES, *_ON_THE_WAY, *_OF_SERVERS, *_OF_PAIRS,
 )  # fmt: skip
@@ -165,6 +166,24 @@ _ALL: Final = (
         says="Three sentinels make a replica primary: asked to, or because the primary died; and they die themselves.",
         faults=_OF_SENTINELS,
         topology="sentinel",
+        grace_seconds=1.0,
+        graced=_GRACED,
+    ),
+    Phase(
+        name="cluster",
+        says="A cluster's primaries die or change roles with lagging replicas, and slots move while they are used.",
+        faults=(*_OF_CLUSTERS, "evict-stamps", "client-kill"),
+        topology="cluster",
+        for_peers=False,
+    ),
+    Phase(
+        name="cluster-asyncio",
+        says="The same for tasks of an event loop.",
+        faults=(*_OF_CLUSTERS, "evict-stamps", "client-kill"),
+        subject="unstale-async",
+        topology="cluster",
+        mode="asyncio",
+        work=("cancelled",),
     ),
     Phase(
         name="full-server",

@@ -11,6 +11,8 @@ from typing import Annotated, Final, NoReturn
 import typer
 from rich.console import Console
 from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
 from unstale.errors import UnstaleError
 from unstale.tools.chaos.course import Tick, Watcher
@@ -179,9 +181,11 @@ def _folder() -> Path:
 
 
 def _list() -> None:
+    listed = Table.grid(padding=(0, 2))
     for one in PHASES.values():
-        safe = "" if one.is_safe else " (own servers only)"
-        console.print(f"[bold]{one.name:24}[/bold] {one.says}{safe}")
+        safe = "" if one.is_safe else " Not on your own server."
+        listed.add_row(Text(one.name, style="bold"), f"{one.says}{safe}")
+    console.print(listed)
 
 
 @contextmanager
