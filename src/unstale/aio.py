@@ -633,11 +633,11 @@ class AsyncCache(Facade):
         spread = self._clear_seconds(over)
         if self._prefix:
             return await self.invalidate()
-        roots = self._roots()
+        names = self._names
         return await self._or_queue(
-            roots,
+            names.told_roots,
             verbs.clear(self._io, self._space, spread),
-            lambda: of_bump(self._space, token(), roots, soft=False),
+            lambda: of_bump(self._space, token(), names.roots, soft=False),
         )
 
     async def ping(self) -> None:

@@ -798,11 +798,11 @@ class Cache(Facade):
         spread = self._clear_seconds(over)
         if self._prefix:
             return self.invalidate()
-        roots = self._roots()
+        names = self._names
         return self._or_queue(
-            roots,
+            names.told_roots,
             verbs.clear(self._io, self._space, spread),
-            lambda: of_bump(self._space, token(), roots, soft=False),
+            lambda: of_bump(self._space, token(), names.roots, soft=False),
         )
 
     def ping(self) -> None:

@@ -65,7 +65,7 @@ class StoreUnavailableError(StoreError):
 
 
 class StoreTimeoutError(StoreUnavailableError):
-    """The server did not answer in time. Look at its load, or raise `timeout`."""
+    """The server did not answer in time. Look at its load, or raise `timeout` (for reads `read_timeout`)."""
 
 
 class StoreAuthError(StoreUnavailableError):
@@ -77,7 +77,7 @@ class NotPrimaryError(StoreUnavailableError):
 
 
 class WrongNodeError(StoreUnavailableError):
-    """The server is a node of a cluster, and this name lies on another one. Begin the URL with redis+cluster://."""
+    """The server is a node of a cluster, and the name lies on another one. Begin the URL with redis+cluster://."""
 
 
 class PoolExhaustedError(StoreUnavailableError):

@@ -102,7 +102,7 @@ class Invalidated:
     """Tags were invalidated; also what `invalidate` returns.
 
     Attributes:
-        tags: the tags, as they were named; for `clear()` the cache's roots.
+        tags: the tags, as they were named; for `clear()` the cache's roots, on a cluster `*` for all of them.
         bumped: how many of them had a stamp to change; the others were not cached, or closed, thus stale already.
     """
 

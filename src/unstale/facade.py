@@ -372,9 +372,6 @@ class Facade:
         self._space.fail(event)
         return event
 
-    def _roots(self) -> list[str]:
-        return self._names.roots
-
     def _not_completed(self, error: BaseException, failed: StoreError) -> None:
         """A strict block has failed, and so has its completion: its own error counts, and says so."""
         error.add_note(f"Its tags stay closed until their deadline: {type(failed).__name__}.")

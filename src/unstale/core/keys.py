@@ -367,6 +367,11 @@ class Names:
         """The names of all roots."""
         return [root for group in self.root_groups() for root in group]
 
+    @property
+    def told_roots(self) -> tuple[str, ...]:
+        """What a person is told of all roots: their names, or of the many of a cluster that it is all."""
+        return (ROOT_MARK,) if self.clustered else tuple(self.roots)
+
     def root_groups(self) -> list[list[str]]:
         """All roots in 16 groups, for a clear that is spread over time. On a cluster each is spread over the nodes."""
         count = SLOTS if self.clustered else ROOTS

@@ -500,13 +500,23 @@ async def invalidate(io: IO, space: Keyspace, tags: Sequence[str], *, soft: bool
     Raises:
         StoreError: it has not (or nobody knows): call it again.
     """
+    return _done(space, tags, await _bump(io, space, tags, soft=soft))
+
+
+async def _bump(io: IO, space: Keyspace, tags: Sequence[str], *, soft: bool = False) -> int:
+    """Write the stamps of tags anew; how many were there."""
     names = [space.names.stamp(tag) for tag in tags]
     lag = space.policy.replica_lag
     soft = soft and not lag
     if not (soft or space.keeps_looks):
         capture.forget(space.serial, names)
     bumped = await io.bump(names, space.policy.stamp_ttl, soft=soft, lag=lag)
-    event = Invalidated(tuple(tags), sum(one is Bumped.CHANGED for one in bumped))
+    return sum(one is Bumped.CHANGED for one in bumped)
+
+
+def _done(space: Keyspace, tags: Sequence[str], bumped: int) -> Invalidated:
+    """An invalidation that has taken effect: the events hook is told."""
+    event = Invalidated(tuple(tags), bumped)
     if space.emit is not None:
         space.emit(event)
     return event
@@ -520,18 +530,17 @@ async def clear(io: IO, space: Keyspace, over_seconds: float = 0.0) -> Invalidat
     turn an entry is fresh.
     """
     groups = space.names.root_groups()
-    roots = tuple(space.names.roots)
     if not over_seconds:
-        return Invalidated(roots, await _bump_roots(io, space, roots))
+        return _done(space, space.names.told_roots, await _bump_roots(io, space, space.names.roots))
     began, bumped = io.monotonic(), 0
     for number, group in enumerate(groups):
         due = began + over_seconds * number / (len(groups) - 1)
         while (left := due - io.monotonic()) > 0:
             await io.sleep(left)
         bumped += await _bump_roots(io, space, group)
-    return Invalidated(roots, bumped)
+    return _done(space, space.names.told_roots, bumped)
 
 
 async def _bump_roots(io: IO, space: Keyspace, roots: Sequence[str]) -> int:
     parts = [roots[first : first + ROOTS_A_TRIP] for first in range(0, len(roots), ROOTS_A_TRIP)]
-    return sum([(await invalidate(io, space, part)).bumped for part in parts])
+    return sum([await _bump(io, space, part) for part in parts])

@@ -153,7 +153,7 @@ def error_of(reply: hiredis.ReplyError) -> StoreError:
             return StoreAuthError()
         case "READONLY":
             return NotPrimaryError()
-        case "MOVED" | "ASK":
+        case "MOVED" | "ASK" | "CROSSSLOT":
             return WrongNodeError()
         case "LOADING" | "MASTERDOWN" | "BUSY" | "CLUSTERDOWN" | "TRYAGAIN" | "UNBLOCKED":
             return StoreUnavailableError(f"The server cannot answer now: {text}")

@@ -34,7 +34,7 @@ ESCAPE: Final = (
 )
 _PORT: Final = (
     "This URL cannot be read. Behind its host it has one port, a number up to 65535, as in redis://localhost:6379/0; "
-    "several hosts are for redis+sentinel://."
+    "several hosts are for redis+sentinel:// and redis+cluster://."
 )
 
 Understood = tuple[type[Any], dict[str, Any]]
