@@ -106,6 +106,10 @@ class Node:
         self.client_port = secure_port if tls is not None else port
         self.server = Server(kind, directory, *_OPTIONS, *own, *options, port=port)
         self.id = ""
+        # Kept: to make a client and to connect takes longer than most of what is asked.
+        self._client = redis.Redis(port=port, protocol=2, socket_timeout=10)
+        self._client.set_response_callback("CLUSTER NODES", bytes.decode)  # redis-py's own loses the open slots
+        self._texts = redis.Redis(port=port, protocol=2, socket_timeout=10, decode_responses=True)
 
     @property
     def port(self) -> int:
@@ -113,18 +117,14 @@ class Node:
 
     def ask(self, *command: object) -> Any:
         """Its reply to a command."""
-        with redis.Redis(port=self.port, decode_responses=True, protocol=2, socket_timeout=10) as client:
-            return client.execute_command(*command)
+        return self._texts.execute_command(*command)
 
     def info(self, section: str) -> dict[str, Any]:
-        with self.server.client as client:
-            return client.info(section)
+        return self._client.info(section)
 
     def lines(self) -> dict[str, list[str]]:
         """What it knows of each node: the words of their lines in CLUSTER NODES, by their ids."""
-        with self.server.client as client:
-            client.set_response_callback("CLUSTER NODES", bytes.decode)  # redis-py's own loses the open slots
-            lines = client.execute_command("CLUSTER NODES").splitlines()
+        lines = self._client.execute_command("CLUSTER NODES").splitlines()
         return {words[0]: words for words in map(str.split, lines)}
 
     @property
@@ -134,22 +134,29 @@ class Node:
     @property
     def sees_all_well(self) -> bool:
         """Whether the cluster is up in its eyes."""
-        with self.server.client as client:
-            return dict(client.execute_command("CLUSTER INFO"))["cluster_state"] == "ok"
+        return dict(self._client.execute_command("CLUSTER INFO"))["cluster_state"] == "ok"
 
     def names(self, pattern: str = "*") -> list[bytes]:
         """The keys that it has."""
-        with self.server.client as client:
-            return list(client.scan_iter(pattern, 1000))
+        return list(self._client.scan_iter(pattern, 1000))
+
+    def names_in(self, slot: int) -> list[bytes]:
+        """Some of the keys that it has in a slot."""
+        return list(self._client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100))
 
     def value(self, name: bytes) -> bytes | None:
         """What stands under a name."""
-        with self.server.client as client:
-            return client.get(name)
+        return self._client.get(name)
 
     def kill(self) -> None:
         """End it at once, as a crash would."""
         self.server.kill()
+
+    def end(self) -> None:
+        """End it for good."""
+        self.server.__exit__()
+        self._client.close()
+        self._texts.close()
 
     def freeze(self) -> None:
         """Let it accept connections, but answer nothing."""
@@ -324,12 +331,12 @@ class Cluster:
         source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
         try:
             pause()
-            while names := self._names_in(source, slot):
+            while names := source.names_in(slot):
                 for name in names:
                     self._migrate(source, target, name)
                     pause()
         finally:  # no slot stays half moved: no failover would come about later
-            while names := self._names_in(source, slot):
+            while names := source.names_in(slot):
                 for name in names:
                     self._migrate(source, target, name)
             for node in (target, source, *(one for one in self.primaries if one not in {source, target})):
@@ -349,11 +356,6 @@ class Cluster:
         source = self.owner_of(slot)
         source.ask("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", target.id)
         until(lambda: self.owner_of(slot) is target)
-
-    @staticmethod
-    def _names_in(node: Node, slot: int) -> list[bytes]:
-        with node.server.client as client:
-            return list(client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100))
 
     def start(self) -> Self:
         for node in self.nodes:
@@ -376,7 +378,7 @@ class Cluster:
 
     def end(self) -> None:
         for node in self.nodes:
-            node.server.__exit__()
+            node.end()
 
     def __enter__(self) -> Self:
         try:

@@ -18,7 +18,7 @@ from unstale.tools.chaos.subjects.caches import Cached, Nested, Strict
 from unstale.tools.chaos.subjects.naming import name_of, tag_of, tags_of, valued
 
 WIDE_SECONDS = 0.008
-FILLERS = 32
+FILLERS = 96
 
 
 class StrictAmongPlain(Strict):
@@ -88,9 +88,7 @@ class FilledBeside(Cached):
         self._wanted: SimpleQueue[tuple[int, int, Loader] | None] = SimpleQueue()
         self._under_way: set[int] = set()
         self._closing = threading.Event()
-        self._fillers = [threading.Thread(target=self._fill) for _ in range(FILLERS)]
-        for filler in self._fillers:
-            filler.start()
+        self._fillers: list[threading.Thread] = []
 
     def read(self, key: int, row: int, load: Loader) -> Value:
         found = self.cache.get(name_of(key, row), tags=tags_of(self.place, key, row))
@@ -99,6 +97,9 @@ class FilledBeside(Cached):
         if key not in self._under_way:
             self._under_way.add(key)
             self._wanted.put((key, row, load))
+            if len(self._fillers) < FILLERS:
+                self._fillers.append(threading.Thread(target=self._fill))
+                self._fillers[-1].start()
         return load()
 
     def _fill(self) -> None:

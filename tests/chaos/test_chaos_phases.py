@@ -27,7 +27,9 @@ GROUNDS = {
 
 
 HAPPENED = {
-    "killed-writers": lambda outcome: outcome.restarts and outcome.counts.effects["UNKNOWN"],
+    "killed-writers": lambda outcome: (
+        outcome.restarts and outcome.counts.effects["UNKNOWN"] and outcome.counts.effects["EFFECTIVE"]
+    ),
     "uncommitted": lambda outcome: outcome.counts.effects["ROLLED_BACK"],
     "strict": lambda outcome: outcome.counts.effects["STRICT"],
     "asyncio": lambda outcome: outcome.counts.cancelled,

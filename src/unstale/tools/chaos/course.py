@@ -236,6 +236,7 @@ class _Course:
             work=self._phase.work,
             threads=WRITER_THREADS if is_writer else plan.threads,
             per_second=writes if is_writer else reads,
+            lives=self._phase.writers_live,
             load_seconds=(0.0, 0.0) if kind == "settler" else plan.load_seconds,  # at the end nothing races
             lag_seconds=self._lag(),
         )

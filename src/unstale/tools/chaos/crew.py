@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,8 @@ START_SECONDS: Final = 60.0
 """How long a process may take until it is ready, on a machine that is busy."""
 END_SECONDS: Final = 60.0
 """How long it may take to end what it is at: a write waits for the database, a call for its time limit."""
+GONE_SECONDS: Final = 10.0
+"""Between the end of a process's output and its own."""
 LOOK_SECONDS: Final = 0.05
 
 
@@ -163,7 +165,8 @@ class Crew:
 
     def _wait_for(self, worker: Worker) -> None:
         if not _says_ready(worker.process):
-            worker.process.poll()
+            with suppress(subprocess.TimeoutExpired):  # it has closed its output, and ends, or it is still at work
+                worker.process.wait(GONE_SECONDS)
             raise worker.failed()
 
     def _join(self, worker: Worker, seconds: float) -> None:

@@ -1,7 +1,7 @@
 """`manage.py unstale_relay`: carries out what the outbox still holds, until it is told to end, or `--once`.
 
-With the cache's server or the database away it waits, longer each time, says so, and loses nothing. Run as many as you
-like. SIGTERM and SIGINT end it between two batches.
+With the cache's server or the database away it waits, says so, and loses nothing: it is back within seconds after them,
+since nothing that is owed takes effect before. Run as many as you like. SIGTERM and SIGINT end it between two batches.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from django.utils.connection import ConnectionDoesNotExist
 from unstale import errors
 from unstale.contrib.django.outbox import relay as relaying
 
-MAX_WAIT_SECONDS: Final = 30.0
+MAX_WAIT_SECONDS: Final = 3.0
+"""A round in vain is a query and one try at the server: cheap beside what is stale meanwhile."""
+SAY_SECONDS: Final = 30.0
+"""How often the same trouble is told."""
 
 
 class _EndedError(BaseException):
@@ -68,7 +71,7 @@ class Command(BaseCommand):
         self.stdout.write("ended")
 
     def _loop(self, options: dict[str, Any]) -> None:
-        wait = options["interval"]
+        wait, told, tell_at = options["interval"], "", 0.0
         while not self._is_ended:
             kept, said = {}, ""
             try:
@@ -79,8 +82,10 @@ class Command(BaseCommand):
                 said = f"the database failed: {type(error).__name__}"
             if kept:
                 said = f"rows stay in the outbox: {_shown(kept)}"
-            if said:
-                self.stderr.write(f"waiting {wait:g} s, {said}")
+            if said and (said != told or time.monotonic() >= tell_at):
+                self.stderr.write(f"waiting, {said}")
+                tell_at = time.monotonic() + SAY_SECONDS
+            told = said
             close_old_connections()
             self._sleep(wait)
             wait = min(wait * 2, max(MAX_WAIT_SECONDS, options["interval"])) if said else options["interval"]
