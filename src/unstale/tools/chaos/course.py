@@ -39,7 +39,8 @@ from unstale.tools.programs import name_of
 RESULTS_FILE: Final = "results.json"
 LOOK_SECONDS: Final = 0.1
 SETTLE_SECONDS: Final = 300.0
-WRITER_THREADS: Final = 2
+WRITER_THREADS: Final = 4
+"""A write waits for the server for up to a second while that is away; others are to go on meanwhile."""
 OPTIONS: Final = {"lease": 1.0, "LEASE": 1.0}
 """Of every subject, in unstale's words and in those of its Django backend: loads take milliseconds here, and a lease
 whose holder was cut off while it took it keeps all other readers of its key waiting."""
