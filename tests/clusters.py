@@ -148,9 +148,15 @@ class Node:
         """What stands under a name."""
         return self._client.get(name)
 
-    def kill(self) -> None:
-        """End it at once, as a crash would."""
+    def kill(self, *, keep_snapshot: bool = False) -> None:
+        """End it at once, as a crash would.
+
+        What a replica was sent at first lies on its disk. If it were loaded again by a primary, whose slots may have
+        moved since, they would be found open there, and have to be repaired as `redis-cli --cluster fix` does.
+        """
         self.server.kill()
+        if not keep_snapshot:
+            (self.server.directory / "dump.rdb").unlink(missing_ok=True)
 
     def end(self) -> None:
         """End it for good."""

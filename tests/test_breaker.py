@@ -179,6 +179,9 @@ def test_held_back() -> None:
     breaker = Breaker()
     assert breaker.hold_back(0.0, ALL)
     assert not breaker.hold_back(0.0, ALL)
+    assert breaker.leave(0.0) is Leave.PROBE
+    assert breaker.leave(0.0) is Leave.GO_ON
+    breaker.failed(Leave.PROBE, 0.0, ALL)
     assert breaker.leave(0.0) is Leave.GO_ON
     assert breaker.leave(1.0) is Leave.PROBE
     assert breaker.succeeded(Leave.PROBE, 1.0) == pytest.approx(1.0)

@@ -360,6 +360,9 @@ def test_a_node_of_a_cluster_by_its_own_url(cluster: Cluster, events: list[Event
         elsewhere = next(f"k{n}" for n in range(100) if cluster.owner_of(slot_of(b"unstale:s:{k%d}" % n)) is not node)
         with pytest.raises(WrongNodeError, match=r"redis\+cluster://"):
             cache.invalidate(elsewhere)
+        assert cache.get_or_set("k", lambda: 1, tags=["a", "b"]) == 1  # names of several slots
+    failed = [event.error for event in events if isinstance(event, Failed)]
+    assert [type(error) for error in failed] == [WrongNodeError]
 
 
 def test_a_single_server_is_no_cluster(session_servers: Callable[[str], Any]) -> None:

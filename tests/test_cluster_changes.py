@@ -124,9 +124,17 @@ def a_primary_returns_empty(cluster: Cluster, traffic: Traffic) -> None:
     returned(cluster, random.choice(cluster.primaries))
 
 
-def returned(cluster: Cluster, primary: Node) -> None:
+def a_primary_returns_from_a_snapshot(cluster: Cluster, traffic: Traffic) -> None:
+    """A primary is started again with the data of a while ago, before its replica is promoted."""
+    primary = random.choice(cluster.primaries)
+    until(lambda: primary.ask("SAVE"))
+    traffic.flows()
+    returned(cluster, primary, keep_snapshot=True)
+
+
+def returned(cluster: Cluster, primary: Node, *, keep_snapshot: bool = False) -> None:
     """Kill a primary and start it before anybody takes its place."""
-    primary.kill()
+    primary.kill(keep_snapshot=keep_snapshot)
     primary.server.start()
     cluster.settle()
 
@@ -150,6 +158,7 @@ EVENTS: list[Event] = [
     its_heir_lags,
     replicas_take_over,
     a_primary_returns_empty,
+    a_primary_returns_from_a_snapshot,
     a_primary_is_frozen,
 ]
 
@@ -164,10 +173,11 @@ IN_SHORT: list[tuple[str, Event]] = [
     ("redis", slots_move),
     ("redis", its_heir_lags),
     ("redis", replicas_take_over),
-    ("redis", a_primary_returns_empty),
+    ("redis", a_primary_returns_from_a_snapshot),
     ("valkey", slots_move),
     ("valkey", slots_move_at_a_stroke),
     ("valkey", all_is_cleared_while_slots_move),
+    ("valkey", a_primary_returns_empty),
     ("valkey", a_primary_is_frozen),
 ]
 """Each takes seconds, so most happen to one kind of servers only; the soak has all for both."""
@@ -236,11 +246,10 @@ def test_a_primary_starts_again_from_an_old_snapshot(cluster: Cluster) -> None:
     with Cache.from_url(cluster.url, namespace="traffic", timeout=HASTY) as cache:
         cache.set("k", "old", tags=[tag])
         assert cache.set_many({f"k{number}": "kept" for number in range(60)}, ttl=None) == []
-        primary.ask("SAVE")
+        until(lambda: primary.ask("SAVE"))
         stamp = primary.value(stamp_of(tag))
         cache.invalidate(tag)
-        returned(cluster, primary)
-        (primary.server.directory / "dump.rdb").unlink()
+        returned(cluster, primary, keep_snapshot=True)
         assert primary.value(stamp_of(tag)) == stamp
         assert cache.get("k", tags=[tag]) is None
         assert cache.get_or_set("k", lambda: "new", tags=[tag]) == "new"

@@ -23,7 +23,13 @@ class FakeWire:
     error: BaseException | None = None
 
     def __init__(
-        self, connection: object, timeout: float, generation: int, permit: object, connect_until: float
+        self,
+        connection: object,
+        timeout: float,
+        generation: int,
+        permit: object,
+        connect_until: float,
+        breaker: object,
     ) -> None:
         if FakeWire.error is not None:
             raise FakeWire.error
@@ -31,6 +37,7 @@ class FakeWire:
         self.connection = connection
         self.timeout = timeout
         self.connect_until = connect_until
+        self.breaker = breaker
         self.generation = generation
         self.permit = permit
         self.closed = 0

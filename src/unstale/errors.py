@@ -85,7 +85,7 @@ class PoolExhaustedError(StoreUnavailableError):
 
 
 class BreakerOpenError(StoreUnavailableError):
-    """The last reads were not answered, so they are not tried until one that probes is. Look at the server."""
+    """Reads were not answered, or an invalidation is queued: they wait for one that probes. Look at the server."""
 
 
 class QueueError(StoreUnavailableError):

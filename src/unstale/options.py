@@ -282,6 +282,8 @@ def _log(event: Queued | Drained | BreakerOpened | BreakerClosed) -> None:
 
     logger = logging.getLogger("unstale")
     match event:
+        case BreakerOpened(0, error):
+            logger.warning("reads go on without the server until that is done: %s", error)
         case BreakerOpened(failures, error):
             logger.warning("reads go on without the server after %d failures: %s", failures, error)
         case BreakerClosed(seconds):

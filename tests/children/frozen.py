@@ -22,7 +22,7 @@ from unstale.events import Event, Failed, Refused
 
 mode, url, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
 events: list[Event] = []
-options: Any = {"namespace": "test", "timeout": 5.0, "read_timeout": 0.5, "lease": 1.0, "on_event": events.append}
+options: Any = {"namespace": "test", "timeout": 5.0, "read_timeout": 1.5, "lease": 1.0, "on_event": events.append}
 
 
 def tell(value: Any) -> None:

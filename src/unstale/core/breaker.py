@@ -112,9 +112,15 @@ class Breaker:
         return self._failures if self._failures >= FAILURES and self._open(now, chance) else 0
 
     def hold_back(self, now: float, chance: float) -> bool:
-        """Open, whatever the reads have seen, and stay so for a probe that began before; whether it was closed."""
+        """Open, whatever the reads have seen, and stay so for a probe that began before; whether it was closed.
+
+        The next read is the first probe: the server may well be there, as when a process begins with something owed.
+        """
         self._held += 1
-        return self._open(now, chance)
+        opened = self._open(now, chance)
+        if opened:
+            self.due(now)
+        return opened
 
     def _open(self, now: float, chance: float) -> bool:
         try:

@@ -6,6 +6,7 @@ sends to all of them first, and receives then.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -100,7 +101,7 @@ class _Port:
     async def slots(self, address: Address, seconds: float) -> Any:
         """See Port. A connection of its own: who is asked may be a replica, which serves nothing else."""
         connection = self._connection(address)
-        connection.until = monotonic() + seconds
+        connection.limits = Limits(math.inf, until=monotonic() + seconds)
         try:
             connection.connect()
             connection.send_command(*SLOTS_COMMAND)

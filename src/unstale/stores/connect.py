@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from redis.retry import Retry
 
 from unstale.errors import ConfigurationError
 from unstale.stores.arguments import MOOT, OURS, Provider, merged, taken
+from unstale.stores.limits import Limits
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection as AsyncConnection
@@ -42,6 +44,7 @@ Understood = tuple[type[Any], dict[str, Any]]
 
 
 SHORTEST_SECONDS: Final = 0.001
+LOOK_SECONDS: Final = 0.02
 
 
 class Timed:
@@ -50,10 +53,10 @@ class Timed:
     redis-py gives each address of a host, and each answer to what it asks of a new connection, a time limit of its own.
 
     Attributes:
-        until: the monotonic time.
+        limits: until when all must be done, and what may end it sooner.
     """
 
-    until = math.inf
+    limits = Limits(math.inf)
     _socket_timeout: float
     _socket_connect_timeout: float
     _sock: Any
@@ -77,33 +80,42 @@ class Timed:
         self._socket_connect_timeout = seconds
 
     def _left(self, seconds: float) -> float:
-        if self.until == math.inf:
+        if self.limits.until == math.inf:
             return seconds
-        return min(seconds, max(self.until - monotonic(), SHORTEST_SECONDS))
+        return min(seconds, max(self.limits.until - monotonic(), SHORTEST_SECONDS))
 
-    def hurry(self) -> None:
-        """Give what is read next no more time than there is. Raises TimeoutError if there is none."""
-        if self.until != math.inf and self._sock is not None:
-            if monotonic() >= self.until:
-                raise RedisTimeoutError
-            self._sock.settimeout(self.socket_timeout)
+    def patience(self, began: float) -> float:
+        """Seconds that one may wait on for an answer, before the next look at this.
+
+        Args:
+            began: the monotonic time when the wait for it began.
+
+        Raises:
+            TimeoutError: none.
+        """
+        left = min(began + self._socket_timeout, self.limits.until) - monotonic()
+        if left <= 0 or self.limits.are_moot:
+            raise RedisTimeoutError
+        return min(left, LOOK_SECONDS)
 
 
 class _TimedParser(DefaultParser):  # type: ignore[misc, valid-type] # chosen while redis-py is imported
     """Its reader of answers, which come in parts: each has the time that is left."""
 
-    _hurry: weakref.WeakMethod[Callable[[], None]] | None = None
+    _patience: weakref.WeakMethod[Callable[[float], float]]
 
     def on_connect(self, connection: Any, **named: Any) -> None:
         """Read from this connection."""
         super().on_connect(connection, **named)
-        self._hurry = weakref.WeakMethod(connection.hurry)  # a cycle would keep a lost connection's socket open
+        self._patience = weakref.WeakMethod(connection.patience)  # a cycle would keep a lost connection's socket open
 
     def read_from_socket(self, *arguments: Any, **named: Any) -> Any:
         """Read a part."""
-        hurry = self._hurry() if self._hurry is not None else None
-        if hurry is not None:
-            hurry()
+        began, patience = monotonic(), self._patience()
+        while patience is not None and self._sock is not None:
+            self._sock.settimeout(patience(began))
+            with suppress(RedisTimeoutError):
+                return super().read_from_socket(*arguments, **named)
         return super().read_from_socket(*arguments, **named)
 
 

@@ -63,16 +63,19 @@ class Guard(Breaker):
         if self.is_open:
             raise BreakerOpenError
 
-    def of_read(self, connected_in: float) -> Limits:
+    def of_read(self, connected_in: float, leave: Leave = Leave.PROBE, *, is_patient: bool | None = None) -> Limits:
         """The limits of a read. While the server is in trouble, a new connection has little more than an answer.
 
         Args:
             connected_in: seconds that the last new connection took; 0.0 if there was none.
+            leave: the read's. If it is no probe, its waits end when the breaker opens.
+            is_patient: whether it may take its time to connect; by default as the breaker has it.
         """
         longest = CONNECT_STEPS * self.timeout
-        if not self.is_patient:
+        if not (self.is_patient if is_patient is None else is_patient):
             longest = min(longest, max(self.read_timeout, KNOWN_FACTOR * connected_in))
-        return Limits(self.read_timeout, monotonic() + longest)
+        breaker = None if leave is Leave.PROBE else self
+        return Limits(self.read_timeout, monotonic() + longest, breaker=breaker)
 
     def of_fill(self) -> Limits:
         """The limits of what a loaded value is stored with: a lease is worth some patience, since the loader is not.

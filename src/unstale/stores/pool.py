@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from redis.connection import AbstractConnection
 
+from unstale.core.breaker import Breaker
 from unstale.errors import PoolExhaustedError, StoreClosedError
 from unstale.stores.wire import Wire
 
@@ -88,11 +89,12 @@ class Pool:
         for _ in range(self._limit):
             self._permits.put(None)
 
-    def take(self, until: float = math.inf) -> Wire:
+    def take(self, until: float = math.inf, breaker: Breaker | None = None) -> Wire:
         """A wire: an idle one, or a new one.
 
         Args:
             until: the monotonic time until which there must be one.
+            breaker: one whose opening ends the wait for a new one's answers.
 
         Raises:
             StoreClosedError: the pool was closed.
@@ -109,17 +111,17 @@ class Pool:
                 except queue.Empty:
                     deadline = self._wait(deadline, until)
                     continue
-                return self._make(permit, until)
+                return self._make(permit, until, breaker)
             if wire.generation == self.generation:
                 return wire
             self.discard(wire)
         raise StoreClosedError
 
-    def _make(self, permit: Permit, until: float) -> Wire:
+    def _make(self, permit: Permit, until: float, breaker: Breaker | None) -> Wire:
         generation = self.generation  # before the connection has an address: who drops all meanwhile means this one too
         began = time.monotonic()
         try:
-            wire = (self._make_wire or Wire)(self._connect(), self._timeout, generation, permit, until)
+            wire = (self._make_wire or Wire)(self._connect(), self._timeout, generation, permit, until, breaker)
         except BaseException:
             permit.release()  # whoever keeps the exception keeps this frame
             raise

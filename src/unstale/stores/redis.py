@@ -116,7 +116,8 @@ class RedisStore:
             wire = pool.idle.pop()
         except IndexError:
             return self._look(lambda _: commands.read(names))
-        if wire.proved_until < monotonic() or wire.generation != pool.generation or self.guard.is_troubled:
+        began = monotonic()
+        if wire.proved_until < began or wire.generation != pool.generation or self.guard.is_troubled:
             pool.give(wire)
             return self._look(lambda _: commands.read(names))
         try:
@@ -129,7 +130,7 @@ class RedisStore:
             except (BlockingIOError, TimeoutError):  # not there within a slice of the time limit
                 reply = False
             if reply is False:
-                reply = wire.receive(self._hot)
+                reply = wire.receive(self._hot, began)
         except (BlockingIOError, TimeoutError) as error:
             pool.discard(wire)
             late = StoreTimeoutError()
@@ -163,7 +164,7 @@ class RedisStore:
             if leave is Leave.PROBE and guard.before_closing is not None:
                 self._run(lambda _: commands.ping(), guard.of_read(self._pool.connected_in))
                 guard.before_closing()
-            result = self._run(make, guard.of_read(self._pool.connected_in))
+            result = self._run(make, guard.of_read(self._pool.connected_in, leave))
         except BaseException as error:
             guard.read_left(leave, error)
             raise
@@ -229,12 +230,12 @@ class RedisStore:
         """A wire. A time-out of connecting that this process brought about by being late is no reason to give up."""
         began = monotonic()
         try:
-            return self._pool.take(limits.connect_until)
+            return self._pool.take(limits.connect_until, limits.breaker)
         except StoreTimeoutError:
-            if not was_late(began, limits.connect_until):
+            if limits.are_moot or not was_late(began, limits.connect_until):
                 raise
             seconds = limits.connect_until - began
-            return self._pool.take(monotonic() + seconds)
+            return self._pool.take(monotonic() + seconds, limits.breaker)
 
     def _exchange(self, wire: Wire, trip: Trip[T], limits: Limits) -> list[Any]:
         replies = wire.exchange(trip.commands, limits)

@@ -275,14 +275,18 @@ class AsyncRedisStore:
         leave = guard.enter()
         try:
             if leave is Leave.PROBE and guard.before_closing is not None:
-                await self._run(lambda _: commands.ping(), guard.of_read(0.0), is_read=True)
+                await self._run(lambda _: commands.ping(), self._of_read(leave), is_read=True)
                 await guard.before_closing()
-            result = await self._run(make, guard.of_read(0.0), is_read=True)
+            result = await self._run(make, self._of_read(leave), is_read=True)
         except BaseException as error:
             guard.read_left(leave, error)
             raise
         guard.read_left(leave, None)
         return result
+
+    def _of_read(self, leave: Leave) -> Limits:
+        """A read's limits. In trouble it is never patient: the task that connects goes on without it."""
+        return self.guard.of_read(0.0, leave, is_patient=not self.guard.is_troubled)
 
     async def _fill(self, make: Callable[[bytes], Trip[T]]) -> T:
         """A trip around a load that follows a look. Raises BreakerOpenError, as a look would by now."""

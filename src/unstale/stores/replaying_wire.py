@@ -25,10 +25,9 @@ class ReplayingWire(Wire):
         self._recent = recent
         super().__init__(*arguments)
 
-    def _introduce(self, connect_until: float) -> None:
-        limits = Limits(self._timeout, until=connect_until)
+    def _introduce(self, limits: Limits) -> None:
         try:
-            super()._introduce(connect_until)
+            super()._introduce(limits)
         except StoreRefusedError:  # INFO is hidden
             asked_at = monotonic()
             self._proof, reply = hidden_proof(self._recent, self.transfer(questions(self._recent), limits))

@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import _socket
 import math
+import select
 import socket
 import ssl
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -26,6 +28,7 @@ import hiredis
 from redis.connection import AbstractConnection, SSLConnection
 from redis.exceptions import RedisError
 
+from unstale.core.breaker import Breaker
 from unstale.errors import StoreTimeoutError, StoreUnavailableError
 from unstale.stores.commands import Command, pack
 from unstale.stores.connect import Timed
@@ -35,10 +38,10 @@ from unstale.stores.proof import INFO_REPLICATION, INFO_SERVER, Vouched, identit
 PROOF_SECONDS: Final = 1.0
 RECEIVE_BYTES: Final = 65536
 SLICE_SECONDS: Final = 0.005
-"""The kernel lets go of a read after this, and the wire looks at the clock. After a signal Python begins a read anew,
-and the kernel its time limit: in one piece, a profiler's signals would prolong it for ever."""
+"""The kernel lets go of a read after this, and the wire looks at the clock, and waits by poll(). After a signal Python
+begins a read anew, and the kernel its time limit: in one piece, a profiler's signals would prolong it for ever."""
 SLOW_SLICE_SECONDS: Final = 0.02
-"""The same for other sockets, for which a wait costs more to begin anew."""
+"""How often one who waits on looks whether it is still of use; and the first wait of other sockets than plain ones."""
 SEND_BYTES: Final = 262144
 """A large value is sent in parts, each of which shows that the server reads."""
 
@@ -93,6 +96,7 @@ class Wire:
         generation: int,
         permit: Permit,
         connect_until: float = math.inf,
+        breaker: Breaker | None = None,
     ) -> None:
         """Connect, and prove role and identity.
 
@@ -102,6 +106,7 @@ class Wire:
             generation: the pool's.
             permit: the pool's.
             connect_until: the monotonic time until which all of it must be done.
+            breaker: one whose opening ends the wait for an answer.
 
         Raises:
             StoreUnavailableError: no connection, no answer in time, or a replica.
@@ -116,9 +121,10 @@ class Wire:
         self._proof = INFO_REPLICATION
         self.proved_until = 0.0
         self._vouched_until = math.inf
+        limits = Limits(timeout, until=connect_until, breaker=breaker)
         may_be_timed: object = connection
         if isinstance(may_be_timed, Timed):
-            may_be_timed.until = connect_until
+            may_be_timed.limits = limits
         try:
             connection.connect()  # type: ignore[no-untyped-call]
         except (RedisError, TypeError, ValueError) as error:
@@ -134,7 +140,7 @@ class Wire:
         self.recv = sock.recv
         self.reader = hiredis.Reader()
         try:
-            self._introduce(connect_until)
+            self._introduce(limits)
         except BaseException:
             self.close()
             raise
@@ -148,10 +154,9 @@ class Wire:
         else:
             sock.settimeout(SLOW_SLICE_SECONDS)
 
-    def _introduce(self, connect_until: float) -> None:
+    def _introduce(self, limits: Limits) -> None:
         asked_at = monotonic()
         self._ask_sentinels()
-        limits = Limits(self._timeout, until=connect_until)
         server, replication = self.transfer([INFO_SERVER, INFO_REPLICATION], limits)
         self._run_id = run_id_of(server)
         self.prove(replication, asked_at)
@@ -223,44 +228,64 @@ class Wire:
             try:
                 sent += self.send(view[sent : sent + SEND_BYTES])
             except (BlockingIOError, TimeoutError):  # a slice of the time limit is over
-                deadline = deadline or _deadline(limits)
+                deadline = deadline or min(monotonic() - SLICE_SECONDS + limits.answer, limits.until)
                 if monotonic() >= deadline:
                     raise
             else:
                 deadline = 0.0
 
-    def receive(self, limits: Limits) -> Any:
-        """The next reply; error replies are returned. Raises OSError or hiredis.ProtocolError."""
+    def receive(self, limits: Limits, began: float = 0.0) -> Any:
+        """The next reply; error replies are returned. Raises OSError or hiredis.ProtocolError.
+
+        Args:
+            limits: how long it may take.
+            began: the monotonic time when the wait for it began; by default now.
+        """
         reader = self.reader
         reply = reader.gets()
-        deadline = 0.0
+        began = began or monotonic()
         while reply is False:
             try:
                 data = self.recv(RECEIVE_BYTES)
             except (BlockingIOError, TimeoutError):  # a slice of the time limit is over
-                deadline = deadline or _deadline(limits)
-                if monotonic() < deadline and not limits.are_moot:
-                    continue
-                data = self._at_once()
+                data = self._in_time(min(began + limits.answer, limits.until), limits)
             if not data:
                 raise ConnectionResetError
-            deadline = 0.0
+            began = monotonic()
             reader.feed(data)
             reply = reader.gets()
-            if reply is False and monotonic() >= limits.until:
+            if reply is False and began >= limits.until:
                 raise TimeoutError
         return reply
+
+    def _in_time(self, deadline: float, limits: Limits) -> bytes:
+        """What comes until a monotonic time, if it comes. Raises TimeoutError."""
+        poll = select.poll() if self._is_plain else None
+        if poll is not None:
+            poll.register(self.sock, select.POLLIN)
+        while (left := deadline - monotonic()) > 0 and not limits.are_moot:
+            wait = min(left, SLOW_SLICE_SECONDS)
+            if poll is None:
+                with suppress(TimeoutError):
+                    return self._within(wait)
+            elif poll.poll(wait * 1000):
+                break
+        return self._at_once()
+
+    def _within(self, seconds: float) -> bytes:
+        """What comes within a time of a socket that keeps its own. Raises TimeoutError, or OSError."""
+        self.sock.settimeout(seconds)
+        try:
+            return self.sock.recv(RECEIVE_BYTES)
+        finally:
+            self.sock.settimeout(SLOW_SLICE_SECONDS)
 
     def _at_once(self) -> bytes:
         """What has come by now. Raises TimeoutError if that is nothing."""
         try:
             if self._is_plain:
                 return self.sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
-            self.sock.settimeout(0.0)
-            try:
-                return self.sock.recv(RECEIVE_BYTES)
-            finally:
-                self.sock.settimeout(SLOW_SLICE_SECONDS)
+            return self._within(0.0)
         except (BlockingIOError, ssl.SSLWantReadError) as error:
             raise TimeoutError from error
 
@@ -274,11 +299,6 @@ def _broken(error: Exception) -> StoreUnavailableError:
     if isinstance(error, BlockingIOError | TimeoutError):
         return StoreTimeoutError()
     return StoreUnavailableError(f"The connection broke: {type(error).__name__}.")
-
-
-def _deadline(limits: Limits) -> float:
-    """When to give up, after a first slice in vain: so a process that was late before it began to wait is not."""
-    return min(monotonic() + limits.answer - SLICE_SECONDS, limits.until)
 
 
 def _timeval(seconds: float) -> bytes:
