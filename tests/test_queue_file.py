@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import stat
 import threading
+import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from children.launch import Child
 
+from unstale import outbox
 from unstale.core.pending import Pending, packed, unpacked
 from unstale.errors import ConfigurationError, QueueError
 from unstale.outbox import QueueFile
@@ -59,6 +63,53 @@ def test_another_process_sees_it(queue: QueueFile, path: Path) -> None:
     other = QueueFile(path)
     other.append(record(2))
     assert queue.read() == other.read() == ([record(1), record(2)], 0)
+
+
+class User:
+    """Somebody who uses a queue."""
+
+    def __init__(self) -> None:
+        self.held = 0
+        self.told: list[Pending] = []
+
+    def hold(self) -> None:
+        """Count."""
+        self.held += 1
+
+    def follow(self, done: Sequence[Pending]) -> None:
+        """Keep."""
+        self.told += done
+
+
+def test_all_of_a_process_are_told(queue: QueueFile, path: Path) -> None:
+    """Each once, with whatever object for the file they joined; who is gone is kept by nobody."""
+    one, other, gone = User(), User(), User()
+    again = QueueFile(path)
+    assert [queue.join(one.hold), queue.join(one.hold), again.join(one.hold), again.join(other.hold)] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+    again.join(gone.hold)
+    queue.follow(one.follow)
+    noticed = weakref.ref(gone)
+    del gone
+    gc.collect()
+    queue.hold()
+    again.tell([record(1)])
+    assert (one.held, other.held, one.told, noticed()) == (1, 1, [record(1)], None)
+
+
+def test_a_child_whose_parent_was_draining(queue: QueueFile) -> None:
+    """The turn to drain, and the lock of those who join, were a thread's that a child does not have."""
+    assert (queue.take_turn(), queue.take_turn()) == (True, False)
+    with outbox._making:
+        child = os.fork()
+        if not child:
+            os._exit(0 if queue.take_turn() and queue.join(User().hold) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    queue.give_turn()
 
 
 def test_what_is_done_goes(queue: QueueFile) -> None:

@@ -580,8 +580,7 @@ class AsyncCache(Facade):
             return 0
         waiting, damaged = await asyncio.to_thread(queue.read)
         await carry_out(self._io, with_damage(self._space, waiting, damaged))
-        for follow in queue.followers:
-            await asyncio.to_thread(follow, waiting)
+        await asyncio.to_thread(queue.tell, waiting)
         await asyncio.to_thread(queue.remove, {one.mark for one in waiting})
         if waiting or damaged:
             self._space.fail(Drained(len(waiting), damaged))

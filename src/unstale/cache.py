@@ -693,8 +693,7 @@ class Cache(Facade):
             return 0
         waiting, damaged = queue.read()
         _run(carry_out(self._io, with_damage(self._space, waiting, damaged)))
-        for follow in queue.followers:
-            follow(waiting)
+        queue.tell(waiting)
         queue.remove({one.mark for one in waiting})
         if waiting or damaged:
             self._space.fail(Drained(len(waiting), damaged))

@@ -121,9 +121,8 @@ class Facade:
         self._signed_forms = signed_forms(codec.number) if signer is not None and codec.number in OF_BYTES else ()
         self._beta = space.policy.beta
         queue = space.queue
-        if queue is not None and store.hold not in queue.holds:
+        if queue is not None and queue.join(store.hold):
             store.owe(self._settle)
-            queue.holds.append(store.hold)
             if queue.has_any():
                 store.hold()
 
@@ -364,10 +363,9 @@ class Facade:
         self._space.fail(Failed("drain", "", error))
 
     def _queued(self, tags: Sequence[str], error: StoreError) -> Queued:
-        """It is in the queue: say so, and serve nothing from here on until it has taken effect."""
-        queue = self._space.queue
-        for hold in queue.holds if queue is not None else ():
-            hold()
+        """It is in the queue: say so; no cache of it serves anything from here on until it has taken effect."""
+        if self._space.queue is not None:
+            self._space.queue.hold()
         event = Queued(tuple(tags), error)
         self._space.fail(event)
         return event

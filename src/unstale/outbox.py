@@ -6,16 +6,20 @@
 Who dies in between leaves them to the next: a record takes effect at least once, and twice is harmless.
 
 A file belongs to one server: a record says which stamps, not where. It holds no value and no password, but tags.
+
+What is queued keeps the whole process from serving old values: who uses the same file is known by its real path.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from unstale.core.pending import Pending, packed, unpacked
 from unstale.errors import ConfigurationError, QueueError
@@ -25,14 +29,55 @@ LOCK_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.001
 MODE: Final = 0o600
 
+Hold: TypeAlias = Callable[[], None]
+Follow: TypeAlias = Callable[[Sequence[Pending]], None]
+
+
+class _Users:
+    """Who uses one file in this process, whatever object they opened it with. They are not kept alive by it."""
+
+    def __init__(self) -> None:
+        self.holds: list[weakref.WeakMethod[Hold]] = []
+        self.followers: list[weakref.WeakMethod[Follow]] = []
+        self.turn = [True]
+
+
+_users: Final[weakref.WeakValueDictionary[str, _Users]] = weakref.WeakValueDictionary()
+_making = threading.Lock()
+
+
+def _users_of(path: Path) -> _Users:
+    """Those of a file; it need not exist yet, so its directory is what is resolved."""
+    real = os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118 - a name, not a path to walk
+    with _making:
+        return _users.setdefault(real, _Users())
+
+
+def _join(users: list[weakref.WeakMethod[Any]], method: Any) -> bool:
+    """Add one to a list, which loses those that are gone; whether it was not there."""
+    with _making:
+        if any(one() == method for one in users):
+            return False
+        users[:] = [*(one for one in users if one() is not None), weakref.WeakMethod(method)]
+        return True
+
+
+def _after_fork() -> None:
+    """In a child: a thread of the parent's may have had the lock, or the turn."""
+    global _making  # noqa: PLW0603 - a lock cannot be made free otherwise
+    _making = threading.Lock()
+    for users in list(_users.values()):
+        users.turn = [True]
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
 
 class QueueFile:
     """A file of pending invalidations.
 
     Attributes:
         path: where it is.
-        holds: see `Queue`.
-        followers: see `Queue`.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -51,9 +96,7 @@ class QueueFile:
         self._flock = fcntl.flock
         self._exclusive, self._unlock = fcntl.LOCK_EX | fcntl.LOCK_NB, fcntl.LOCK_UN
         self.path = Path(path).absolute()
-        self.holds: list[Callable[[], None]] = []
-        self.followers: list[Callable[[Sequence[Pending]], None]] = []
-        self._turn = [True]
+        self._users = _users_of(self.path)
         try:
             with self._locked():
                 pass
@@ -69,16 +112,38 @@ class QueueFile:
         except OSError:
             return True  # who reads it says what is wrong
 
+    def join(self, hold: Hold) -> bool:
+        """See Queue."""
+        return _join(self._users.holds, hold)
+
+    def hold(self) -> None:
+        """See Queue."""
+        for one in list(self._users.holds):
+            hold = one()
+            if hold is not None:
+                hold()
+
+    def follow(self, follow: Follow) -> None:
+        """See Queue."""
+        _join(self._users.followers, follow)
+
+    def tell(self, done: Sequence[Pending]) -> None:
+        """See Queue."""
+        for one in list(self._users.followers):
+            follow = one()
+            if follow is not None:
+                follow(done)
+
     def take_turn(self) -> bool:
         """See Queue. Without a lock: one thread empties the list."""
         try:
-            return self._turn.pop()
+            return self._users.turn.pop()
         except IndexError:
             return False
 
     def give_turn(self) -> None:
         """See Queue."""
-        self._turn = [True]
+        self._users.turn = [True]
 
     def append(self, pending: Pending) -> None:
         """Keep a record; on return it is on the disk, as far as the disk says so.

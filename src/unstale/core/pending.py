@@ -36,15 +36,25 @@ class Pending(NamedTuple):
 
 
 class Queue(Protocol):
-    """Where such records are kept until they have taken effect.
+    """Where such records are kept until they have taken effect."""
 
-    Attributes:
-        holds: called when one is kept: nothing must be served of it in this process.
-        followers: called with records that have taken effect, before they are removed. Raise StoreError.
-    """
+    def join(self, hold: Callable[[], None]) -> bool:
+        """Have a method called when this process has kept one, with whatever cache: nothing must be served then.
 
-    holds: list[Callable[[], None]]
-    followers: list[Callable[[Sequence[Pending]], None]]
+        It is held weakly. Whether it is new.
+        """
+
+    def hold(self) -> None:
+        """Call all who have joined."""
+
+    def follow(self, follow: Callable[[Sequence[Pending]], None]) -> None:
+        """Have a method called, held weakly, with records that have taken effect, before they are removed.
+
+        It raises StoreError where they are to stay.
+        """
+
+    def tell(self, done: Sequence[Pending]) -> None:
+        """Call all who follow. Raises StoreError."""
 
     def append(self, pending: Pending) -> None:
         """Keep a record: on return it is on the disk. Raises QueueError."""
@@ -59,7 +69,7 @@ class Queue(Protocol):
         """Whether there may be one."""
 
     def take_turn(self) -> bool:
-        """Whether the caller may drain on the side, as nobody in this process does. He must `give_turn` then."""
+        """Whether the caller may drain on the side, as nobody in this process does. It must `give_turn` then."""
 
     def give_turn(self) -> None:
         """Let another."""
