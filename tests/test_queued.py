@@ -300,7 +300,7 @@ def test_a_server_that_refuses_it(
 
 def test_damage(cache: Used, path: Path, events: list[Event], own_server: Server) -> None:
     """Where a record cannot be read nobody knows what it was for: everything of this cache is stale."""
-    path.write_bytes(b"00000000 what was this?\n")
+    path.write_bytes(b'00000000 ["what was this?\n')
     assert cache.drain() == 0
     assert of(events, Drained) == [Drained(0, damaged=1)]
     assert cache.get("k", "stale", tags=["t"]) == "stale"

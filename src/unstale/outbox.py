@@ -12,7 +12,9 @@ What is queued keeps the whole process from serving old values: who uses the sam
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import threading
 import time
 import weakref
@@ -21,13 +23,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from unstale.core.pending import Pending, packed, unpacked
+from unstale.core.pending import BEGINNING, Pending, begins_queue, packed, unpacked
 from unstale.errors import ConfigurationError, QueueError
 
 LOCK_SECONDS: Final = 1.0
 """How long one waits for others who use the file at this moment."""
 LOOK_SECONDS: Final = 0.001
 MODE: Final = 0o600
+OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 Hold: TypeAlias = Callable[[], None]
 Follow: TypeAlias = Callable[[Sequence[Pending]], None]
@@ -106,7 +109,7 @@ class QueueFile:
     def has_any(self) -> bool:
         """Whether there may be a record."""
         try:
-            return self.path.stat().st_size > 0
+            return self.path.lstat().st_size > 0
         except FileNotFoundError:
             return False
         except OSError:
@@ -164,12 +167,8 @@ class QueueFile:
 
     def read(self) -> tuple[list[Pending], int]:
         """All records, and how many lines are damaged. Raises QueueError."""
-        try:
-            return unpacked(self.path.read_bytes())
-        except FileNotFoundError:
-            return [], 0
-        except OSError as error:
-            raise _failed(self.path, error) from error
+        with self._locked() as opened:
+            return unpacked(_read(opened))
 
     def remove(self, marks: set[str]) -> None:
         """Remove records by their marks, and damaged lines; what was appended meanwhile stays.
@@ -185,7 +184,8 @@ class QueueFile:
                 os.fsync(opened)
                 return
             beside = self.path.with_name(f"{self.path.name}.new")
-            made = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
+            beside.unlink(missing_ok=True)  # of one who died
+            made = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
             try:
                 _write(made, b"".join(map(packed, left)))
                 os.fsync(made)
@@ -212,13 +212,15 @@ class QueueFile:
         deadline = time.monotonic() + LOCK_SECONDS
         while True:
             is_new = not self.path.exists()
-            opened = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
+            opened = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
             try:
+                _check_owner(self.path, os.fstat(opened))
                 self._lock(opened, deadline)
                 if is_new:
                     self._sync_directory()
                 with suppress(FileNotFoundError):
-                    if os.path.samestat(os.fstat(opened), self.path.stat()):
+                    if os.path.samestat(os.fstat(opened), self.path.lstat()):
+                        _check_content(self.path, opened)
                         return opened
             except BaseException:
                 os.close(opened)
@@ -242,6 +244,24 @@ class QueueFile:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+def _check_owner(path: Path, found: os.stat_result) -> None:
+    """Raise QueueError for a file that somebody else can write, or that is none."""
+    if not stat.S_ISREG(found.st_mode):
+        raise _refused(path, "it is no regular file. Name a file, or a path where there is none yet")
+    if found.st_uid != os.geteuid():
+        raise _refused(path, "it belongs to another user. Run as that user, or name a file of your own")
+    if found.st_mode & OTHERS_WRITE:
+        raise _refused(path, "others may write to it. Look at what is in it, and chmod 600")
+
+
+def _check_content(path: Path, opened: int) -> None:
+    """Raise QueueError for a file with something else in it, which draining would empty."""
+    head = os.pread(opened, BEGINNING, 0)
+    if not begins_queue(head):
+        why = "its first line is no record of unstale's. Name another file; if it was damaged, move it and clear()"
+        raise _refused(path, why)
 
 
 def _drop_torn_end(opened: int) -> None:
@@ -268,5 +288,11 @@ def _write(opened: int, text: bytes) -> None:
         left = left[os.write(opened, left) :]
 
 
+def _refused(path: Path, why: str) -> QueueError:
+    return QueueError(f"The queue {str(path)!r} cannot be used: {why}.")
+
+
 def _failed(path: Path, error: OSError) -> QueueError:
+    if error.errno == errno.ELOOP:
+        return _refused(path, "it is a symbolic link. Name the file itself")
     return QueueError(f"The queue {str(path)!r} cannot be used: {error.strerror or type(error).__name__}.")

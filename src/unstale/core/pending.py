@@ -1,16 +1,28 @@
 """An invalidation that has not taken effect, as a record that can be kept, and where it is kept.
 
 A record is a line: a checksum, then plain data in JSON. What of a last line is missing was never acknowledged.
+
+A line is data of others: what is no record is counted as damaged, and never raises. Only stamps can be named in it.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from zlib import crc32
 
+from unstale.core.keys import is_stamp_name
+from unstale.core.policy import MAX_SECONDS
+
 _CHECKSUM: Final = 8
+_FORM: Final = re.compile(rb'[0-9a-f]{8} \["')
+_BEGINNING: Final = b'00000000 ["'
+BEGINNING: Final = len(_BEGINNING)
+"""So many bytes tell what kind of file it is."""
+_MARK: Final = re.compile("[0-9a-f]{32}")
 
 
 class Pending(NamedTuple):
@@ -94,12 +106,44 @@ def unpacked(lines: bytes) -> tuple[list[Pending], int]:
     return found, damaged
 
 
+def begins_queue(head: bytes) -> bool:
+    """Whether a file that begins so (with BEGINNING bytes, or less if it has less) may be a queue, damaged or torn."""
+    return _FORM.match(head + _BEGINNING[len(head) :]) is not None
+
+
 def _unpacked(line: bytes) -> Pending | None:
     checksum, body = line[:_CHECKSUM], line[_CHECKSUM + 1 :]
     if checksum != b"%08x" % crc32(body):
         return None
     try:
-        mark, names, *rest = json.loads(body)
+        given = json.loads(body)
+        if type(given) is not list or len(given) != len(Pending._fields) or not _is_record(*given):
+            return None
+        mark, names, *rest = given
         return Pending(mark, tuple(name.encode("utf-8", "surrogateescape") for name in names), *rest)
-    except (AttributeError, TypeError, ValueError):  # nobody's record
+    except (ValueError, RecursionError):  # no JSON, no text, or lists in lists
         return None
+
+
+def _is_record(mark: Any, names: Any, stamp_ttl: Any, soft: Any, lag: Any, owner: Any, keep: Any) -> bool:  # noqa: PLR0913 - its fields
+    return (
+        _is_text(mark, _MARK)
+        and type(names) is list
+        and len(names) > 0
+        and all(type(name) is str and is_stamp_name(name.encode("utf-8", "surrogateescape")) for name in names)
+        and _is_seconds(stamp_ttl)
+        and stamp_ttl > 0
+        and type(soft) is bool
+        and _is_seconds(lag)
+        and (owner == "" or _is_text(owner, _MARK))
+        and _is_seconds(keep)
+    )
+
+
+def _is_text(given: Any, form: re.Pattern[str]) -> bool:
+    return type(given) is str and form.fullmatch(given) is not None
+
+
+def _is_seconds(given: Any) -> bool:
+    """No NaN, and nothing that a server or a float cannot take; a stamp may live without a limit."""
+    return type(given) in (int, float) and (0 <= given <= MAX_SECONDS or given == math.inf)
