@@ -161,6 +161,74 @@ def test_one_that_waits_for_the_lock_writes_to_the_new_file(queue: QueueFile, pa
     assert queue.read() == ([record(2), record(3)], 0)
 
 
+@pytest.mark.parametrize("block", [7, 100, outbox.BLOCK])
+def test_the_last_ones(queue: QueueFile, path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    """They come in parts, from the end, as they were kept; with the last the file is empty."""
+    monkeypatch.setattr(outbox, "BLOCK", block)
+    records = [record(number) for number in range(7)]
+    for one in records:
+        queue.append(one)
+    met: list[Pending] = []
+    while queue.has_any():
+        part = queue.last(3)
+        assert 1 <= len(part.records) <= 3
+        met[:0] = part.records
+        queue.remove({one.mark for one in part.records}, part.start)
+        assert queue.read() == (records[: 7 - len(met)], 0)
+    assert met == records
+
+
+def test_how_much_is_a_part(queue: QueueFile) -> None:
+    """It is counted in stamps; the end of a strict write is dearer, and one record may be more than a part."""
+    many = Pending("a" * 32, tuple(b"test:r:%d" % number for number in range(16)), 1.0)
+    for one in (record(1), many, record(2, owner="0" * 32), record(3)):
+        queue.append(one)
+    for expected in ([record(3)], [record(2, owner="0" * 32)], [many], [record(1)], []):
+        part = queue.last(10)
+        assert (part.records, part.damaged) == (expected, 0)
+        queue.remove({one.mark for one in expected}, part.start)
+
+
+def test_the_last_ones_are_damaged(queue: QueueFile, path: Path) -> None:
+    """They count, and go; what is torn does not count."""
+    queue.append(record(1))
+    end = path.stat().st_size
+    with path.open("ab") as file:
+        file.write(b"junk\n" * 2 + packed(record(2))[:20])
+    part = queue.last(2)
+    assert part == ([], 2, end)
+    queue.remove(set(), part.start)
+    assert path.read_bytes() == packed(record(1))
+
+
+def test_appended_while_the_last_are_done(queue: QueueFile) -> None:
+    """It stays, wherever it stands."""
+    for number in range(3):
+        queue.append(record(number))
+    part = queue.last(2)
+    queue.append(record(9))
+    queue.remove({one.mark for one in part.records}, part.start)
+    assert queue.read() == ([record(0), record(9)], 0)
+
+
+def test_two_who_do_the_same_part(queue: QueueFile, path: Path) -> None:
+    """The second removes nothing else: neither what is before it nor what has come to its place."""
+    for number in range(4):
+        queue.append(record(number))
+    part = queue.last(1)
+    marks = {one.mark for one in part.records}
+    queue.remove(marks, part.start)
+    queue.remove(marks, part.start)
+    assert queue.read() == ([record(0), record(1), record(2)], 0)
+    before = queue.last(1)
+    queue.remove({one.mark for one in before.records}, before.start)
+    longer = Pending("b" * 32, (b"test:s:{%b}" % (b"x" * 100), b"test:s:{y}"), 1.0)
+    queue.append(longer)
+    queue.append(record(5))
+    queue.remove(marks, part.start)
+    assert queue.read() == ([record(0), record(1), longer, record(5)], 0)
+
+
 @pytest.mark.parametrize("left", [1, 8, 9, 10, 30, -1])
 def test_a_torn_last_record(queue: QueueFile, path: Path, left: int) -> None:
     """What a process has written of a record when it died was never acknowledged: it is no record, and goes."""

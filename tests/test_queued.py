@@ -16,7 +16,14 @@ from servers import Server
 
 from unstale import Cache, Closing
 from unstale.core.pending import Pending, packed, unpacked
-from unstale.errors import ConfigurationError, QueueError, StoreClosedError, StoreError, StoreUnavailableError
+from unstale.errors import (
+    ConfigurationError,
+    NotReplicatedError,
+    QueueError,
+    StoreClosedError,
+    StoreError,
+    StoreUnavailableError,
+)
 from unstale.events import BreakerClosed, BreakerOpened, Drained, Event, Failed, Invalidated, Queued
 from unstale.outbox import QueueFile
 
@@ -316,9 +323,9 @@ def test_one_queued_while_a_probe_drains(
     guard = hasty.store.guard
     settle = guard.before_closing
 
-    def late() -> Any:
+    def late(seconds: float) -> Any:
         guard.before_closing = settle
-        done = settle()
+        done = settle(seconds)
         guard.hold()
         return done
 
@@ -328,6 +335,48 @@ def test_one_queued_while_a_probe_drains(
     assert guard.is_open
     until_served(hasty)
     assert not guard.is_open
+
+
+def test_many_are_drained_in_parts(
+    cache: Used, open_cache: Open, path: Path, events: list[Event], own_server: Server
+) -> None:
+    """No read pays for all of a long outage: each does some, and nothing is served until the last has."""
+    text = [packed(Pending(f"{number:032x}", (b"test:s:{%d}" % number,), 86400.0)) for number in range(1800)]
+    path.write_bytes(packed(Pending("f" * 32, (b"test:s:{t}",), 86400.0)) + b"".join(text))
+    other = open_cache()
+    assert other.get("k", "none yet", tags=["t"]) == "none yet"
+    assert other.store.guard.is_open
+    assert until_served(other).count("v") == 0
+    assert other.get("k", "stale", tags=["t"]) == "stale"
+    counts = [event.count for event in of(events, Drained)]
+    assert (sum(counts), max(counts), path.read_bytes()) == (1801, 500, b"")
+
+
+def test_an_invalidation_does_not_pay_for_all(cache: Used, path: Path, events: list[Event], own_server: Server) -> None:
+    """Nor does an invalidation, which takes some along; by hand it is all."""
+    text = [packed(Pending(f"{number:032x}", (b"test:s:{%d}" % number,), 86400.0)) for number in range(1800)]
+    path.write_bytes(b"".join(text))
+    assert isinstance(cache.invalidate("u"), Invalidated)
+    assert [event.count for event in of(events, Drained)] == [500]
+    assert cache.drain() == 1300
+    assert path.read_bytes() == b""
+
+
+def test_without_its_replicas(open_cache: Open, path: Path, events: list[Event], own_server: Server) -> None:
+    """What only too few replicas know of has taken effect: it is told, and kept no longer; reads go on."""
+    cache = open_cache(wait=1, wait_timeout=0.05, invalidate_timeout=0.2)
+    cache.ping()
+    for _ in range(2):
+        own_server.freeze()
+        assert cache.invalidate("t") == Queued(("t",))
+        own_server.thaw()
+        if not of(events, Drained):
+            with pytest.raises(NotReplicatedError):
+                cache.drain()
+        until_served(cache)
+        assert path.read_bytes() == b""
+    assert of(events, Drained) == [Drained(1)] * 2
+    assert NotReplicatedError in {type(event.error) for event in of(events, Failed)}
 
 
 def test_without_a_queue_it_raises(either: Either, own_server: Server) -> None:

@@ -1,7 +1,9 @@
 """Invalidations that wait for the server in a local file, durable as far as its disk, for the processes of a machine.
 
     append    under the file's lock: what is torn of a last record goes, then the record is written, to the disk
-    remove    under it as well, after they have taken effect: what is left is written to a file that takes its place
+    last      the last ones, which are done first: any order does, and the end of a file is removed at no cost
+    remove    under it as well, after they have taken effect: the end goes; what was appended to it meanwhile is
+              written, with all before it, to a file that takes its place
 
 Who dies in between leaves them to the next: a record takes effect at least once, and twice is harmless.
 
@@ -23,12 +25,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from unstale.core.pending import BEGINNING, Pending, begins_queue, packed, unpacked
+from unstale.core.pending import BEGINNING, Part, Pending, begins_queue, last_of, packed, unpacked
 from unstale.errors import ConfigurationError, QueueError
 
 LOCK_SECONDS: Final = 1.0
 """How long one waits for others who use the file at this moment."""
 LOOK_SECONDS: Final = 0.001
+BLOCK: Final = 1 << 16
+"""Bytes that are read of the end at a time."""
 MODE: Final = 0o600
 OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
@@ -170,23 +174,44 @@ class QueueFile:
         with self._locked() as opened:
             return unpacked(_read(opened))
 
-    def remove(self, marks: set[str]) -> None:
+    def last(self, most: int) -> Part:
+        """See Queue. It takes as long for a large file as for a small one."""
+        with self._locked() as opened:
+            start, text = os.fstat(opened).st_size, b""
+            while start and text.count(b"\n") < 2:  # noqa: PLR2004 - the first line may be cut off, the second is whole
+                block = min(start, BLOCK)
+                start -= block
+                text = os.pread(opened, block, start) + text
+            return last_of(text, start, most)
+
+    def remove(self, marks: set[str], start: int = 0) -> None:
         """Remove records by their marks, and damaged lines; what was appended meanwhile stays.
+
+        Args:
+            marks: theirs.
+            start: where the first of them is, if nobody has removed it since.
 
         Raises:
             QueueError: they are there still, and will be done again.
         """
         with self._locked() as opened:
-            records, _ = unpacked(_read(opened))
+            size = os.fstat(opened).st_size
+            if start >= size > 0:
+                return  # others have done the same
+            if start and os.pread(opened, 1, start - 1) != b"\n":
+                start = 0  # the file is another by now
+            records, _ = unpacked(_read(opened, start))
             left = [record for record in records if record.mark not in marks]
             if not left:
-                os.ftruncate(opened, 0)
+                os.ftruncate(opened, start)
                 os.fsync(opened)
                 return
+            before = os.pread(opened, start, 0)
             beside = self.path.with_name(f"{self.path.name}.new")
             beside.unlink(missing_ok=True)  # of one who died
             made = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
             try:
+                _write(made, before)
                 _write(made, b"".join(map(packed, left)))
                 os.fsync(made)
             finally:
@@ -274,8 +299,8 @@ def _drop_torn_end(opened: int) -> None:
     os.ftruncate(opened, whole)
 
 
-def _read(opened: int) -> bytes:
-    os.lseek(opened, 0, os.SEEK_SET)
+def _read(opened: int, start: int = 0) -> bytes:
+    os.lseek(opened, start, os.SEEK_SET)
     parts = []
     while part := os.read(opened, 1 << 20):
         parts.append(part)

@@ -22,6 +22,8 @@ _FORM: Final = re.compile(rb'[0-9a-f]{8} \["')
 _BEGINNING: Final = b'00000000 ["'
 BEGINNING: Final = len(_BEGINNING)
 """So many bytes tell what kind of file it is."""
+OF_COMPLETION: Final = 25
+"""A strict write's end is a trip of its own, which takes about as long as so many stamps of a larger one."""
 _MARK: Final = re.compile("[0-9a-f]{32}")
 
 
@@ -45,6 +47,20 @@ class Pending(NamedTuple):
     lag: float = 0.0
     owner: str = ""
     keep: float = 0.0
+
+
+class Part(NamedTuple):
+    """The last records of a queue, as many as are done in one go.
+
+    Attributes:
+        records: in the order in which they were kept.
+        damaged: lines among them that are none.
+        start: the byte at which the first begins.
+    """
+
+    records: list[Pending]
+    damaged: int
+    start: int
 
 
 class Queue(Protocol):
@@ -71,11 +87,11 @@ class Queue(Protocol):
     def append(self, pending: Pending) -> None:
         """Keep a record: on return it is on the disk. Raises QueueError."""
 
-    def read(self) -> tuple[list[Pending], int]:
-        """All records, and how many lines are damaged. Raises QueueError."""
+    def last(self, most: int) -> Part:
+        """The last records, no more than this, at least one if there is any. Raises QueueError."""
 
-    def remove(self, marks: set[str]) -> None:
-        """Remove records by their marks, and damaged lines. Raises QueueError."""
+    def remove(self, marks: set[str], start: int = 0) -> None:
+        """Remove records by their marks, and damaged lines, from a byte on (`Part.start`). Raises QueueError."""
 
     def has_any(self) -> bool:
         """Whether there may be one."""
@@ -106,6 +122,32 @@ def unpacked(lines: bytes) -> tuple[list[Pending], int]:
     return found, damaged
 
 
+def last_of(text: bytes, at: int, most: int) -> Part:
+    """The last records of the end of a file.
+
+    Args:
+        text: the end; where it is not the whole file, its first line may be cut off.
+        at: where in the file it begins.
+        most: units of work: a stamp is one, and a strict write's end OF_COMPLETION. One record may be more.
+    """
+    *lines, _ = text.split(b"\n")
+    end = at + sum(map(len, lines)) + len(lines)
+    if at:
+        del lines[0]
+    records, damaged, start, left = list[Pending](), 0, end, most
+    for line in reversed(lines):
+        one = _unpacked(line)
+        left -= 1 if one is None else OF_COMPLETION if one.owner else len(one.names)
+        if left < 0 and start != end:
+            break
+        start -= len(line) + 1
+        if one is None:
+            damaged += 1
+        else:
+            records.append(one)
+    return Part(records[::-1], damaged, start)
+
+
 def begins_queue(head: bytes) -> bool:
     """Whether a file that begins so (with BEGINNING bytes, or less if it has less) may be a queue, damaged or torn."""
     return _FORM.match(head + _BEGINNING[len(head) :]) is not None
@@ -117,7 +159,7 @@ def _unpacked(line: bytes) -> Pending | None:
         return None
     try:
         given = json.loads(body)
-        if type(given) is not list or len(given) != len(Pending._fields) or not _is_record(*given):
+        if type(given) is not list or len(given) != len(Pending._fields) or not _is_record(given):
             return None
         mark, names, *rest = given
         return Pending(mark, tuple(name.encode("utf-8", "surrogateescape") for name in names), *rest)
@@ -125,7 +167,8 @@ def _unpacked(line: bytes) -> Pending | None:
         return None
 
 
-def _is_record(mark: Any, names: Any, stamp_ttl: Any, soft: Any, lag: Any, owner: Any, keep: Any) -> bool:  # noqa: PLR0913 - its fields
+def _is_record(given: list[Any]) -> bool:
+    mark, names, stamp_ttl, soft, lag, owner, keep = given
     return (
         _is_text(mark, _MARK)
         and type(names) is list
