@@ -260,6 +260,7 @@ def test_with_lagging_replicas(open_cache: Open, own_server: Server, path: Path)
         own_server.freeze()
         assert cache.invalidate("t", soft=True) == Queued(("t",))
         own_server.thaw()
+        cache.store.guard.invalidate_timeout = LONG
         cache.drain()
         assert client.type("test:s:{t}") == b"zset"
 
@@ -312,6 +313,14 @@ def test_damage(cache: Used, path: Path, events: list[Event], own_server: Server
     assert of(events, Drained) == [Drained(0, damaged=1)]
     assert cache.get("k", "stale", tags=["t"]) == "stale"
     assert path.read_bytes() == b""
+
+
+def test_much_damage(open_cache: Open, path: Path, events: list[Event], own_server: Server) -> None:
+    """It is done in parts as well."""
+    path.write_bytes(b'00000000 ["what was this?\n' * 1200)
+    cache = open_cache()
+    until_served(cache)
+    assert of(events, Drained) == [Drained(0, damaged=500), Drained(0, damaged=500), Drained(0, damaged=200)]
 
 
 def test_one_queued_while_a_probe_drains(
@@ -368,8 +377,10 @@ def test_without_its_replicas(open_cache: Open, path: Path, events: list[Event],
     cache.ping()
     for _ in range(2):
         own_server.freeze()
+        cache.store.guard.invalidate_timeout = 0.2
         assert cache.invalidate("t") == Queued(("t",))
         own_server.thaw()
+        cache.store.guard.invalidate_timeout = LONG
         if not of(events, Drained):
             with pytest.raises(NotReplicatedError):
                 cache.drain()

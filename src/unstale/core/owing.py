@@ -25,11 +25,15 @@ class Passing(NamedTuple):
 
     Attributes:
         seconds: none is begun after them. One part is done in any case.
-        records: nor after so many.
+        records: nor after so many, damaged ones included.
     """
 
     seconds: float = math.inf
     records: float = math.inf
+
+    def goes_on(self, done: int, left: float) -> bool:
+        """Whether another part is done, after so many lines, with so many seconds left."""
+        return not done or (done < self.records and left > 0)
 
 
 ALL: Final = Passing()
@@ -59,16 +63,14 @@ async def drain(
     unheard: NotReplicatedError | None = None
     is_left = queue is not None and queue.has_any()
     try:
-        while queue is not None and is_left and done < passing.records and (not done or io.monotonic() < until):
+        while queue is not None and is_left and passing.goes_on(done + damaged, until - io.monotonic()):
             part: Part = await disk(queue.last, BATCH)
             if not part.records and not part.damaged:  # what a process has begun to write when it died
                 is_left = False
                 break
             try:
                 await carry_out(io, with_damage(space, part.records, part.damaged))
-            except (
-                NotReplicatedError
-            ) as error:  # as an invalidation that was tried: it has taken effect, and is not kept
+            except NotReplicatedError as error:  # it has taken effect, and is kept as little as one that was tried
                 unheard = error
             await disk(queue.tell, part.records)
             await disk(queue.remove, {one.mark for one in part.records}, part.start)
