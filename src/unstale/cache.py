@@ -217,8 +217,9 @@ class Cache(Facade):
         Args:
             key: the key.
             default: what to return when there is no fresh entry, or the server is away.
-            tags: tags that the entry must record. Saying them also spares the first read of a key a second trip. On a
-                cluster the first one says where the entry lies: name the same one in every verb.
+            tags: tags that the entry must record. A `set` that follows is held to what is seen of them. Saying them
+                also spares the first read of a key a second trip. On a cluster the first one says where the entry lies:
+                name the same one in every verb.
             into: the type that the value is to have (a dataclass, msgspec struct, pydantic model, a list of them …);
                 what cannot be made into it is a miss. None for whatever the codec gives.
 
@@ -466,7 +467,8 @@ class Cache(Facade):
         After a `get` of these tags that missed in the same request or task, it is stored under the stamps that the
         `get` saw: if one has been invalidated since, nothing is stored, and what stood under the key goes. Without
         such a `get` it is stored under the stamps that stand now; then nothing is promised about what was invalidated
-        while the value was computed. Prefer `get_or_set`.
+        while the value was computed. So it is with each tag that the `get` of this key did not name: name the same tags
+        in both. Prefer `get_or_set`.
 
         Args:
             key: the key.
