@@ -167,7 +167,7 @@ def test_threads_and_tasks_hold_back_together(own_server: Server, path: Path) ->
     asked = Either("asyncio")
     try:
         with Cache.from_url(own_server.url, namespace="test", invalidate_timeout=0.2, queue=path) as cache:
-            other = asked.open(own_server.url, queue=path)
+            other = asked.open(own_server.url, queue=path, timeout=5.0, read_timeout=2.0)
             other.set("k", "v", tags=["t"])
             with own_server.client as client:
                 client.execute_command("CLIENT", "PAUSE", "60000", "WRITE")
@@ -365,6 +365,7 @@ def test_an_invalidation_does_not_pay_for_all(cache: Used, path: Path, events: l
     """Nor does an invalidation, which takes some along; by hand it is all."""
     text = [packed(Pending(f"{number:032x}", (b"test:s:{%d}" % number,), 86400.0)) for number in range(1800)]
     path.write_bytes(b"".join(text))
+    cache.store.guard.invalidate_timeout = LONG
     assert isinstance(cache.invalidate("u"), Invalidated)
     assert [event.count for event in of(events, Drained)] == [500]
     assert cache.drain() == 1300
