@@ -77,6 +77,13 @@ def test_large_integers_are_not_counted(backend: Any) -> None:
         backend.incr("k")
 
 
+def test_a_read_that_would_raise_has_the_whole_time() -> None:
+    """A server that is late for a moment costs no page, where a read without an answer raises; else a load."""
+    assert read_options("redis://127.0.0.1/1", {}).cache["read_timeout"] == 1.0
+    assert read_options("redis://127.0.0.1/1", {"OPTIONS": {"READ_TIMEOUT": 0.1}}).cache["read_timeout"] == 0.1
+    assert "read_timeout" not in read_options("redis://127.0.0.1/1", {"OPTIONS": {"IGNORE_EXCEPTIONS": True}}).cache
+
+
 def test_there_is_always_a_time_limit() -> None:
     """One second where nothing is said: a page does not hang with its server."""
     assert read_options("redis://127.0.0.1/1", {}).cache["timeout"] == 1.0

@@ -107,12 +107,16 @@ def read_options(location: object, params: Mapping[str, Any]) -> BackendOptions:
         raise ImproperlyConfigured(_unknown(compat.unknown[0]))
     _check_queue(given)
     reverse = params.get("REVERSE_KEY_FUNCTION")
+    ignores = _flag(given, "IGNORE_EXCEPTIONS", default=compat.ignore_exceptions)
+    options = _cache_options(given, params, compat)
+    if not ignores:  # a read that is late raises there: what costs a load elsewhere would cost a page
+        options.setdefault("read_timeout", options["timeout"])
     return BackendOptions(
         url=compat.url,
-        cache=_cache_options(given, params, compat),
+        cache=options,
         patterns=given.get("TAG_PATTERNS", ()),
         strict_patterns=_flag(given, "STRICT_PATTERNS"),
-        ignore_exceptions=_flag(given, "IGNORE_EXCEPTIONS", default=compat.ignore_exceptions),
+        ignore_exceptions=ignores,
         strict=_flag(given, "STRICT"),
         strict_limit=_strict_limit(given.get("STRICT_LIMIT", STRICT_LIMIT_SECONDS)),
         outbox=_outbox(given.get("OUTBOX", False)),
