@@ -283,7 +283,7 @@ for i, name in ipairs(KEYS) do
   if kind == 'zset' then
     begin(name)
     if lag > 0 then own(name, lag_owner, now + lag) end
-    left = redis.call('ZCARD', name)
+    left = #redis.call('ZRANGE', name, 0, -1)
     local taken = redis.call('ZREM', name, owner)
     if taken == 0 then met[i] = 'closed' end
     left = left - taken
