@@ -6,6 +6,7 @@ export PYTHON
 
 VENV := .venv/bin/python
 SOAK = chaos-results/soak
+TESTS =
 UV_COMPILE = $(VENV) -m uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --only-binary :all: --no-strip-extras --emit-build-options \
 	--no-header --no-emit-index-url --no-emit-find-links $(LOCK_ARGS)
@@ -23,8 +24,8 @@ help: ## this list
 demo: .venv/installed-demo ## what deleting keys costs, and what unstale costs, on a real server
 	$(VENV) -m demo
 
-test: .venv/installed-test .venv/django-tests ## the whole suite, with branch coverage
-	$(VENV) -m pytest -n 2 --dist loadfile --cov --cov-report=term
+test: .venv/installed-test .venv/django-tests ## the whole suite, with branch coverage (TESTS="tests/test_x.py -k name")
+	$(VENV) -m pytest --cov --cov-report=term $(TESTS)
 
 bench: .venv/installed-bench ## the figures that the design promises, side by side
 	$(VENV) -m bench
@@ -66,7 +67,7 @@ lock: .venv/installed-lock ## requirements/*.txt anew from pyproject.toml (LOCK_
 	$(UV_COMPILE) --group lock -o requirements/lock.txt
 
 clean: ## remove .venv and everything else that was made
-	rm -rf docs/_build .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* dist
+	rm -rf docs/_build .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage[.-]* dist
 	find src tests examples demo bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 .venv/pyvenv.cfg:

@@ -121,6 +121,96 @@ def test_sharing_a_root(cache: Cache) -> None:
     assert {True, False} == set(roots.values())
 
 
+UNNAMED = {
+    "no tags": ((), ("t",)),
+    "fewer tags": (("a",), ("a", "t")),
+    "a tag above": (("t",), ("t/below",)),
+}
+"""What a look names, and what the set after it names, of which the last was not looked at."""
+in_any_context = pytest.mark.parametrize("context", [remembering, nullcontext], ids=["request", "outside"])
+of_a_look = pytest.mark.parametrize(("looked", "said"), UNNAMED.values(), ids=UNNAMED)
+GETS: dict[str, Callable[..., Any]] = {
+    "get": lambda cache, tags: cache.get("k", tags=tags),
+    "get_many": lambda cache, tags: cache.get_many(["k", "l"], tags=tags),
+}
+each_get = pytest.mark.parametrize("look", GETS.values(), ids=GETS)
+STORES: dict[str, Callable[..., bool]] = {
+    "set": lambda cache, tags: cache.set("k", "old", tags=tags),
+    "set_many": lambda cache, tags: cache.set_many({"k": "old"}, tags=tags) == [],
+    "add": lambda cache, tags: cache.add("k", "old", tags=tags),
+}
+
+
+@in_any_context
+@of_a_look
+@each_get
+@pytest.mark.parametrize("store", STORES.values(), ids=STORES)
+def test_a_tag_that_the_get_did_not_name_is_taken_as_it_stands(
+    url: str,
+    context: Callable[[], Any],
+    look: Callable[..., Any],
+    store: Callable[..., bool],
+    looked: tuple[str, ...],
+    said: tuple[str, ...],
+) -> None:
+    """Not promised: what only the set names may have been invalidated since the get of the same key, unnoticed."""
+    with Cache.from_url(url, namespace="test", timeout=10.0) as cache, context():
+        look(cache, looked)
+        elsewhere(cache.invalidate, said[-1])
+        assert store(cache, said)
+        assert cache.get("k", tags=said) == "old"
+        elsewhere(cache.invalidate, said[-1])
+        assert cache.get("k", tags=said) is None
+
+
+@in_any_context
+@of_a_look
+@each_get
+@pytest.mark.parametrize("store", STORES.values(), ids=STORES)
+def test_a_tag_that_both_name_is_held_to_the_look(
+    url: str,
+    context: Callable[[], Any],
+    look: Callable[..., Any],
+    store: Callable[..., bool],
+    looked: tuple[str, ...],
+    said: tuple[str, ...],
+) -> None:
+    """The promise: the same get and set are refused where the get names the tags, too."""
+    del looked
+    with Cache.from_url(url, namespace="test", timeout=10.0) as cache, context():
+        look(cache, said)
+        elsewhere(cache.invalidate, said[-1])
+        assert not store(cache, said)
+        assert cache.get("k", tags=said) is None
+
+
+@in_any_context
+def test_a_tag_above_counts_though_only_the_set_names_one_below(url: str, context: Callable[[], Any]) -> None:
+    """A set below a tag that the get named is refused where that was invalidated."""
+    with Cache.from_url(url, namespace="test", timeout=10.0) as cache, context():
+        cache.get("k", tags=["t"])
+        elsewhere(cache.invalidate, "t")
+        assert not cache.set("k", "old", tags=["t/below"])
+
+
+def test_in_a_request_another_key_may_have_named_the_tag(url: str) -> None:
+    """Inside `remembering()` an earlier look at the tag counts, whatever key it was for."""
+    with Cache.from_url(url, namespace="test", timeout=10.0) as cache, remembering():
+        cache.get("other", tags=["t"])
+        cache.get("k")
+        elsewhere(cache.invalidate, "t")
+        assert not cache.set("k", "old", tags=["t"])
+
+
+@in_any_context
+def test_tags_that_are_said_at_the_set_only_are_no_bar(url: str, context: Callable[[], Any]) -> None:
+    """Get without tags, compute, set with them: it is stored and hits, as it would never do if it were refused."""
+    with Cache.from_url(url, namespace="test", timeout=10.0) as cache, context():
+        assert cache.get("k") is None
+        assert cache.set("k", 1, tags=["t"])
+        assert cache.get("k") == 1
+
+
 def look_at_all(cache: Cache, key: str, tags: list[str]) -> None:
     """Look at a key's tags and at every root."""
     cache.observe(key, tags=tags)

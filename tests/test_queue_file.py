@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import errno
+import gc
+import json
+import math
 import os
 import signal
 import stat
 import threading
+import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 from children.launch import Child
 
+from unstale import outbox
 from unstale.core.pending import Pending, packed, unpacked
 from unstale.errors import ConfigurationError, QueueError
 from unstale.outbox import QueueFile
@@ -46,7 +53,8 @@ def test_what_is_appended_is_there(queue: QueueFile) -> None:
     records = [
         record(1),
         record(2, soft=True, lag=1.5),
-        Pending("c" * 32, (b"\xff\xfe", "ü".encode()), 1.0, owner="o", keep=2.0),
+        Pending("c" * 32, (b"\xff:s:{\xfe}", "ü:s:{ü}/ü".encode()), math.inf, owner="d" * 32, keep=2.0),
+        Pending("e" * 32, (b"test:r:15", b"a:b:r:16383{BDKA}"), 1),
     ]
     for one in records:
         queue.append(one)
@@ -59,6 +67,53 @@ def test_another_process_sees_it(queue: QueueFile, path: Path) -> None:
     other = QueueFile(path)
     other.append(record(2))
     assert queue.read() == other.read() == ([record(1), record(2)], 0)
+
+
+class User:
+    """Somebody who uses a queue."""
+
+    def __init__(self) -> None:
+        self.held = 0
+        self.told: list[Pending] = []
+
+    def hold(self) -> None:
+        """Count."""
+        self.held += 1
+
+    def follow(self, done: Sequence[Pending]) -> None:
+        """Keep."""
+        self.told += done
+
+
+def test_all_of_a_process_are_told(queue: QueueFile, path: Path) -> None:
+    """Each once, with whatever object for the file they joined; who is gone is kept by nobody."""
+    one, other, gone = User(), User(), User()
+    again = QueueFile(path)
+    assert [queue.join(one.hold), queue.join(one.hold), again.join(one.hold), again.join(other.hold)] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+    again.join(gone.hold)
+    queue.follow(one.follow)
+    noticed = weakref.ref(gone)
+    del gone
+    gc.collect()
+    queue.hold()
+    again.tell([record(1)])
+    assert (one.held, other.held, one.told, noticed()) == (1, 1, [record(1)], None)
+
+
+def test_a_child_whose_parent_was_draining(queue: QueueFile) -> None:
+    """The turn to drain, and the lock of those who join, were a thread's that a child does not have."""
+    assert (queue.take_turn(), queue.take_turn()) == (True, False)
+    with outbox._making:
+        child = os.fork()
+        if not child:
+            os._exit(0 if queue.take_turn() and queue.join(User().hold) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    queue.give_turn()
 
 
 def test_what_is_done_goes(queue: QueueFile) -> None:
@@ -106,6 +161,74 @@ def test_one_that_waits_for_the_lock_writes_to_the_new_file(queue: QueueFile, pa
     assert queue.read() == ([record(2), record(3)], 0)
 
 
+@pytest.mark.parametrize("block", [7, 100, outbox.BLOCK])
+def test_the_last_ones(queue: QueueFile, path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    """They come in parts, from the end, as they were kept; with the last the file is empty."""
+    monkeypatch.setattr(outbox, "BLOCK", block)
+    records = [record(number) for number in range(7)]
+    for one in records:
+        queue.append(one)
+    met: list[Pending] = []
+    while queue.has_any():
+        part = queue.last(3)
+        assert 1 <= len(part.records) <= 3
+        met[:0] = part.records
+        queue.remove({one.mark for one in part.records}, part.start)
+        assert queue.read() == (records[: 7 - len(met)], 0)
+    assert met == records
+
+
+def test_how_much_is_a_part(queue: QueueFile) -> None:
+    """It is counted in stamps; the end of a strict write is dearer, and one record may be more than a part."""
+    many = Pending("a" * 32, tuple(b"test:r:%d" % number for number in range(16)), 1.0)
+    for one in (record(1), many, record(2, owner="0" * 32), record(3)):
+        queue.append(one)
+    for expected in ([record(3)], [record(2, owner="0" * 32)], [many], [record(1)], []):
+        part = queue.last(10)
+        assert (part.records, part.damaged) == (expected, 0)
+        queue.remove({one.mark for one in expected}, part.start)
+
+
+def test_the_last_ones_are_damaged(queue: QueueFile, path: Path) -> None:
+    """They count, and go; what is torn does not count."""
+    queue.append(record(1))
+    end = path.stat().st_size
+    with path.open("ab") as file:
+        file.write(b"junk\n" * 2 + packed(record(2))[:20])
+    part = queue.last(2)
+    assert part == ([], 2, end)
+    queue.remove(set(), part.start)
+    assert path.read_bytes() == packed(record(1))
+
+
+def test_appended_while_the_last_are_done(queue: QueueFile) -> None:
+    """It stays, wherever it stands."""
+    for number in range(3):
+        queue.append(record(number))
+    part = queue.last(2)
+    queue.append(record(9))
+    queue.remove({one.mark for one in part.records}, part.start)
+    assert queue.read() == ([record(0), record(9)], 0)
+
+
+def test_two_who_do_the_same_part(queue: QueueFile, path: Path) -> None:
+    """The second removes nothing else: neither what is before it nor what has come to its place."""
+    for number in range(4):
+        queue.append(record(number))
+    part = queue.last(1)
+    marks = {one.mark for one in part.records}
+    queue.remove(marks, part.start)
+    queue.remove(marks, part.start)
+    assert queue.read() == ([record(0), record(1), record(2)], 0)
+    before = queue.last(1)
+    queue.remove({one.mark for one in before.records}, before.start)
+    longer = Pending("b" * 32, (b"test:s:{%b}" % (b"x" * 100), b"test:s:{y}"), 1.0)
+    queue.append(longer)
+    queue.append(record(5))
+    queue.remove(marks, part.start)
+    assert queue.read() == ([record(0), record(1), longer, record(5)], 0)
+
+
 @pytest.mark.parametrize("left", [1, 8, 9, 10, 30, -1])
 def test_a_torn_last_record(queue: QueueFile, path: Path, left: int) -> None:
     """What a process has written of a record when it died was never acknowledged: it is no record, and goes."""
@@ -132,6 +255,142 @@ def test_a_damaged_record(queue: QueueFile, path: Path) -> None:
 def test_junk(junk: bytes) -> None:
     """Lines that are no records are counted as damaged."""
     assert unpacked(junk + packed(record(1))) == ([record(1)], 1)
+
+
+GOOD: list[Any] = ["0" * 32, ["test:s:{t}"], 86400.0, False, 0.0, "", 0.0]
+
+
+def with_one(at: int, value: Any) -> bytes:
+    """A record of which one thing is other, with a right checksum."""
+    body = json.dumps([*GOOD[:at], value, *GOOD[at + 1 :]]).encode()
+    return b"%08x %b\n" % (crc32(body), body)
+
+
+def named(*names: str) -> bytes:
+    """A record with these names, and a right checksum."""
+    return with_one(1, names)
+
+
+NESTED = b"[" * 200_000
+STRANGE = {
+    "an entry": named("test:s:{t}", "test:e:k"),
+    "an entry that looks like a stamp": named("test:e:b:s:{t}"),
+    "a lease": named("test:l:k"),
+    "a hashed entry": named("test:h:r:7"),
+    "another's": named("session:42"),
+    "no namespace": named(":s:{t}"),
+    "no hash tag": named("test:s:t"),
+    "no root": named("test:r:x"),
+    "a root and more": named("test:r:7:x"),
+    "no name": named(),
+    "a lone surrogate": named("test:s:{\ud800}"),
+    "a name that is none": with_one(1, [5]),
+    "names that are a str": with_one(1, "test:s:{t}"),
+    "names that are a dict": with_one(1, {"test:s:{t}": 1}),
+    "a mark that is none": with_one(0, "x"),
+    "a mark that is a number": with_one(0, 5),
+    "NaN": with_one(2, math.nan),
+    "a negative time": with_one(2, -1.0),
+    "no time": with_one(2, 0),
+    "a time that is text": with_one(2, "86400"),
+    "a time that is true": with_one(2, True),
+    "a number that no float holds": with_one(4, 10**400),
+    "a number in digits": with_one(3, 1),
+    "a lag that is a list": with_one(4, []),
+    "an owner that is none": with_one(5, "o"),
+    "an owner that is a list": with_one(5, ["0" * 32]),
+    "a longer time than there is": with_one(6, 1e300),
+    "one field less": b"%08x %b\n" % (crc32(b"[1]"), b"[1]"),
+    "a dict": b"%08x %b\n" % (crc32(b"{}"), b"{}"),
+    "a number": b"%08x %b\n" % (crc32(b"7"), b"7"),
+    "lists in lists": b"%08x %b\n" % (crc32(NESTED), NESTED),
+    "digits without end": b"%08x %b\n" % (crc32(b"9" * 5000), b"9" * 5000),
+    "no text": b"%08x %b\n" % (crc32(b'["\xff"]'), b'["\xff"]'),
+}
+
+
+@pytest.mark.parametrize("line", STRANGE.values(), ids=STRANGE)
+def test_a_right_checksum_is_not_enough(line: bytes) -> None:
+    """Whoever wrote it: what is no record is damaged, raises nothing, and names nothing but stamps."""
+    assert unpacked(with_one(0, "1" * 32) + line) == ([Pending("1" * 32, (b"test:s:{t}",), 86400.0)], 1)
+
+
+def test_a_symbolic_link(tmp_path: Path, path: Path) -> None:
+    """It is not followed: what it points to is no queue of ours, and stays as it is."""
+    target = tmp_path / "precious"
+    target.write_bytes(b"text")
+    target.chmod(0o600)
+    path.symlink_to(target)
+    with pytest.raises(ConfigurationError, match="symbolic link"):
+        QueueFile(path)
+    assert target.read_bytes() == b"text"
+
+
+def test_a_symbolic_link_that_comes_later(queue: QueueFile, tmp_path: Path, path: Path) -> None:
+    """Nor is it when it takes the file's place, or that of the one beside it."""
+    target = tmp_path / "precious"
+    target.write_bytes(packed(record(7)))
+    target.chmod(0o600)
+    queue.append(record(1))
+    queue.append(record(2))
+    Path(f"{path}.new").symlink_to(target)
+    queue.remove({record(1).mark})
+    assert queue.read() == ([record(2)], 0)
+    path.unlink()
+    path.symlink_to(target)
+    for use in (queue.read, lambda: queue.append(record(3)), lambda: queue.remove({record(7).mark})):
+        with pytest.raises(QueueError, match="symbolic link"):
+            use()
+    assert (queue.has_any(), target.read_bytes()) == (True, packed(record(7)))
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_a_file_that_others_may_write(path: Path, mode: int) -> None:
+    """What is in it may be anybody's: it is refused, and says what to do."""
+    path.write_bytes(packed(record(1)))
+    path.chmod(mode)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        QueueFile(path)
+    assert path.read_bytes() == packed(record(1))
+
+
+def test_a_file_of_another_user(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same: its owner could write what it likes."""
+    path.write_bytes(packed(record(1)))
+    path.chmod(0o600)
+    own = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: own + 1)
+    with pytest.raises(ConfigurationError, match="another user"):
+        QueueFile(path)
+
+
+@pytest.mark.parametrize("text", [b"text", b"text\n", b"12345678 \n", b"deadbeef is a commit\n", b"\0" * 50, b"{"])
+def test_a_file_of_something_else(path: Path, text: bytes) -> None:
+    """It is refused, now and later, not emptied."""
+    queue = QueueFile(path)
+    path.write_bytes(text)
+    with pytest.raises(ConfigurationError, match="no record of unstale's"):
+        QueueFile(path)
+    for use in (queue.read, lambda: queue.append(record(3)), lambda: queue.remove(set())):
+        with pytest.raises(QueueError, match="no record of unstale's"):
+            use()
+    assert path.read_bytes() == text
+
+
+@pytest.mark.parametrize("left", range(1, 20))
+def test_a_torn_first_record(queue: QueueFile, path: Path, left: int) -> None:
+    """It is no other file's first line, whatever its length."""
+    path.write_bytes(packed(record(1))[:left])
+    assert QueueFile(path).read() == ([], 0)
+    queue.append(record(2))
+    assert queue.read() == ([record(2)], 0)
+
+
+def test_no_regular_file(path: Path) -> None:
+    """A pipe is none."""
+    os.mkfifo(path, 0o600)
+    with pytest.raises(ConfigurationError, match="no regular file"):
+        QueueFile(path)
 
 
 def test_a_file_that_was_removed(queue: QueueFile, path: Path) -> None:

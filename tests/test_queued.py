@@ -16,7 +16,14 @@ from servers import Server
 
 from unstale import Cache, Closing
 from unstale.core.pending import Pending, packed, unpacked
-from unstale.errors import ConfigurationError, QueueError, StoreClosedError, StoreError, StoreUnavailableError
+from unstale.errors import (
+    ConfigurationError,
+    NotReplicatedError,
+    QueueError,
+    StoreClosedError,
+    StoreError,
+    StoreUnavailableError,
+)
 from unstale.events import BreakerClosed, BreakerOpened, Drained, Event, Failed, Invalidated, Queued
 from unstale.outbox import QueueFile
 
@@ -121,7 +128,8 @@ def test_nothing_is_served_until_it_is_done(
         assert client.get("test:s:{t}") not in {before, None}
     assert of(events, Drained) == [Drained(1)]
     assert path.read_bytes() == b""
-    assert [type(event) for event in of(events, BreakerOpened, BreakerClosed)] == [BreakerOpened, BreakerClosed]
+    breakers = [type(event) for event in of(events, BreakerOpened, BreakerClosed)]
+    assert breakers == [BreakerOpened, BreakerOpened, BreakerClosed]  # the other cache has not read since
 
 
 def test_a_cache_that_begins_with_something_queued(
@@ -133,6 +141,41 @@ def test_a_cache_that_begins_with_something_queued(
     other = open_cache()
     assert [other.get("k", "none yet", tags=["t"]), *until_served(other)].count("v") == 0
     assert other.get("k", "stale", tags=["t"]) == "stale"
+
+
+@pytest.mark.parametrize("way", ["the path", "through a link"])
+def test_every_cache_of_the_process_holds_back(
+    hasty: Used, open_cache: Open, cut_off: Callable[[], None], own_server: Server, path: Path, way: str
+) -> None:
+    """Who queued is this process: another cache of it with the same file, by whatever path, serves nothing old."""
+    link = path.parent / "link"
+    link.symlink_to(path.parent)
+    own_server.thaw()
+    other = open_cache(queue=path if way == "the path" else link / path.name)
+    assert other.get("k", tags=["t"]) == "v"
+    with own_server.client as client:
+        client.execute_command("CLIENT", "PAUSE", "60000", "WRITE")
+        assert hasty.invalidate("t") == Queued(("t",))
+        assert [other.get("k", "none yet", tags=["t"]) for _ in range(5)] == ["none yet"] * 5
+        client.execute_command("CLIENT", "UNPAUSE")
+    assert until_served(other).count("v") == 0
+    assert other.get("k", "stale", tags=["t"]) == "stale"
+
+
+def test_threads_and_tasks_hold_back_together(own_server: Server, path: Path) -> None:
+    """A `Cache` and an `AsyncCache` of one process are no strangers."""
+    asked = Either("asyncio")
+    try:
+        with Cache.from_url(own_server.url, namespace="test", invalidate_timeout=0.2, queue=path) as cache:
+            other = asked.open(own_server.url, queue=path, timeout=5.0, read_timeout=2.0)
+            other.set("k", "v", tags=["t"])
+            with own_server.client as client:
+                client.execute_command("CLIENT", "PAUSE", "60000", "WRITE")
+                assert cache.invalidate("t") == Queued(("t",))
+                assert other.get("k", "none yet", tags=["t"]) == "none yet"
+                client.execute_command("CLIENT", "UNPAUSE")
+    finally:
+        asked.close()
 
 
 def test_drained_by_hand(hasty: Used, cut_off: Callable[[], None], cache: Used, own_server: Server) -> None:
@@ -217,6 +260,7 @@ def test_with_lagging_replicas(open_cache: Open, own_server: Server, path: Path)
         own_server.freeze()
         assert cache.invalidate("t", soft=True) == Queued(("t",))
         own_server.thaw()
+        cache.store.guard.invalidate_timeout = LONG
         cache.drain()
         assert client.type("test:s:{t}") == b"zset"
 
@@ -264,11 +308,19 @@ def test_a_server_that_refuses_it(
 
 def test_damage(cache: Used, path: Path, events: list[Event], own_server: Server) -> None:
     """Where a record cannot be read nobody knows what it was for: everything of this cache is stale."""
-    path.write_bytes(b"00000000 what was this?\n")
+    path.write_bytes(b'00000000 ["what was this?\n')
     assert cache.drain() == 0
     assert of(events, Drained) == [Drained(0, damaged=1)]
     assert cache.get("k", "stale", tags=["t"]) == "stale"
     assert path.read_bytes() == b""
+
+
+def test_much_damage(open_cache: Open, path: Path, events: list[Event], own_server: Server) -> None:
+    """It is done in parts as well."""
+    path.write_bytes(b'00000000 ["what was this?\n' * 1200)
+    cache = open_cache()
+    until_served(cache)
+    assert of(events, Drained) == [Drained(0, damaged=500), Drained(0, damaged=500), Drained(0, damaged=200)]
 
 
 def test_one_queued_while_a_probe_drains(
@@ -280,9 +332,9 @@ def test_one_queued_while_a_probe_drains(
     guard = hasty.store.guard
     settle = guard.before_closing
 
-    def late() -> Any:
+    def late(seconds: float) -> Any:
         guard.before_closing = settle
-        done = settle()
+        done = settle(seconds)
         guard.hold()
         return done
 
@@ -292,6 +344,51 @@ def test_one_queued_while_a_probe_drains(
     assert guard.is_open
     until_served(hasty)
     assert not guard.is_open
+
+
+def test_many_are_drained_in_parts(
+    cache: Used, open_cache: Open, path: Path, events: list[Event], own_server: Server
+) -> None:
+    """No read pays for all of a long outage: each does some, and nothing is served until the last has."""
+    text = [packed(Pending(f"{number:032x}", (b"test:s:{%d}" % number,), 86400.0)) for number in range(1800)]
+    path.write_bytes(packed(Pending("f" * 32, (b"test:s:{t}",), 86400.0)) + b"".join(text))
+    other = open_cache()
+    assert other.get("k", "none yet", tags=["t"]) == "none yet"
+    assert other.store.guard.is_open
+    assert until_served(other).count("v") == 0
+    assert other.get("k", "stale", tags=["t"]) == "stale"
+    counts = [event.count for event in of(events, Drained)]
+    assert (sum(counts), max(counts), path.read_bytes()) == (1801, 500, b"")
+
+
+def test_an_invalidation_does_not_pay_for_all(cache: Used, path: Path, events: list[Event], own_server: Server) -> None:
+    """Nor does an invalidation, which takes some along; by hand it is all."""
+    text = [packed(Pending(f"{number:032x}", (b"test:s:{%d}" % number,), 86400.0)) for number in range(1800)]
+    path.write_bytes(b"".join(text))
+    cache.store.guard.invalidate_timeout = LONG
+    assert isinstance(cache.invalidate("u"), Invalidated)
+    assert [event.count for event in of(events, Drained)] == [500]
+    assert cache.drain() == 1300
+    assert path.read_bytes() == b""
+
+
+def test_without_its_replicas(open_cache: Open, path: Path, events: list[Event], own_server: Server) -> None:
+    """What only too few replicas know of has taken effect: it is told, and kept no longer; reads go on."""
+    cache = open_cache(wait=1, wait_timeout=0.05, invalidate_timeout=0.2)
+    cache.ping()
+    for _ in range(2):
+        own_server.freeze()
+        cache.store.guard.invalidate_timeout = 0.2
+        assert cache.invalidate("t") == Queued(("t",))
+        own_server.thaw()
+        cache.store.guard.invalidate_timeout = LONG
+        if not of(events, Drained):
+            with pytest.raises(NotReplicatedError):
+                cache.drain()
+        until_served(cache)
+        assert path.read_bytes() == b""
+    assert of(events, Drained) == [Drained(1)] * 2
+    assert NotReplicatedError in {type(event.error) for event in of(events, Failed)}
 
 
 def test_without_a_queue_it_raises(either: Either, own_server: Server) -> None:

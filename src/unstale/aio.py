@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack
 from weakref import WeakKeyDictionary
 
 from unstale.core import closing as closed
-from unstale.core import refresh, verbs
+from unstale.core import owing, refresh, verbs
 from unstale.core.closing import Closing
 from unstale.core.keyspace import NOTHING, Look, Target, assess, look
-from unstale.core.owing import carry_out, of_bump, of_completion, with_damage
+from unstale.core.owing import IN_PASSING, MOST, Passing, of_bump, of_completion
 from unstale.core.pending import Pending
 from unstale.core.policy import DEFAULT, Duration, Ttl
 from unstale.core.ports import (
@@ -41,7 +41,7 @@ from unstale.core.ports import (
 from unstale.core.refresh import Fill, load_only
 from unstale.draw import chance, token
 from unstale.errors import LoaderError, NotReplicatedError, QueueError, StoreError, StoreUnavailableError
-from unstale.events import Drained, Failed, Invalidated, Queued
+from unstale.events import Failed, Invalidated, Queued
 from unstale.facade import Cold, Facade, PlannedTags, Tags, TagsOfKey
 from unstale.flights import Flights
 from unstale.options import CacheOptions, make_keyspace, store_options
@@ -566,7 +566,7 @@ class AsyncCache(Facade):
             return self._queued(tags, error)
         if queue is not None and queue.has_any() and queue.take_turn():
             try:
-                await self.drain()
+                await owing.drain(self._io, self._space, asyncio.to_thread, IN_PASSING)
             except StoreError as error:
                 self._space.fail(Failed("drain", "", error))
             finally:
@@ -575,21 +575,12 @@ class AsyncCache(Facade):
 
     async def drain(self) -> int:
         """Have what waits in the queue take effect now. See `Cache.drain`."""
-        queue = self._space.queue
-        if queue is None or not queue.has_any():
-            return 0
-        waiting, damaged = await asyncio.to_thread(queue.read)
-        await carry_out(self._io, with_damage(self._space, waiting, damaged))
-        for follow in queue.followers:
-            await asyncio.to_thread(follow, waiting)
-        await asyncio.to_thread(queue.remove, {one.mark for one in waiting})
-        if waiting or damaged:
-            self._space.fail(Drained(len(waiting), damaged))
-        return len(waiting)
+        return (await owing.drain(self._io, self._space, asyncio.to_thread))[0]
 
-    async def _settle(self) -> None:
+    async def _settle(self, seconds: float) -> None:
+        passing = Passing(seconds, MOST)
         try:
-            await self.drain()
+            self._check_drained((await owing.drain(self._io, self._space, asyncio.to_thread, passing))[1])
         except NotReplicatedError as error:
             self._settled(error)
         except StoreUnavailableError:

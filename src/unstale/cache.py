@@ -13,17 +13,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack
 
 from unstale.core import closing as closed
-from unstale.core import refresh, verbs
+from unstale.core import owing, refresh, verbs
 from unstale.core.closing import Closing
 from unstale.core.keyspace import NOTHING, Look, Target, assess, look
-from unstale.core.owing import carry_out, of_bump, of_completion, with_damage
+from unstale.core.owing import IN_PASSING, MOST, Passing, of_bump, of_completion
 from unstale.core.pending import Pending
 from unstale.core.policy import DEFAULT, Duration, Ttl
 from unstale.core.ports import Flight, Handover, Load, Store
 from unstale.core.refresh import Fill, load_only
 from unstale.draw import chance, token
 from unstale.errors import LoaderError, NotReplicatedError, QueueError, StoreError, StoreUnavailableError
-from unstale.events import Drained, Failed, Invalidated, Queued
+from unstale.events import Failed, Invalidated, Queued
 from unstale.facade import Cold, Facade, PlannedTags, Tags, TagsOfKey
 from unstale.flights import Flights
 from unstale.options import CacheOptions, make_keyspace, store_options
@@ -155,6 +155,11 @@ def _run(steps: Coroutine[Any, Any, T]) -> T:
     raise error
 
 
+async def _here(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function that may wait: so does its caller's thread."""
+    return function(*arguments)
+
+
 class Cache(Facade):
     """A cache on Redis or Valkey whose entries are invalidated by tags, without deleting keys.
 
@@ -212,8 +217,9 @@ class Cache(Facade):
         Args:
             key: the key.
             default: what to return when there is no fresh entry, or the server is away.
-            tags: tags that the entry must record. Saying them also spares the first read of a key a second trip. On a
-                cluster the first one says where the entry lies: name the same one in every verb.
+            tags: tags that the entry must record. A `set` that follows is held to what is seen of them. Saying them
+                also spares the first read of a key a second trip. On a cluster the first one says where the entry lies:
+                name the same one in every verb.
             into: the type that the value is to have (a dataclass, msgspec struct, pydantic model, a list of them …);
                 what cannot be made into it is a miss. None for whatever the codec gives.
 
@@ -461,7 +467,8 @@ class Cache(Facade):
         After a `get` of these tags that missed in the same request or task, it is stored under the stamps that the
         `get` saw: if one has been invalidated since, nothing is stored, and what stood under the key goes. Without
         such a `get` it is stored under the stamps that stand now; then nothing is promised about what was invalidated
-        while the value was computed. Prefer `get_or_set`.
+        while the value was computed. So it is with each tag that the `get` of this key did not name: name the same tags
+        in both. Prefer `get_or_set`.
 
         Args:
             key: the key.
@@ -672,7 +679,7 @@ class Cache(Facade):
             return self._queued(tags, error)
         if queue is not None and queue.has_any() and queue.take_turn():
             try:
-                self.drain()
+                _run(owing.drain(self._io, self._space, _here, IN_PASSING))
             except StoreError as error:
                 self._space.fail(Failed("drain", "", error))
             finally:
@@ -686,23 +693,14 @@ class Cache(Facade):
         its own that does nothing else, started once a minute, say: it serves those that have died.
 
         Raises:
+            NotReplicatedError: all have taken effect, and none is queued, but too few replicas know of some.
             StoreError: what is not done is still there.
         """
-        queue = self._space.queue
-        if queue is None or not queue.has_any():
-            return 0
-        waiting, damaged = queue.read()
-        _run(carry_out(self._io, with_damage(self._space, waiting, damaged)))
-        for follow in queue.followers:
-            follow(waiting)
-        queue.remove({one.mark for one in waiting})
-        if waiting or damaged:
-            self._space.fail(Drained(len(waiting), damaged))
-        return len(waiting)
+        return _run(owing.drain(self._io, self._space, _here))[0]
 
-    def _settle(self) -> None:
+    def _settle(self, seconds: float) -> None:
         try:
-            self.drain()
+            self._check_drained(_run(owing.drain(self._io, self._space, _here, Passing(seconds, MOST)))[1])
         except NotReplicatedError as error:
             self._settled(error)
         except StoreUnavailableError:

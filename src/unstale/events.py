@@ -127,7 +127,7 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What was queued has taken effect.
+    """What was queued has taken effect, or a part of it: after a long outage each read, or invalidation, does some.
 
     Attributes:
         count: invalidations, this process's own and others'.

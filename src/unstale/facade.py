@@ -23,6 +23,7 @@ from unstale.core.refresh import Life
 from unstale.core.stamps import CLOSED
 from unstale.core.verbs import COMPUTED, UNCOMPUTED, Basis
 from unstale.errors import (
+    BreakerOpenError,
     ConfigurationError,
     DecodeError,
     InvalidKeyError,
@@ -97,8 +98,13 @@ class Facade:
 
     _make_io: Callable[[Any, Any], Any]
 
-    def _settle(self) -> Any:
-        """Drain the queue, before reads ask a server that is back. Raises StoreUnavailableError."""
+    def _settle(self, seconds: float) -> Any:
+        """Drain the queue, before reads ask a server that is back: what a read can in this time.
+
+        Raises:
+            BreakerOpenError: there is more; the next read goes on with it at once.
+            StoreUnavailableError: it cannot be done.
+        """
         raise NotImplementedError
 
     def __init__(self, store: Any, space: Keyspace, *, prefix: str = "", io: Any = None) -> None:
@@ -121,9 +127,8 @@ class Facade:
         self._signed_forms = signed_forms(codec.number) if signer is not None and codec.number in OF_BYTES else ()
         self._beta = space.policy.beta
         queue = space.queue
-        if queue is not None and store.hold not in queue.holds:
+        if queue is not None and queue.join(store.hold):
             store.owe(self._settle)
-            queue.holds.append(store.hold)
             if queue.has_any():
                 store.hold()
 
@@ -360,14 +365,18 @@ class Facade:
         return self._space.queue is not None and not isinstance(error, StoreClosedError | NotReplicatedError)
 
     def _settled(self, error: NotReplicatedError) -> None:
-        """What was queued has taken effect, though too few replicas know of it: it stays queued, and reads go on."""
+        """What was queued has taken effect, though too few replicas know of it: reads go on."""
         self._space.fail(Failed("drain", "", error))
 
+    def _check_drained(self, is_left: bool) -> None:  # noqa: FBT001 - as it is told
+        """Raise BreakerOpenError where something is left in the queue: of the server nothing bad was learned."""
+        if is_left:
+            raise BreakerOpenError
+
     def _queued(self, tags: Sequence[str], error: StoreError) -> Queued:
-        """It is in the queue: say so, and serve nothing from here on until it has taken effect."""
-        queue = self._space.queue
-        for hold in queue.holds if queue is not None else ():
-            hold()
+        """It is in the queue: say so; no cache of it serves anything from here on until it has taken effect."""
+        if self._space.queue is not None:
+            self._space.queue.hold()
         event = Queued(tuple(tags), error)
         self._space.fail(event)
         return event

@@ -291,6 +291,6 @@ def _log(event: Queued | Drained | BreakerOpened | BreakerClosed) -> None:
         case Queued(tags, error):
             logger.warning("an invalidation of %d tags is queued: %s", len(tags), error)
         case Drained(count, damaged):
-            logger.warning("the queue is drained: %d invalidations, %d damaged lines", count, damaged)
+            logger.warning("%d queued invalidations have taken effect; %d damaged lines of the queue", count, damaged)
         case _:
             assert_never(event)

@@ -130,9 +130,12 @@ def test_ctrl_c_judges_what_there_is_and_leaves_nothing(tmp_path: Path) -> None:
     )
     try:
         deadline = time.monotonic() + 90
-        while not sum(path.stat().st_size for path in scratch.rglob("*.reads")):
+        while not (
+            list(scratch.rglob("settler-*.log")) and sum(path.stat().st_size for path in scratch.rglob("*.reads"))
+        ):
             assert time.monotonic() < deadline
             time.sleep(0.1)
+        time.sleep(1.0)  # the last of its processes is started: from here on there is something to judge
         running.send_signal(signal.SIGINT)
         output, _ = running.communicate(timeout=90)
     finally:

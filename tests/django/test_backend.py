@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import Context
 from datetime import timedelta
 from typing import Any
 
@@ -578,10 +579,27 @@ def test_delete_pattern_leaves_the_database(backend: Any, server: Server) -> Non
         assert backend.get("k") is None
 
 
+@pytest.mark.parametrize(("named", "stored"), [({}, True), ({"tags": ["catalogue"]}, False)], ids=["unnamed", "named"])
+def test_a_set_is_held_to_the_tags_that_the_get_named(
+    cache: UnstaleCache, call: Call, named: dict[str, Any], stored: bool
+) -> None:
+    """A tag that no pattern gives is looked at only where the get names it, too; else it is taken as it stands."""
+    assert call("get", "page", **named) is None
+    Context().run(cache.invalidate, "catalogue")
+    assert call("set", "page", "old", tags=["catalogue"]) is stored
+
+
+def test_the_tags_of_patterns_are_always_looked_at(cache: UnstaleCache, call: Call) -> None:
+    """What TAG_PATTERNS give is named by every get."""
+    assert call("get", PAGE) is None
+    Context().run(cache.invalidate, "user:42")
+    assert call("set", PAGE, "old") is False
+
+
 def test_values_that_cannot_be_pickled(call: Call) -> None:
-    """What pickle raises passes, as with Django's other backends, and nothing is stored."""
+    """It is a TypeError, as with Django's other backends, and nothing is stored."""
     for verb, arguments in (("set", ("k", test_default.__code__)), ("set_many", ({"k": test_default.__code__},))):
-        with pytest.raises(TypeError, match="cannot pickle"):
+        with pytest.raises(TypeError, match="cannot be pickled"):
             call(verb, *arguments)
     assert call("get", "k") is None
 

@@ -30,7 +30,7 @@ WRONG = f"{CANARY}-wrong"
 
 @pytest.fixture
 def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
-    """Hears all, and must not have heard a canary."""
+    """Hears all, and must not have heard a canary. The first fixture of a test: others override settings within it."""
     monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
     with Listener() as made, remembering(), override_settings(SECRET_KEY=SECRET_KEY):
         yield made
@@ -93,7 +93,7 @@ AWAY: dict[str, Callable[[Server], tuple[str, dict[str, Any]]]] = {
 @pytest.mark.parametrize("ignored", [True, False], ids=["ignored", "raised"])
 @pytest.mark.parametrize("away", AWAY.values(), ids=AWAY)
 def test_a_server_that_is_away(
-    server: Server, listener: Listener, call: Callable[..., Any], ignored: bool, away: Callable[..., Any]
+    listener: Listener, server: Server, call: Callable[..., Any], ignored: bool, away: Callable[..., Any]
 ) -> None:
     """Whatever a verb raises or logs, exceptions that are ignored included, shows neither password nor value."""
     location, options = away(server)
@@ -112,7 +112,7 @@ def test_a_server_that_is_away(
 
 @both
 @pytest.mark.parametrize("codec", ["pickle", "msgpack", "json"])
-def test_values_that_cannot_be_kept(url: str, listener: Listener, call: Callable[..., Any], codec: str) -> None:
+def test_values_that_cannot_be_kept(listener: Listener, url: str, call: Callable[..., Any], codec: str) -> None:
     """What cannot be pickled or encoded is refused, and not shown."""
     cache = UnstaleCache(url, {"OPTIONS": {"CODEC": codec}})
     for verb, arguments in {"set": ("k", Secretive()), "set_many": ({"k": [VALUE, Secretive()]},)}.items():
@@ -162,7 +162,7 @@ def test_settings_that_are_right(listener: Listener) -> None:
     listener.hear(read_location(location, ("max_connections",)))
 
 
-def test_the_command(configure: Callable[..., Any], url: str, listener: Listener) -> None:
+def test_the_command(listener: Listener, configure: Callable[..., Any], url: str) -> None:
     """`manage.py unstale` shows keys, tags and times."""
     cache = configure(params={"LOCATION": url}, TAG_PATTERNS=["user:{id}:*"], NAMESPACE="test")
     key = "user:1:page"
@@ -176,7 +176,7 @@ def test_the_command(configure: Callable[..., Any], url: str, listener: Listener
 
 
 def test_the_command_of_a_server_that_refuses(
-    configure: Callable[..., Any], server: Server, listener: Listener
+    listener: Listener, configure: Callable[..., Any], server: Server
 ) -> None:
     """Nor does it where the password is wrong."""
     configure(params={"LOCATION": server.url.replace("//", f"//app:{WRONG}@")}, NAMESPACE="test")
@@ -189,7 +189,7 @@ def test_the_command_of_a_server_that_refuses(
 
 @pytest.mark.parametrize("options", [{}, {"STRICT": True}, {"OUTBOX": True}, {"OUTBOX": True, "STRICT": True}], ids=str)
 @pytest.mark.usefixtures("databases")
-def test_transactions(configure: Callable[..., Any], url: str, listener: Listener, options: Any) -> None:
+def test_transactions(listener: Listener, configure: Callable[..., Any], url: str, options: Any) -> None:
     """What is written to the outbox, and what is logged of an invalidation that fails at COMMIT, are tags."""
     cache = configure(params={"LOCATION": url}, TAG_PATTERNS=["user:{id}:*"], NAMESPACE="test", **options)
     cache.set("user:1:page", VALUE)

@@ -262,7 +262,7 @@ def remembering() -> Iterator[None]:
     """Bound what `get` remembers for `set`: wrap a request or a job in it.
 
     Inside, a `set` is refused if one of its tags was invalidated since the key's first `get` in the same request that
-    missed; for a key that no `get` has asked for, since the first `get` of any key that missed and named the tag. What
+    missed and named the tag; where none has, since the first `get` of any key that missed and named the tag. What
     was computed before the first `get` of its own key is held to that `get` all the same: it may be older.
     """
     token = _remembered.set(_Memory(strict=True))

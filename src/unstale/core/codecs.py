@@ -237,7 +237,11 @@ class Pickle:
         try:
             return self._dumps(value, protocol=PICKLE_PROTOCOL)
         except Exception as error:  # noqa: BLE001 - raises anew
-            raise EncodeError(f"This {type(value).__name__} cannot be pickled: {type(error).__name__}.") from None
+            import pickle  # noqa: PLC0415 - as above
+
+            text = f"This {type(value).__name__} cannot be pickled: {type(error).__name__}."
+            # Not the error itself, whose text may hold the value: one of its kind, which Django's backend raises on.
+            raise EncodeError(text) from (pickle.PicklingError(text) if isinstance(error, pickle.PickleError) else None)
 
     def decode(self, payload: memoryview) -> Any:
         """Unpickle a value. Its bytes have been authenticated; still, a class may be gone since: DecodeError."""

@@ -23,6 +23,7 @@ root of an entry is that of its slot:
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from binascii import crc_hqx
 from collections.abc import Iterable
@@ -58,6 +59,9 @@ END: Final = b"\0"
 
 OWN_SEGMENTS: Final = frozenset({"e", "h", "k", "l", "l#", "r", "s", "x"})
 """What follows the namespace in a name. A namespace with one of them inside could meet another's names."""
+_OWN_SEGMENTS: Final = frozenset(map(str.encode, OWN_SEGMENTS))
+_OF_TAG: Final = re.compile(rb"\{[^{}]+\}(?:/.*)?", re.DOTALL)
+_OF_ROOT: Final = re.compile(rb"[0-9]{1,5}(?:\{[^{}]+\})?")
 
 
 def _has_control(text: str) -> bool:
@@ -148,6 +152,20 @@ def bucket(raw_key: bytes) -> int:
 def root_tag(raw_key: bytes) -> str:
     """The name of a key's root among tags, on one node. `Names.root_tag` knows both layouts."""
     return f"{ROOT_MARK}{bucket(raw_key)}"
+
+
+def is_stamp_name(name: bytes) -> bool:
+    """Whether a name in Redis is a stamp's, a tag's or a root's, of whatever namespace: nothing else has such names.
+
+    The first of unstale's own segments says what a name is: `a:e:b:s:{c}` is the entry of a key.
+    """
+    namespace, *segments = name.split(b":")
+    for at, segment in enumerate(segments):
+        if segment in _OWN_SEGMENTS:
+            rest = b":".join(segments[at + 1 :])
+            form = _OF_TAG if segment == b"s" else _OF_ROOT if segment == b"r" else None
+            return bool(namespace) and form is not None and form.fullmatch(rest) is not None
+    return False
 
 
 def is_root(name: str) -> bool:

@@ -302,8 +302,11 @@ class Store(Protocol):
     def check(self) -> None:
         """Raise BreakerOpenError while reads do not ask the server: what would follow one is not tried either."""
 
-    def owe(self, settle: Callable[[], Any]) -> None:
-        """Have this done at a server that is back (awaited, by an AsyncStore) before reads ask it again."""
+    def owe(self, settle: Callable[[float], Any]) -> None:
+        """Have this done at a server that is back (awaited, by an AsyncStore) before reads ask it again.
+
+        It is called with the seconds that a read has.
+        """
 
     def hold(self) -> None:
         """Let no read ask the server before that was done."""
@@ -369,7 +372,7 @@ class Trips(Protocol):
 class AsyncStore(Trips, Protocol):
     """A store for asyncio."""
 
-    def owe(self, settle: Callable[[], Any]) -> None:
+    def owe(self, settle: Callable[[float], Any]) -> None:
         """See Store."""
 
     def hold(self) -> None:

@@ -269,7 +269,7 @@ class ClusterStore:
         """See Store."""
         self._gate.check()
 
-    def owe(self, settle: Callable[[], Any]) -> None:
+    def owe(self, settle: Callable[[float], Any]) -> None:
         """See Store."""
         self._trips.owe(settle)
 

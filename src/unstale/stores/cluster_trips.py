@@ -367,7 +367,7 @@ class ClusterTrips(Generic[S]):
         if leave is Leave.ASK:
             return await self._run.run(parts, Kind.READ)
         try:
-            settled = gate.before_closing() if gate.before_closing is not None else None
+            settled = gate.before_closing(gate.read_timeout) if gate.before_closing is not None else None
             if isawaitable(settled):
                 await settled
             done = await self._run.run(parts, Kind.READ)
@@ -381,7 +381,7 @@ class ClusterTrips(Generic[S]):
         """See Store. Of what is queued; a node's own breaker is asked by the trips to it."""
         self.gate.check()
 
-    def owe(self, settle: Callable[[], Any]) -> None:
+    def owe(self, settle: Callable[[float], Any]) -> None:
         """See Store."""
         self.gate.before_closing = settle
 

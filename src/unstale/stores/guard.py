@@ -37,7 +37,8 @@ class Guard(Breaker):
         timeout: seconds for connecting, and again for each answer.
         read_timeout: seconds for the answer to a read.
         invalidate_timeout: seconds for an invalidation in all.
-        before_closing: what must be done at a server that is back, before reads ask it again; a probe awaits it.
+        before_closing: what must be done at a server that is back, before reads ask it again; a probe awaits it. It is
+            given the seconds that a read has.
     """
 
     __slots__ = ("_tell", "before_closing", "invalidate_timeout", "read_timeout", "timeout")
@@ -49,7 +50,7 @@ class Guard(Breaker):
         self.read_timeout = min(options.read_timeout, options.timeout)
         self.invalidate_timeout = options.invalidate_timeout
         self._tell = options.tell
-        self.before_closing: Callable[[], Any] | None = None
+        self.before_closing: Callable[[float], Any] | None = None
 
     def enter(self) -> Leave:
         """Leave for a read. Raises BreakerOpenError where there is none."""

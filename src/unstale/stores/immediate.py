@@ -88,7 +88,7 @@ class Immediate:
         """See Store."""
         self._store.check()
 
-    def owe(self, settle: Callable[[], Any]) -> None:
+    def owe(self, settle: Callable[[float], Any]) -> None:
         """See Store. A store that is always there has no need of it."""
 
     def hold(self) -> None:

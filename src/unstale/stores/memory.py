@@ -328,7 +328,7 @@ class MemoryStore:
     def check(self) -> None:
         """See Store."""
 
-    def owe(self, settle: Callable[[], Any]) -> None:
+    def owe(self, settle: Callable[[float], Any]) -> None:
         """See Store. It is always there."""
 
     def hold(self) -> None:

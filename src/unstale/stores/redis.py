@@ -163,7 +163,7 @@ class RedisStore:
         try:
             if leave is Leave.PROBE and guard.before_closing is not None:
                 self._run(lambda _: commands.ping(), guard.of_read(self._pool.connected_in))
-                guard.before_closing()
+                guard.before_closing(guard.read_timeout)
             result = self._run(make, guard.of_read(self._pool.connected_in, leave))
         except BaseException as error:
             guard.read_left(leave, error)
@@ -338,7 +338,7 @@ class RedisStore:
         """See Store."""
         self.guard.check()
 
-    def owe(self, settle: Callable[[], Any]) -> None:
+    def owe(self, settle: Callable[[float], Any]) -> None:
         """See Store."""
         self.guard.before_closing = settle
 

@@ -276,7 +276,7 @@ class AsyncRedisStore:
         try:
             if leave is Leave.PROBE and guard.before_closing is not None:
                 await self._run(lambda _: commands.ping(), self._of_read(leave), is_read=True)
-                await guard.before_closing()
+                await guard.before_closing(guard.read_timeout)
             result = await self._run(make, self._of_read(leave), is_read=True)
         except BaseException as error:
             guard.read_left(leave, error)
@@ -456,7 +456,7 @@ class AsyncRedisStore:
         """See Store."""
         self.guard.check()
 
-    def owe(self, settle: Callable[[], Any]) -> None:
+    def owe(self, settle: Callable[[float], Any]) -> None:
         """See Store."""
         self.guard.before_closing = settle
 

@@ -168,7 +168,7 @@ class Engine:
         self.redis = RedisSide(options.url, reaching, space, old if options.migrating == migrating.SHARING else None)
         self.followers: list[Follower] = [self.redis] if self.has_server else []
         if space.queue is not None:
-            space.queue.followers.append(self._follow_drained)
+            space.queue.follow(self._follow_drained)
 
     def _follow_drained(self, done: Sequence[Pending]) -> None:
         """What was queued has taken effect: what follows a clear does now. Raises StoreError."""

@@ -40,7 +40,8 @@ class SyncCache(KeyedCache):
             key: the key.
             default: what to return where there is none.
             version: of the key; VERSION by default.
-            tags: tags that the entry must record besides those of TAG_PATTERNS.
+            tags: tags that the entry must record besides those of TAG_PATTERNS. A `set` that follows is held to what is
+                seen of these.
 
         Raises:
             StoreError: the server is away, and IGNORE_EXCEPTIONS is off.
@@ -143,7 +144,8 @@ class SyncCache(KeyedCache):
             client: not used; django-redis has it.
             nx: only if there is no fresh entry.
             xx: only if there is one.
-            tags: besides those of TAG_PATTERNS.
+            tags: besides those of TAG_PATTERNS. The `get` before must have named them, too: of others what stands now
+                counts, though they were invalidated since.
 
         Returns:
             False where it was refused: a tag was invalidated since it was looked at, or in the open transaction; or the
