@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any
 
 import hiredis
@@ -33,7 +34,7 @@ from unstale.stores.cluster import (
     ranges_of,
     redirect_of,
 )
-from unstale.stores.cluster_run import ASKING, Answer, Broken, ClusterRun, Part, Request, without_waiting
+from unstale.stores.cluster_run import ASKING, Answer, Broken, ClusterRun, Kind, Part, Request, without_waiting
 from unstale.stores.commands import Trip
 from unstale.stores.options import StoreOptions
 from unstale.stores.urls import is_cluster
@@ -241,6 +242,7 @@ class FakePort:
         self.ranges = list(ranges)
         self.rounds: list[dict[str, list[tuple[Any, ...]]]] = []
         self.tables: list[Address] = []
+        self.seconds: list[float] = []
         self.dead: set[Address] = set()
 
     async def exchange(self, requests: Sequence[Request[str]]) -> list[Answer | Broken]:
@@ -258,6 +260,7 @@ class FakePort:
     async def slots(self, address: Address, seconds: float) -> Any:
         assert seconds > 0
         self.tables.append(address)
+        self.seconds.append(seconds)
         if address in self.dead:
             raise StoreUnavailableError
         return [[first, last, [host, port, b"id"]] for first, last, (host, port) in self.ranges]
@@ -428,6 +431,32 @@ def test_the_table_stays_where_nobody_answers() -> None:
     nodes._refreshed_at = 0.0
     assert run(port, part(5), nodes=nodes) == ["two"]
     assert port.tables == [TWO, ONE]
+
+
+def test_the_table_is_asked_for_within_an_invalidations_time() -> None:
+    """Who has little time asks for less than that, keeps half of it to himself, and asks nobody when it is over."""
+    port = FakePort(lambda node, _: node)
+    port.dead = {ONE, TWO}
+    nodes = nodes_of((0, SLOTS - 1, TWO))
+    made = ClusterRun(port, nodes, StoreOptions(timeout=60.0))
+    for seconds in (8.0, 0.0):
+        nodes.is_doubtful = True
+        nodes._refreshed_at = 0.0
+        until = monotonic() + seconds
+        assert without_waiting(made.run([part(5)], Kind.INVALIDATION, until))[0].parsed() == ["two"]
+    assert port.tables == [TWO, ONE]
+    assert max(port.seconds) <= 2.0
+
+
+def test_the_first_table_is_asked_for_within_an_invalidations_time() -> None:
+    """The same where there is no table yet."""
+    port = FakePort(lambda node, _: node)
+    made = ClusterRun(port, nodes_of(), StoreOptions(timeout=60.0))
+    with pytest.raises(StoreTimeoutError):
+        without_waiting(made.run([part(5)], Kind.INVALIDATION, monotonic()))
+    assert port.tables == []
+    assert without_waiting(made.run([part(5)], Kind.INVALIDATION, monotonic() + 8.0))[0].parsed() == ["one"]
+    assert max(port.seconds) <= 4.0
 
 
 def test_one_refresh_at_a_time() -> None:

@@ -252,16 +252,16 @@ class ClusterRun(Generic[S]):
         self._read_timeout = min(options.read_timeout, options.timeout)
         self.is_closed = False
 
-    async def load(self) -> None:
-        """Have a table; by one, for all who need the first."""
-        nodes, give_up_at = self._nodes, monotonic() + 3 * self._timeout
+    async def load(self, until: float = math.inf) -> None:
+        """Have a table; by one, for all who need the first; until a monotonic time at the latest."""
+        nodes, give_up_at = self._nodes, min(monotonic() + 3 * self._timeout, until)
         while not nodes.table:
             if self.is_closed:
                 raise StoreClosedError
             if nodes.lock.acquire(blocking=False):
                 try:
                     if not nodes.table:
-                        await self._ask_around(None, None, 2 * self._timeout)
+                        await self._ask_around(None, None, 2 * self._timeout, until)
                 finally:
                     nodes.lock.release()
             elif monotonic() >= give_up_at:
@@ -275,6 +275,7 @@ class ClusterRun(Generic[S]):
         last: Address | None = None,
         *,
         kind: Kind = Kind.WRITE,
+        until: float = math.inf,
         force: bool = False,
     ) -> None:
         """Ask for the table anew, unless another does, or did a moment ago. Where nobody answers it stays as it is.
@@ -283,6 +284,7 @@ class ClusterRun(Generic[S]):
             first: a node that should know.
             last: one that does not answer.
             kind: of the trip that needs it: a read does not wait long.
+            until: the monotonic time when it must be over. Half of what is left till then is the trip's own.
             force: ask, however short a time ago another did.
         """
         nodes = self._nodes
@@ -290,7 +292,9 @@ class ClusterRun(Generic[S]):
             return
         try:
             nodes.refreshing()
-            await self._ask_around(first, last, 2 * (self._read_timeout if kind is Kind.READ else self._timeout))
+            seconds = 2 * (self._read_timeout if kind is Kind.READ else self._timeout)
+            now = monotonic()
+            await self._ask_around(first, last, seconds, now + (until - now) / 2)
         except StoreClosedError:
             raise
         except StoreError:
@@ -298,13 +302,24 @@ class ClusterRun(Generic[S]):
         finally:
             nodes.lock.release()
 
-    async def _ask_around(self, first: Address | None, last: Address | None, seconds: float) -> None:
-        """Ask one node after the other for the table. Raises what the first said, if none gives it in time."""
+    async def _ask_around(self, first: Address | None, last: Address | None, seconds: float, until: float) -> None:
+        """Ask one node after the other for the table. Raises what the first said, if none gives it in time.
+
+        Args:
+            first: see `refresh`.
+            last: the same.
+            seconds: that it should take at the most; half of them are one node's.
+            until: the monotonic time when it must be over.
+        """
         failed: StoreError | None = None
+        seconds = min(seconds, until - monotonic())
         give_up_at = monotonic() + seconds
         for address in self._nodes.to_ask(first, last):
+            left = min(seconds / 2, until - monotonic())
+            if left <= 0:
+                raise failed or StoreTimeoutError
             try:
-                ranges = ranges_of(await self._port.slots(address, seconds / 2), address)
+                ranges = ranges_of(await self._port.slots(address, left), address)
             except StoreError as error:
                 failed = failed or error
             else:
@@ -333,9 +348,9 @@ class ClusterRun(Generic[S]):
         if self.is_closed:
             raise StoreClosedError
         if not nodes.table:
-            await self.load()
+            await self.load(until)
         elif nodes.is_doubtful:
-            await self.refresh(kind=kind)
+            await self.refresh(kind=kind, until=until)
         trip = _UnderWay[S](parts, kind, until, apart=apart)
         for _ in range(MAX_ROUNDS):
             requests = self._requests(trip)
@@ -350,7 +365,7 @@ class ClusterRun(Generic[S]):
             if not trip.left:
                 return [trip.done[index] for index in range(len(parts))]
             if nodes.is_doubtful:
-                await self.refresh(trip.knows, trip.silent, kind=kind)
+                await self.refresh(trip.knows, trip.silent, kind=kind, until=until)
         raise StoreUnavailableError("The nodes of the cluster redirect again and again.")
 
     def _requests(self, trip: _UnderWay[S]) -> list[Request[S]]:

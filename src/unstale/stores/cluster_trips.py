@@ -2,7 +2,8 @@
 
 Commands with several names stay within a slot, and are few: while a slot moves they are refused (TRYAGAIN). MGET is
 then asked name by name; what is committed or changed in place waits a little, and is refused: a fill is just not
-stored, a set raises StoreUnavailableError.
+stored, a set raises StoreUnavailableError. A script that closes an open stamp has removed it when it is refused, at the
+node that the slot is leaving; so it is followed up, at the other, by one that closes it whatever it finds.
 
 A commit compares the stamps of the entry's own slot. A stamp of another slot is compared by the readers alone, which
 is what freshness rests on anyhow; it is only kept alive here.
@@ -10,9 +11,10 @@ is what freshness rests on anyhow; it is only kept alive here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from inspect import isawaitable
+from itertools import chain, repeat
 from time import monotonic
 from typing import Any, Final, Generic, TypeVar
 
@@ -270,7 +272,12 @@ class ClusterTrips(Generic[S]):
         """See Store. On a full server, which refuses to write, open stamps are removed: as invalid as changed."""
         names, until = stamp_names, self._invalidate_until()
         if lag:
-            closed = await self._each(names, lambda at: commands.close_those_there([names[at]], lag, stamp_ttl), until)
+            closed = await self._each(
+                names,
+                lambda at: commands.close_those_there([names[at]], lag, stamp_ttl),
+                until,
+                lambda at: commands.close_for_lag([names[at]], lag, stamp_ttl),
+            )
             return [met for [met] in closed]
         make = commands.soften if soft else commands.bump
         met = [one for [one] in await self._each(names, lambda at: make([names[at]], stamp_ttl), until)]
@@ -289,17 +296,43 @@ class ClusterTrips(Generic[S]):
     ) -> list[Bumped]:
         """See Store."""
         names, until = stamp_names, self._invalidate_until()
-        done = await self._each(names, lambda at: commands.complete([names[at]], owner, keep, lag), until)
+        done = await self._each(
+            names,
+            lambda at: commands.complete([names[at]], owner, keep, lag),
+            until,
+            lambda at: commands.close_for_lag([names[at]], lag, keep),
+        )
         return [met for [met] in done]
 
     def _invalidate_until(self) -> float:
         """The monotonic time when an invalidation that begins now must be over."""
         return monotonic() + self._invalidate_seconds
 
-    async def _each(self, names: Sequence[bytes], make: Callable[[int], Trip[Any]], until: float) -> list[Any]:
-        """A command for each stamp, by its position, that makes values stale; what each says."""
-        parts = [Part(slot_of(name), lambda _, at=at: make(at)) for at, name in enumerate(names)]  # type: ignore[misc]
-        done = await self._run.run(parts, Kind.INVALIDATION, until)
+    async def _each(
+        self,
+        names: Sequence[bytes],
+        make: Callable[[int], Trip[Any]],
+        until: float,
+        follow: Callable[[int], Trip[Any]] | None = None,
+    ) -> list[Any]:
+        """A command for each stamp, by its position, that makes values stale; what each says.
+
+        Args:
+            names: the stamps.
+            make: makes the commands.
+            until: the monotonic time when it must be over.
+            follow: makes what follows a script that has removed the stamp, and got no further since its slot moves; by
+                default it is the same again.
+        """
+        done = await self._run.run(_parts(names, range(len(names)), make), Kind.INVALIDATION, until)
+        for pause in chain(PAUSES, repeat(PAUSES[-1])):
+            refused = [at for at, one in enumerate(done) if any(map(commands.is_moving, one.replies))]
+            if not refused or monotonic() + pause >= until:
+                break
+            await self._port.pause(pause)
+            again = await self._run.run(_parts(names, refused, follow or make), Kind.INVALIDATION, until)
+            for at, one in zip(refused, again, strict=True):
+                done[at] = one
         said = [one.parsed() for one in done]
         if self._wait:
             await self._acknowledged(dict(zip([one.identity for one in done], names, strict=True)), until)
@@ -438,6 +471,11 @@ def _reading(names: tuple[bytes, ...]) -> tuple[Part, ...]:
         _always(slot, commands.read(tuple([names[position] for position in positions])))
         for slot, positions in layout_of(names).groups
     )
+
+
+def _parts(names: Sequence[bytes], which: Iterable[int], make: Callable[[int], Trip[Any]]) -> list[Part]:
+    """A part for each of these stamps, by their positions."""
+    return [Part(slot_of(names[at]), lambda _, at=at: make(at)) for at in which]  # type: ignore[misc]
 
 
 def _always(slot: int, trip: Trip[Any]) -> Part:

@@ -143,6 +143,19 @@ def by_text(command: Command) -> Command:
     return (b"EVAL", BY_DIGEST[command[1]].text, *command[2:])
 
 
+_AWAY = "ttempted to access a non local key in a cluster node"
+"""What a script is told that touches a name which is not there, at the node that its slot is leaving.
+
+Redis, and Valkey to 7, have "Script a" before it; Valkey from 8 on "A".
+"""
+_NOT_NOW = frozenset({"LOADING", "MASTERDOWN", "BUSY", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED"})
+
+
+def is_moving(reply: Any) -> bool:
+    """Whether a reply is a refusal since a slot moves. A script may have got half way."""
+    return isinstance(reply, hiredis.ReplyError) and (str(reply).startswith("TRYAGAIN") or _AWAY in str(reply))
+
+
 def error_of(reply: hiredis.ReplyError) -> StoreError:
     """The exception for an error reply. Of its text only what cannot hold a value is kept."""
     text = str(reply).partition(", with args beginning")[0]
@@ -155,7 +168,7 @@ def error_of(reply: hiredis.ReplyError) -> StoreError:
             return NotPrimaryError()
         case "MOVED" | "ASK" | "CROSSSLOT":
             return WrongNodeError()
-        case "LOADING" | "MASTERDOWN" | "BUSY" | "CLUSTERDOWN" | "TRYAGAIN" | "UNBLOCKED":
+        case word if word in _NOT_NOW or _AWAY in text:
             return StoreUnavailableError(f"The server cannot answer now: {text}")
         case _:
             return StoreRefusedError(f"The server answered with an error: {text}")
@@ -451,6 +464,12 @@ def close_stamps(stamp_names: Sequence[bytes], owner: bytes, seconds: float, kee
         _met(replies[0], len(stamp_names))
 
     return Trip([command], parse)
+
+
+def close_for_lag(stamp_names: Sequence[bytes], lag: float, keep: float) -> Trip[list[Bumped]]:
+    """`close_those_there` once they have been removed: they were there, and are closed whatever stands there now."""
+    command = _evalsha(CLOSE, stamp_names, _keep(keep), b"1", milliseconds(lag), LAG)
+    return Trip([command], lambda replies, _: [Bumped.CHANGED for _ in _met(replies[0], len(stamp_names))])
 
 
 def close_those_there(stamp_names: Sequence[bytes], lag: float, keep: float) -> Trip[list[Bumped]]:

@@ -234,12 +234,21 @@ local function expire(name)
   if keep == '' then redis.call('PERSIST', name) else redis.call('PEXPIREAT', name, latest(name) + keep) end
 end
 local function drop_expired(name)
-  redis.call('ZREMRANGEBYSCORE', name, '-inf', now)
+  return redis.call('ZREMRANGEBYSCORE', name, '-inf', now)
+end
+local function begin(name)
+  redis.call('PERSIST', name)
 end
 local lag_owner = '{LAG.decode()}'
 """
 """What the scripts on closed stamps share. Deadlines are milliseconds since 1970 by the server's clock. ARGV[1] is keep
-in all of them: milliseconds that a closed stamp stays after its last deadline; empty for no limit."""
+in all of them: milliseconds that a closed stamp stays after its last deadline; empty for no limit.
+
+While a slot of a cluster moves, the node that it leaves refuses a script whatever it does with a name that is not there
+(any more), be it a read. So a sorted set gets what it is to have before it loses what it is not to have, and what is
+lost by its last member is not touched again. `begin` is a write that a full server does not refuse; after one it
+refuses none. An open stamp can only become a closed one by being removed, though: a script that is refused just then
+has removed it, and is followed up where the stamp would be now (`cluster_trips`)."""
 
 CLOSE: Final = Script(
     f"""{_CLOSED}
@@ -247,11 +256,12 @@ local always, milliseconds, owner, met = ARGV[2] == '1', ARGV[3], ARGV[4], {{}}
 for i, name in ipairs(KEYS) do
   local kind = redis.call('TYPE', name).ok
   met[i] = kind == 'none' and 'missing' or kind == 'zset' and 'closed' or 'changed'
-  if kind == 'zset' then drop_expired(name) elseif kind ~= 'none' then redis.call('UNLINK', name) end
+  if kind == 'zset' then begin(name) elseif kind ~= 'none' then redis.call('UNLINK', name) end
 end
 for i, name in ipairs(KEYS) do
   if always or met[i] ~= 'missing' then
     own(name, owner, now + milliseconds)
+    drop_expired(name)
     expire(name)
   end
 end
@@ -260,7 +270,7 @@ return met
 )
 """Close stamps: KEYS stamp…, ARGV keep, '1' to close missing ones too, milliseconds until the deadline, owner.
 
-A full server refuses only what a script writes first. Here that is a removal wherever a stamp is there, so an
+A full server refuses only what a script writes first. Here that is no ZADD wherever a stamp is there, so an
 invalidation is never refused; where none is, the first ZADD is, and nothing has been written: all stamps or none."""
 
 COMPLETE: Final = Script(
@@ -269,14 +279,23 @@ local lag, owner, met = tonumber(ARGV[2]), ARGV[3], {{}}
 for i, name in ipairs(KEYS) do
   local kind = redis.call('TYPE', name).ok
   met[i] = kind == 'none' and 'missing' or 'changed'
+  local left = 0
   if kind == 'zset' then
-    if redis.call('ZREM', name, owner) == 0 then met[i] = 'closed' end
-    drop_expired(name)
+    begin(name)
+    if lag > 0 then own(name, lag_owner, now + lag) end
+    left = #redis.call('ZRANGE', name, 0, -1)
+    local taken = redis.call('ZREM', name, owner)
+    if taken == 0 then met[i] = 'closed' end
+    left = left - taken
+    if left > 0 then left = left - drop_expired(name) end
   elseif kind ~= 'none' then
     redis.call('UNLINK', name)
+    if lag > 0 then
+      own(name, lag_owner, now + lag)
+      left = 1
+    end
   end
-  if lag > 0 and kind ~= 'none' then own(name, lag_owner, now + lag) end
-  if latest(name) then expire(name) end
+  if left > 0 then expire(name) end
 end
 return met
 """
@@ -297,7 +316,7 @@ for i, name in ipairs(KEYS) do
     expire(name)
     found[i] = ''
   elseif kind == 'zset' and latest(name) <= now then
-    redis.call('UNLINK', name)
+    begin(name)
     found[i] = ARGV[3 + i]
     redis.call('SET', name, found[i])
     if stamp_ttl ~= '' then redis.call('PEXPIRE', name, stamp_ttl) end
