@@ -37,6 +37,7 @@ soak: .venv/installed-test ## the promise tried for some 90 minutes: every phase
 	@failed=0; \
 	$(VENV) -m unstale chaos --seconds 20 --peers $(CHAOS) --out $(SOAK)/phases || failed=1; \
 	$(VENV) -m unstale chaos --phase mixed --seconds 1800 --seed 1 --writes 150 $(CHAOS) --out $(SOAK)/mixed || failed=1; \
+	UNSTALE_SOAK=1 $(VENV) -m pytest -m soak -p no:cacheprovider tests/test_sentinel_promotions.py tests/test_cluster_changes.py || failed=1; \
 	exit $$failed
 
 lint: .venv/installed-lint .venv/installed-test ## ruff, mypy, and the layering rule
