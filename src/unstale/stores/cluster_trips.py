@@ -39,6 +39,7 @@ from unstale.core.slots import slot_of
 from unstale.core.stamps import CLOSED, STAMP_SIZE, Observed, observe
 from unstale.errors import ConfigurationError, StoreFullError, StoreUnavailableError
 from unstale.stores import commands
+from unstale.stores.abandoned import Abandoned, Held
 from unstale.stores.cluster import CLUSTER_IDENTITY, Folding, Nodes, fold_at, kind_of, layout_of
 from unstale.stores.cluster_run import ClusterRun, Done, Kind, Part, Port
 from unstale.stores.commands import Trip, any_error
@@ -76,6 +77,7 @@ class ClusterTrips(Generic[S]):
             raise ConfigurationError('On a cluster fence is "tags" or "all": its stamps are bound to their nodes.')
         self._nodes = nodes
         self._port = port
+        self._abandoned = Abandoned()
         self._run = ClusterRun(port, nodes, options)
         self._folding = Folding(options.fences_all)
         self._wait, self._wait_seconds = options.wait, options.wait_seconds
@@ -139,16 +141,18 @@ class ClusterTrips(Generic[S]):
         self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, lag: float = 0.0
     ) -> Opening:
         """See Store."""
-        leases = [_claiming(one) for one in claims]
+        held = [self._abandoned.of(one.lease) for one in claims]
+        leases = [_claiming(one, before) for one, before in zip(claims, held, strict=True)]
         stamps = [_opening(name, stamp_ttl, lag) for name in missing]
         heads = [_probing(one.entry) for one in claims]
-        done = await self._looked([*leases, *stamps, *heads])
-        claimed = [
-            lease.parsed()._replace(head=head.parsed())
-            for lease, head in zip(done[: len(claims)], done[len(done) - len(claims) :], strict=True)
-        ]
-        created = done[len(claims) : len(claims) + len(stamps)]
-        return Opening(claimed, self._stamps(missing, created), CLUSTER_IDENTITY)
+        with self._abandoned.unless_done(*held):
+            done = await self._looked([*leases, *stamps, *heads])
+            claimed = [
+                lease.parsed()._replace(head=head.parsed())
+                for lease, head in zip(done[: len(claims)], done[len(done) - len(claims) :], strict=True)
+            ]
+            created = done[len(claims) : len(claims) + len(stamps)]
+            return Opening(claimed, self._stamps(missing, created), CLUSTER_IDENTITY)
 
     def _stamps(self, names: Sequence[bytes], opened: Sequence[Done]) -> list[Observed]:
         """What stands under the names of stamps that were opened, as it is seen through their nodes."""
@@ -160,6 +164,11 @@ class ClusterTrips(Generic[S]):
     async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """See Store. A script cannot fold: stamps to be taken as they stand are looked at first, in a trip."""
         kind = Kind.FILL if all(one.mode is Mode.FILL for one in commits) else Kind.WRITE
+        leases = [(one.lease, one.token) for one in commits if one.mode is Mode.FILL]
+        with self._abandoned.unless_done(leases):
+            return await self._stored(commits, kind)
+
+    async def _stored(self, commits: Sequence[Commit], kind: Kind) -> list[Committed]:
         if kind is Kind.FILL:
             self.gate.check()
         drafts = await self._with_stamps(commits)
@@ -263,8 +272,9 @@ class ClusterTrips(Generic[S]):
     async def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
         """See Store."""
         parts = [_releasing(lease, token) for lease, token in held]
-        for one in await self._looked(parts):
-            one.parsed()
+        with self._abandoned.unless_done(held):
+            for one in await self._looked(parts):
+                one.parsed()
 
     async def bump(
         self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False, lag: float = 0.0
@@ -487,8 +497,8 @@ def _beginnings(slot: int, names: Sequence[bytes], size: int) -> Part:
     return Part(slot, lambda _: commands.heads(names, size, (), ()))
 
 
-def _claiming(one: Claim) -> Part:
-    return Part(slot_of(one.lease), lambda _: commands.claim(one))
+def _claiming(one: Claim, held: list[Held]) -> Part:
+    return Part(slot_of(one.lease), lambda _: commands.claim(one, held))
 
 
 def _probing(entry: bytes) -> Part:
@@ -505,7 +515,7 @@ def _waiting(beside: bytes, wait: int, seconds: float) -> Part:
 
 
 def _opening(name: bytes, stamp_ttl: float, lag: float) -> Part:
-    return Part(slot_of(name), lambda _: commands.open_((), [name], stamp_ttl, lag))
+    return Part(slot_of(name), lambda _: commands.open_((), [name], stamp_ttl, lag, []))
 
 
 def _removing(names: Sequence[bytes] | dict[bytes, Any]) -> list[Part]:

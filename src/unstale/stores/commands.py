@@ -47,6 +47,7 @@ from unstale.errors import (
     StoreUnavailableError,
     WrongNodeError,
 )
+from unstale.stores.abandoned import Held
 from unstale.stores.scripts import (
     BY_DIGEST,
     CLOSE,
@@ -283,22 +284,40 @@ def _probe(entry: bytes) -> Command:
     return (b"GETRANGE", entry, b"0", b"%d" % (HEAD_PROBE - 1))
 
 
-def claim(one: Claim) -> Trip[Claimed]:
-    """SET NX GET of a lease; its entry's beginning is left to `head`."""
+def claim(one: Claim, held: list[Held]) -> Trip[Claimed]:
+    """SET NX GET of a lease; its entry's beginning is left to `head`. `held`: as for `open_`."""
     token = new_token()
-    return Trip([_claim(one, token)], lambda replies, _: _claimed(token, _string(replies[0]), None))
+    commands = [*_giving_back(held), _claim(one, token)]
+    held.append((one.lease, token))
+    return Trip(commands, lambda replies, _: _claimed(token, _string(replies[-1]), None))
+
+
+def _giving_back(held: Sequence[Held]) -> list[Command]:
+    return release(held).commands if held else []
 
 
 def _claim(one: Claim, token: bytes) -> Command:
     return (b"SET", one.lease, token, b"NX", b"GET", b"PX", milliseconds(one.seconds))
 
 
-def open_(claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, lag: float) -> Trip[Opening]:
+def open_(
+    claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, lag: float, held: list[Held]
+) -> Trip[Opening]:
     """For each claim SET NX GET of the lease; SET NX GET for each missing stamp; then the entries' beginnings.
 
     With a lag one script in place of the stamps' SETs.
+
+    Args:
+        claims: of leases.
+        missing: names of stamps.
+        stamp_ttl: seconds.
+        lag: seconds.
+        held: leases with tokens that nobody will use, which are given back first. This attempt's are put there, too:
+            they are such ones as soon as it has failed.
     """
     tokens, stamps = [new_token() for _ in claims], [new_stamp() for _ in missing]
+    back = _giving_back(held)
+    held += [(one.lease, token) for one, token in zip(claims, tokens, strict=True)]
     commands: list[Command] = [_claim(one, token) for one, token in zip(claims, tokens, strict=True)]
     if not lag:
         commands += [
@@ -310,8 +329,8 @@ def open_(claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, l
     between = len(commands) - len(claims)
     commands += [_probe(one.entry) for one in claims]
 
-    def parse(replies: list[Any], identity: bytes) -> Opening:
-        count = len(claims)
+    def parse(every: list[Any], identity: bytes) -> Opening:
+        count, replies = len(claims), every[len(back) :]
         heads = [_string(reply) for reply in replies[count + between :]]
         if lag:
             found = [observe(one) for one in checked(replies[count])] if missing else []
@@ -322,7 +341,7 @@ def open_(claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, l
         holders = map(_string, replies[:count])
         return Opening([_claimed(*one) for one in zip(tokens, holders, heads, strict=True)], found, identity)
 
-    return Trip(commands, parse)
+    return Trip([*back, *commands], parse)
 
 
 def _claimed(token: bytes, holder: bytes | None, head: bytes | None) -> Claimed:

@@ -38,6 +38,7 @@ from unstale.core.ports import (
 )
 from unstale.errors import StoreTimeoutError, StoreUnavailableError
 from unstale.stores import commands
+from unstale.stores.abandoned import Abandoned
 from unstale.stores.commands import PING, Trip, any_error, parsed
 from unstale.stores.connect import connector
 from unstale.stores.guard import Guard, was_late
@@ -66,6 +67,7 @@ class RedisStore:
         self._on_close = on_close
         self._wait, self._wait_seconds = options.wait, options.wait_seconds
         self._recent = options.recent
+        self._abandoned = Abandoned()
         self.guard = Guard(options)
         self._hot = Limits(self.guard.read_timeout)
         self._pool = Pool(
@@ -258,17 +260,21 @@ class RedisStore:
 
     def open(self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, lag: float = 0.0) -> Opening:
         """See Store."""
-        return self._fill(lambda _: commands.open_(claims, missing, stamp_ttl, lag))
+        held = self._abandoned.take()
+        with self._abandoned.unless_done(held):
+            return self._fill(lambda _: commands.open_(claims, missing, stamp_ttl, lag, held))
 
     def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """See Store."""
         if all(commit.mode is Mode.FILL for commit in commits):
-            return self._fill(lambda identity: commands.commit(commits, identity))
+            with self._abandoned.unless_done([(one.lease, one.token) for one in commits]):
+                return self._fill(lambda identity: commands.commit(commits, identity))
         return self._write(lambda identity: commands.commit(commits, identity), once=commands.is_once(commits))
 
     def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
         """See Store."""
-        self._fill(lambda _: commands.release(held))
+        with self._abandoned.unless_done(held):
+            self._fill(lambda _: commands.release(held))
 
     def bump(
         self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False, lag: float = 0.0

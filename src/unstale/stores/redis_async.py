@@ -38,6 +38,7 @@ from unstale.core.ports import (
 )
 from unstale.errors import NotPrimaryError, StoreClosedError, StoreTimeoutError, StoreUnavailableError
 from unstale.stores import commands
+from unstale.stores.abandoned import Abandoned
 from unstale.stores.commands import PING, Trip, any_error, parsed
 from unstale.stores.connect import async_connector
 from unstale.stores.guard import LATE, Guard
@@ -122,6 +123,7 @@ class AsyncRedisStore:
         self._closed = False
         self._last: Link | None = None
         self._recent = options.recent
+        self._abandoned = Abandoned()
         self._wait, self._wait_seconds = options.wait, options.wait_seconds
         self._apart = AsyncRedisStore(connect, replace(options, wait=0)) if options.wait else None
         """For invalidations that wait for replicas: the server answers nothing else on their connection meanwhile."""
@@ -367,17 +369,21 @@ class AsyncRedisStore:
         self, claims: Sequence[Claim], missing: Sequence[bytes], stamp_ttl: float, lag: float = 0.0
     ) -> Opening:
         """See Store."""
-        return await self._fill(lambda _: commands.open_(claims, missing, stamp_ttl, lag))
+        held = self._abandoned.take()
+        with self._abandoned.unless_done(held):
+            return await self._fill(lambda _: commands.open_(claims, missing, stamp_ttl, lag, held))
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed]:
         """See Store."""
         if all(commit.mode is Mode.FILL for commit in commits):
-            return await self._fill(lambda identity: commands.commit(commits, identity))
+            with self._abandoned.unless_done([(one.lease, one.token) for one in commits]):
+                return await self._fill(lambda identity: commands.commit(commits, identity))
         return await self._write(lambda identity: commands.commit(commits, identity), once=commands.is_once(commits))
 
     async def release(self, held: Sequence[tuple[bytes, bytes]]) -> None:
         """See Store."""
-        await self._fill(lambda _: commands.release(held))
+        with self._abandoned.unless_done(held):
+            await self._fill(lambda _: commands.release(held))
 
     async def bump(
         self, stamp_names: Sequence[bytes], stamp_ttl: float, *, soft: bool = False, lag: float = 0.0
