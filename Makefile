@@ -33,10 +33,11 @@ bench: .venv/installed-bench ## the figures that the design promises, side by si
 lab: .venv/installed-lab ## the whole investigation replayed and measured, with a report (LAB="--rate 30 -v unstale")
 	$(VENV) -m unstale lab $(LAB)
 
-soak: .venv/installed-test ## the promise tried for some 90 minutes: every phase, then all faults mixed (SOAK=folder, CHAOS="--server redis-server")
+soak: .venv/installed-test ## the promise tried for two and a half hours: every phase, all faults mixed, failovers (SOAK=folder, CHAOS="--server redis-server")
 	@failed=0; \
 	$(VENV) -m unstale chaos --seconds 20 --peers $(CHAOS) --out $(SOAK)/phases || failed=1; \
 	$(VENV) -m unstale chaos --phase mixed --seconds 1800 --seed 1 --writes 150 $(CHAOS) --out $(SOAK)/mixed || failed=1; \
+	$(VENV) -m unstale chaos --phase long-outage --calm 0 $(CHAOS) --out $(SOAK)/outage || failed=1; \
 	UNSTALE_SOAK=1 $(VENV) -m pytest -m soak -p no:cacheprovider tests/test_sentinel_promotions.py tests/test_cluster_changes.py || failed=1; \
 	exit $$failed
 

@@ -71,7 +71,7 @@ def test_a_run_that_is_well(tmp_path: Path) -> None:
     assert (outcome.status, outcome.problems) == ("complete", [])
     again = asked("report", str(tmp_path / "out"))
     assert again.exit_code == 0
-    assert again.output.splitlines() == ran.output.splitlines()[2:]
+    assert again.output.splitlines() == ran.output.splitlines()[3:]
     assert "| `calm` |" in asked("report", str(tmp_path / "out"), "--markdown").output
 
 
@@ -114,7 +114,17 @@ def test_a_server_of_the_users_own(own_server: Server, tmp_path: Path) -> None:
 def test_by_default_a_users_server_gets_what_is_safe() -> None:
     """And a server of the run's own everything."""
     assert list(module._default_phases("redis://h")) == [name for name, one in PHASES.items() if one.is_safe]
-    assert list(module._default_phases(None)) == list(PHASES)
+    assert list(module._default_phases(None)) == [name for name in PHASES if name != "long-outage"]
+
+
+def test_nothing_tried_is_nothing_shown(own_server: Server, tmp_path: Path) -> None:
+    """A phase that may not be done there, alone: exit status 2. And who asked for peers is told that there is none."""
+    words = ("--url", own_server.url, "--yes", "-p", "outage", "--peers", "--out", str(tmp_path / "out"))
+    ran = asked(*words, *SMALL)
+    assert ran.exit_code == 2
+    assert "every phase was skipped" in told(ran)
+    assert "No peer is among them" in told(ran)
+    assert asked("report", str(tmp_path / "out" / "results.json")).exit_code == 0
 
 
 def test_ctrl_c_judges_what_there_is_and_leaves_nothing(tmp_path: Path) -> None:

@@ -174,6 +174,7 @@ class _Course:
         except KeyboardInterrupt:
             self.outcome.status, self.outcome.reason = "interrupted", "stopped from outside"
         world.heal()
+        self._healed_at = time.monotonic()
         self._tended(crew, time.monotonic() + self._plan.calm_seconds)
         crew.stop()
         self.outcome.seconds = time.monotonic() - began
@@ -201,7 +202,7 @@ class _Course:
     def _judge(self, scratch: Path, settled: Settled, strikes: list[Strike]) -> None:
         self._watch.goes_on("judging")
         outcome, phase = self.outcome, self._phase
-        outcome.settle_seconds = settled.seconds
+        outcome.settle_seconds, outcome.healed_seconds = settled.seconds, settled.at - self._healed_at
         history = History(
             rows=self._plan.rows,
             reads=_reads(scratch.glob("reader-*.reads")),

@@ -111,6 +111,16 @@ _ALL: Final = (
         for_peers=False,
     ),
     Phase(
+        name="long-outage",
+        says="The server is away for a minute under load; how long does it take to carry out what is in the outbox?",
+        faults=("long-outage",),
+        every=3600.0,
+        subject="unstale-django",
+        outbox=True,
+        for_peers=False,
+        by_name=True,
+    ),
+    Phase(
         name="black-holes",
         says="The network swallows what is sent, with the server and its entries alive; the outbox has what is owed.",
         faults=("black-hole", "cut"),

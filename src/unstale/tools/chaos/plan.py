@@ -40,6 +40,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
         writers_live: seconds, the shortest and the longest time, where writers are killed.
         for_peers: whether caches that are not unstale can be put through it: it asks for nothing of unstale's own.
         is_safe: whether its faults may be done to a user's own server: they touch nothing but the run's own names.
+        by_name: it is run only where it is named: it takes as long as it takes, whatever the plan's seconds.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     writers_live: tuple[float, float] = (0.5, 3.0)
     for_peers: bool = True
     is_safe: bool = False
+    by_name: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

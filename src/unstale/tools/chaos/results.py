@@ -36,7 +36,8 @@ class Outcome(msgspec.Struct, kw_only=True):
         database: kind and version.
         mode: how readers ran.
         seconds: under load, as measured.
-        settle_seconds: until what was queued was carried out, once all was healed.
+        settle_seconds: from the end of the load until what was queued was carried out.
+        healed_seconds: until then from the end of the last fault, the calm load in between included.
         restarts: processes that were killed and followed by another.
         counts: what was found.
         mishaps: what was raised in readers and writers, and how often each.
@@ -55,6 +56,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     mode: str = "threads"
     seconds: float = 0.0
     settle_seconds: float = 0.0
+    healed_seconds: float = 0.0
     restarts: int = 0
     counts: Counts = msgspec.field(default_factory=Counts)
     mishaps: dict[str, int] = {}

@@ -22,10 +22,12 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it.
 
     Attributes:
-        seconds: until all that was queued was carried out.
+        at: the monotonic time, in seconds, by which all that was queued was carried out.
+        seconds: that this took from the end of the load.
         newest: each row's version in the database.
     """
 
+    at: float
     seconds: float
     newest: list[int]
 
@@ -45,7 +47,8 @@ def settle(job: Job, rows: Rows, mishaps: Mishaps, stop: threading.Event) -> Non
     stop.wait()
     began = time.monotonic()
     subject.settle()
-    found = Settled(seconds=time.monotonic() - began, newest=rows.newest())
+    settled = time.monotonic()
+    found = Settled(at=settled, seconds=settled - began, newest=rows.newest())
     reader = Reader(job, 0, subject, Loading(job, rows), mishaps)
     with Reads(job.reads_file) as file:
         buffer = file.buffer()

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unstale.tools.chaos.judge import Counts
+from unstale.tools.chaos.phases import PHASES
 from unstale.tools.chaos.results import ZERO, Outcome, Results
 
 DASH: Final = "–"
@@ -95,6 +96,11 @@ def notes(results: Results) -> list[str]:
         head = f"{one.phase}, {one.subject}, seed {one.seed}"
         if one.status != "complete":
             found.append(f"{head}: {one.status}: {one.reason}")
+        elif one.phase in PHASES and PHASES[one.phase].by_name:
+            found.append(
+                f"{head}: {one.counts.effects.get('QUEUED', 0):,} invalidations were queued; all were carried out "
+                f"{one.healed_seconds:.1f} s after the last fault."
+            )
         if one.problems and not one.is_peer:
             found.append(f"{head}: {', '.join(one.problems)}")
             found += [f"    {kind}: {text}" for kind in ZERO for text in one.counts.examples.get(kind, [])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -28,6 +29,8 @@ from unstale.tools.chaos.subject import PEERS
 from unstale.tools.chaos.table import markdown, notes, table
 
 STOPPED: Final = 130
+OVERHEAD_SECONDS: Final = 5.0
+"""What a phase takes beside its load, about: servers and processes that start and end, and the judging."""
 REFRESH: Final = 2
 """How often a second the view is drawn: seldom, since the machine has enough to do."""
 
@@ -114,12 +117,12 @@ def try_it(  # noqa: PLR0913 - a command's options
 @chaos.command()
 def report(
     *,
-    folder: Annotated[Path, typer.Argument(help="Of a run: the one that has results.json.")],
+    folder: Annotated[Path, typer.Argument(help="Of a run: the one that has results.json; or that file.")],
     as_markdown: Annotated[bool, typer.Option("--markdown", help="For a document.")] = False,
 ) -> None:
     """Show the table of a run again, from its results.json."""
     with _told():
-        found = read(folder / RESULTS_FILE)
+        found = read(folder if folder.is_file() else folder / RESULTS_FILE)
         if as_markdown:
             console.print(markdown(found), soft_wrap=True, markup=False)
         else:
@@ -146,14 +149,18 @@ def _grounds(server: list[str] | None, url: str | None, database: list[str] | No
 
 
 def _default_phases(url: str | None) -> Sequence[str]:
-    """All; on a user's server those that may be done there."""
-    return [name for name, one in PHASES.items() if url is None or one.is_safe]
+    """All that need not be named; on a user's server those that may be done there."""
+    return [name for name, one in PHASES.items() if not one.by_name and (url is None or one.is_safe)]
 
 
 def _run(plan: Plan, grounds: Grounds, peers: Sequence[str], folder: Path) -> None:
     """Run, show, and say where everything is."""
     console.print(f"Results: {folder}", soft_wrap=True, markup=False)
     chosen = turns(plan, PHASES, grounds, peers)
+    minutes = len(chosen) * (plan.seconds + plan.calm_seconds + OVERHEAD_SECONDS) / 60
+    console.print(f"Phases to run, with all seeds and peers: {len(chosen)}. That takes some {math.ceil(minutes)} min.")
+    if peers and not any(one.peer for one in chosen):
+        console.print("No peer is among them: these phases are for unstale alone.")
     stopped = False
     try:
         with _watching(plan, len(chosen)) as watch:
@@ -166,6 +173,8 @@ def _run(plan: Plan, grounds: Grounds, peers: Sequence[str], folder: Path) -> No
         errors.print("Stopped.")
     if any(one.is_bad for one in results.outcomes):
         raise typer.Exit(1)
+    if results.outcomes and all(one.status == "skipped" for one in results.outcomes):
+        _fail("Nothing was tried: every phase was skipped.")
     if stopped:
         raise typer.Exit(STOPPED)
 
@@ -184,6 +193,7 @@ def _list() -> None:
     listed = Table.grid(padding=(0, 2))
     for one in PHASES.values():
         safe = "" if one.is_safe else " Not on your own server."
+        safe += " Only by its name." if one.by_name else ""
         listed.add_row(Text(one.name, style="bold"), f"{one.says}{safe}")
     console.print(listed)
 

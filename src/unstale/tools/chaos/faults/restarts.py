@@ -15,6 +15,11 @@ def outage(world: World, draw: Random) -> str:
     return _restarted(world, draw, draw.uniform(0.5, 3.0))
 
 
+def long_outage(world: World, draw: Random) -> str:
+    """It is away for a minute."""
+    return _restarted(world, draw, 60.0)
+
+
 def restart_empty(world: World, draw: Random) -> str:
     """It is back as fast as it can."""
     return _restarted(world, draw, 0.0)
@@ -46,6 +51,7 @@ def _restarted(world: World, draw: Random, seconds: float) -> str:
 
 FAULTS = (
     Fault("outage", "The server is away for a while, and comes back empty.", outage, OWN),
+    Fault("long-outage", "The server is away for a minute, and comes back empty.", long_outage, OWN),
     Fault("restart-empty", "The server is restarted, and has kept nothing.", restart_empty, OWN),
     Fault("restart-from-snapshot", "The server is restarted from an old snapshot.", restart_from_snapshot, OWN),
 )
