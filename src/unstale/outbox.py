@@ -96,6 +96,10 @@ class QueueFile:
         given: object = path
         if not isinstance(given, str | os.PathLike) or not os.fspath(path):
             raise ConfigurationError("queue must be the path of a local file.")
+        if not Path(path).is_absolute():
+            raise ConfigurationError(
+                f"queue must be an absolute path: {str(path)!r} is another file for who runs elsewhere."
+            )
         try:
             import fcntl  # noqa: PLC0415 - Windows has none
         except ImportError as error:
