@@ -122,3 +122,10 @@ def test_every_mutant_has_a_phase() -> None:
     """No mutant is left out, and there are as many as were asked for."""
     assert set(MUTANTS) == set(CAUGHT_BY)
     assert len(MUTANTS) >= 14
+
+
+def test_the_guide_names_each_mistake() -> None:
+    """The table of `docs/chaos.md` has a row for each, in the words that stand here."""
+    guide = (Path(__file__).parents[2] / "docs" / "chaos.md").read_text()
+    for name, mutant in MUTANTS.items():
+        assert f"| {str(mutant.apply.__doc__).strip().splitlines()[0]} | " in guide, name
