@@ -10,11 +10,12 @@ import sys
 from types import FrameType
 from typing import Final
 
+CANNOT: Final = 2
 STOPPED: Final = 130
 
 
 def main() -> None:
-    """The command. What it needs is the extra `lab`."""
+    """The command. Each of its parts needs an extra of its own."""
     for number in (signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal is closed
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _as_ctrl_c)
@@ -23,7 +24,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("unstale"):
             raise
-        sys.exit(f"The command unstale needs {error.name}: pip install 'unstale[lab]'")
+        sys.exit(f"The command unstale needs {error.name}: pip install 'unstale[lab]' (or audit, doctor)")
     except KeyboardInterrupt:  # the libraries take a second or more to import
         sys.exit(STOPPED)
     application()

@@ -1,14 +1,37 @@
-"""The command's parts put together, and what is the same for all of them."""
+"""The command's parts put together, and what is the same for all of them.
+
+Each part needs an extra of its own. One that is not installed is there all the same, and says which.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
 import unstale
-from unstale.tools.cli.chaos import chaos
-from unstale.tools.cli.lab import lab
+from unstale.tools.cli import CANNOT
+
+
+class Part(NamedTuple):
+    """A subcommand.
+
+    Attributes:
+        name: as it is typed, and the name of its module in this package and of what that module has for it.
+        extra: what of `pip install 'unstale[…]'` it needs.
+        says: its help, where it is not installed.
+    """
+
+    name: str
+    extra: str
+    says: str
+
+
+PARTS: Final = (
+    Part("lab", "lab", "The whole investigation replayed and measured."),
+    Part("chaos", "lab", "The promise tried while things break."),
+)
 
 application = typer.Typer(
     help="Cache invalidation on Redis and Valkey without deleting keys: the tools.",
@@ -16,8 +39,37 @@ application = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-application.add_typer(lab, name="lab")
-application.add_typer(chaos, name="chaos")
+
+
+def _add(part: Part) -> None:
+    """A module has a typer application, or a function that is one command."""
+    try:
+        made: Any = getattr(import_module(f"unstale.tools.cli.{part.name}"), part.name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("unstale"):
+            raise
+        _refuse(part, error.name)
+        return
+    if isinstance(made, typer.Typer):
+        application.add_typer(made, name=part.name)
+    else:
+        application.command(part.name)(made)
+
+
+def _refuse(part: Part, module: str | None) -> None:
+    """Say what is missing, whatever the part is asked for."""
+
+    def refuse() -> None:
+        typer.echo(f"unstale {part.name} needs {module}: pip install 'unstale[{part.extra}]'", err=True)
+        raise typer.Exit(CANNOT)
+
+    anything = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+    says = f"{part.says} Not installed: pip install 'unstale[{part.extra}]'."
+    application.command(part.name, help=says, context_settings=anything)(refuse)
+
+
+for _part in PARTS:
+    _add(_part)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer's
