@@ -42,8 +42,8 @@ SETTLE_SECONDS: Final = 300.0
 WRITER_THREADS: Final = 4
 """A write waits for the server for up to a second while that is away; others are to go on meanwhile."""
 OPTIONS: Final = {"lease": 1.0, "LEASE": 1.0}
-"""Of every subject, in unstale's words and in those of its Django backend: loads take milliseconds here, and a lease
-whose holder was cut off while it took it keeps all other readers of its key waiting."""
+"""Of every subject, in unstale's words and in those of its Django backend: loads take milliseconds here, and the lease
+of a process that was killed, or is never heard of again, keeps all other readers of its key waiting."""
 LAG_SECONDS: Final = 0.5
 """How far behind a database's replica may be, where the phase's options do not say `replica_lag`."""
 
