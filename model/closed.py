@@ -41,6 +41,8 @@ LIMIT: Final = 2
 BEHIND: Final = 2
 """Turns by which the database's replica is behind at the most."""
 HIT: Final = "hit"
+REFUSED: Final = "refused"
+EACH: Final = "stores.cluster_trips.ClusterTrips._each"
 
 
 class Rules(NamedTuple):
@@ -58,6 +60,8 @@ class Rules(NamedTuple):
             is open ("full"), or whatever there is ("full, blindly"); under a lag, "at once" and "soften" do not close.
         missing: under a lag a fill has a missing stamp "closed", or "opened" at once.
         completes_lag: under a lag a completion leaves the lag's owner.
+        moving: while a slot of a cluster moves, a script that closes an open stamp may be refused when it has removed
+            it. Then it is closed whatever stands there by then ("whatever"), or only what is there ("there").
         late: which of a strict writer's packets may arrive once more, at any time.
         dies: whether a strict writer may die before it completes.
         slow: whether a transaction may outlast its limit.
@@ -72,6 +76,7 @@ class Rules(NamedTuple):
     bump: str = "leaves"
     missing: str = "closed"
     completes_lag: bool = True
+    moving: str = ""
     late: str = ""
     dies: bool = False
     slow: bool = False
@@ -144,6 +149,11 @@ def begin(world: Turns, rules: Rules, owner: str) -> str:
     return close(world.keys, "stamp", owner, limit, always=rules.begin == "all", keep=bool(rules.lag))
 
 
+def half_done(world: Turns, rules: Rules) -> bool:
+    """Where a slot moves: the script that was to close an open stamp has removed it, and is refused."""
+    return bool(rules.moving) and isinstance(world.keys.get("stamp"), str) and bool(unlink(world.keys, "stamp"))
+
+
 def end(world: Turns, rules: Rules, owner: str, before: str = "") -> str:
     """`closing.complete`."""
     stamp = world.keys.get("stamp")
@@ -164,6 +174,8 @@ def begins(world: Turns, rules: Rules) -> tuple[str, str]:
     world.begun = tuple(sorted((*world.begun, (owner, 0))))
     if rules.late == "begin" and not world.late:
         world.late = (("begin", owner),)
+    if half_done(world, rules):
+        return owner, REFUSED
     begin(world, rules, owner)
     return owner, stamp if isinstance(stamp, str) else ""
 
@@ -197,6 +209,9 @@ def strict(rules: Rules, *, commits: bool = True) -> Operation:
 
     def run() -> Run:
         begun = yield Step("begins", "core.closing.begin", lambda world: begins(world, rules))
+        if begun[1] == REFUSED:
+            follows = rules._replace(begin="all" if rules.moving == "whatever" else "there")
+            yield Step("begins again", EACH, lambda world: begin(world, follows, begun[0]))
         version: Any = 0
         if commits:
             version = yield or_dies(Step("COMMIT", "", lambda world: commit_(world, begun[0])), begun[0])
@@ -207,34 +222,48 @@ def strict(rules: Rules, *, commits: bool = True) -> Operation:
     return run
 
 
+def closes(rules: Rules) -> bool:
+    """Whether an invalidation closes its stamp."""
+    return bool(rules.lag) and rules.bump == "leaves"
+
+
+def bump(world: Turns, rules: Rules) -> str:
+    """`invalidate`, as the rules have it."""
+    if closes(rules):
+        return close(world.keys, "stamp", LAG, rules.lag, always=False, keep=True)
+    match rules.bump:
+        case "open" if "stamp" in world.keys:
+            world.keys["stamp"] = new_stamp(world)
+            return "set"
+        case "soften":
+            return soften(world, world.keys, "stamp")
+        case "full":
+            return unlink_open(world.keys, "stamp")
+        case "full, blindly":
+            return str(unlink(world.keys, "stamp"))
+        case _:
+            return set_xx_get(world.keys, "stamp", new_stamp(world))
+
+
 def plain(rules: Rules, *, commits: bool = True) -> Operation:
     """COMMIT, and `invalidate`; without, somebody else's invalidation."""
 
-    def bump(world: Turns) -> str:
-        if rules.lag and rules.bump == "leaves":
-            return close(world.keys, "stamp", LAG, rules.lag, always=False, keep=True)
-        match rules.bump:
-            case "open" if "stamp" in world.keys:
-                world.keys["stamp"] = new_stamp(world)
-                return "set"
-            case "soften":
-                return soften(world, world.keys, "stamp")
-            case "full":
-                return unlink_open(world.keys, "stamp")
-            case "full, blindly":
-                return str(unlink(world.keys, "stamp"))
-            case _:
-                return set_xx_get(world.keys, "stamp", new_stamp(world))
-
     def invalidate(world: Turns, version: int) -> str:
+        if closes(rules) and half_done(world, rules):
+            return REFUSED
         returned(world, version)
-        return bump(world)
+        return bump(world, rules)
+
+    def follow(world: Turns, version: int) -> str:
+        returned(world, version)
+        return close(world.keys, "stamp", LAG, rules.lag, always=rules.moving == "whatever", keep=True)
 
     def run() -> Run:
         version = (yield Step("COMMIT", "", lambda world: committed(world, rules))) if commits else 0
-        closes = rules.lag and rules.bump == "leaves"
-        code = "stores.commands.close_those_there" if closes else "stores.commands.bump"
-        yield Step("invalidates", code, lambda world: invalidate(world, version))
+        code = "stores.commands.close_those_there" if closes(rules) else "stores.commands.bump"
+        said = yield Step("invalidates", code, lambda world: invalidate(world, version))
+        if said == REFUSED:
+            yield Step("invalidates again", "stores.commands.close_for_lag", lambda world: follow(world, version))
 
     return run
 
@@ -366,6 +395,15 @@ STRICT: Final = (
         "not promised: limit",
         model(D._replace(slow=True), "strict", timed=True),
     ),
+    scenario(
+        "d, two strict writers, a slot moves", HOLDS, EACH, model(D._replace(moving="whatever"), "strict", "strict")
+    ),
+    scenario(
+        "d, a slot moves, only what is there is closed",
+        VIOLATED,
+        EACH,
+        model(D._replace(moving="there"), "strict"),
+    ),
     scenario("a, closed and evicted", HOLDS, COMPLETE, model(BUILT, "strict", "strict", reads=(1, 1), evicted=1)),
     scenario("a, strict and plain, evicted", HOLDS, COMPLETE, model(BUILT, "strict", "plain", evicted=1)),
     scenario(
@@ -393,6 +431,19 @@ LAGGING: Final = (
     scenario("lag, strict who may die", HOLDS, CLOSE, model(LAGS._replace(dies=True), "strict", "plain", reads=(2,))),
     scenario(
         "lag, a late completion", HOLDS, COMPLETE, model(LAGS._replace(late="complete"), "strict", "plain", reads=(2,))
+    ),
+    scenario("lag, a slot moves", HOLDS, EACH, model(LAGS._replace(moving="whatever"), "plain", "plain", reads=(1, 1))),
+    scenario(
+        "lag, a slot moves, only what is there is closed",
+        HOLDS,
+        "a missing stamp is closed anew",
+        model(LAGS._replace(moving="there"), "plain", reads=(2, 2)),
+    ),
+    scenario(
+        "lag, a slot moves, and a missing stamp opened at once",
+        VIOLATED,
+        OPEN,
+        model(LAGS._replace(moving="there", missing="opened"), "plain"),
     ),
     scenario("lag, none declared", VIOLATED, "replica_lag=0", model(LAGS._replace(lag=0), "plain")),
     scenario("lag, declared too short", VIOLATED, "not promised: lag", model(LAGS._replace(lag=1), "plain")),
