@@ -7,15 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from unstale.errors import UnstaleError
 from unstale.tools.chaos.course import Tick, Watcher
 from unstale.tools.chaos.errors import ChaosError
 from unstale.tools.chaos.live import View
@@ -27,8 +25,9 @@ from unstale.tools.chaos.rows import check_database
 from unstale.tools.chaos.run import RESULTS_FILE, Grounds, InterruptedChaosError, run, turns
 from unstale.tools.chaos.subject import PEERS
 from unstale.tools.chaos.table import markdown, notes, table
+from unstale.tools.cli import STOPPED
+from unstale.tools.cli.saying import console, errors, fail, told
 
-STOPPED: Final = 130
 OVERHEAD_SECONDS: Final = 5.0
 """What a phase takes beside its load, about: servers and processes that start and end, and the judging."""
 REFRESH: Final = 2
@@ -39,9 +38,6 @@ chaos = typer.Typer(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
-
 DEFAULT: Final = Plan(phases=())
 
 
@@ -95,7 +91,7 @@ def try_it(  # noqa: PLR0913 - a command's options
     if listed:
         _list()
         return
-    with _told():
+    with told():
         grounds = _grounds(server, url, database, yes=yes)
         plan = Plan(
             phases=phases_of(phase or _default_phases(url)),
@@ -121,7 +117,7 @@ def report(
     as_markdown: Annotated[bool, typer.Option("--markdown", help="For a document.")] = False,
 ) -> None:
     """Show the table of a run again, from its results.json."""
-    with _told():
+    with told():
         found = read(folder if folder.is_file() else folder / RESULTS_FILE)
         if as_markdown:
             console.print(markdown(found), soft_wrap=True, markup=False)
@@ -174,7 +170,7 @@ def _run(plan: Plan, grounds: Grounds, peers: Sequence[str], folder: Path) -> No
     if any(one.is_bad for one in results.outcomes):
         raise typer.Exit(1)
     if results.outcomes and all(one.status == "skipped" for one in results.outcomes):
-        _fail("Nothing was tried: every phase was skipped.")
+        fail("Nothing was tried: every phase was skipped.")
     if stopped:
         raise typer.Exit(STOPPED)
 
@@ -231,24 +227,3 @@ class _Lines:
             markup=False,
             soft_wrap=True,
         )
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """What cannot be done is told in a sentence, not in a traceback."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        errors.print("Stopped.")
-        raise typer.Exit(STOPPED) from None
-    except UnstaleError as error:
-        _fail(str(error))
-    except OSError as error:
-        if error.filename is None:
-            raise
-        _fail(f"{error.filename} cannot be written: {error.strerror}.")
-
-
-def _fail(message: str) -> NoReturn:
-    errors.print(message, style="red", soft_wrap=True, markup=False)
-    raise typer.Exit(2)

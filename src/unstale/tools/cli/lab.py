@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.live import Live
 from rich.progress import Progress
 
-from unstale.errors import UnstaleError
+from unstale.tools.cli import STOPPED
+from unstale.tools.cli.saying import console, errors, told
 from unstale.tools.lab import scale_results
 from unstale.tools.lab.conclusions import conclusions
 from unstale.tools.lab.errors import LabError
@@ -34,7 +33,6 @@ from unstale.tools.lab.servers import is_users_own
 from unstale.tools.lab.table import notes, tables
 from unstale.tools.lab.tally import Second
 
-STOPPED: Final = 130
 SCALE_FILE: Final = "scale.json"
 REFRESH: Final = 2
 """How often a second the view is drawn: seldom, since the machine is being measured."""
@@ -44,9 +42,6 @@ lab = typer.Typer(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
-
 DEFAULT: Final = Plan()
 
 
@@ -97,7 +92,7 @@ def replay(  # noqa: PLR0913 - a command's options
     if listed:
         _list()
         return
-    with _told():
+    with told():
         named = _server(server, url, yes=yes)
         if resume and out is None:
             raise LabError("--resume needs the folder of the run: --out lab-results/…")
@@ -139,7 +134,7 @@ def scale(  # noqa: PLR0913 - a command's options
     out: Annotated[Path | None, typer.Option(help="Folder of the results; that of a run, to have both.")] = None,
 ) -> None:
     """Measure what one invalidation and one read cost, in keyspaces of several sizes."""
-    with _told():
+    with told():
         named = _server(server, url, yes=yes)
         plan = ScalePlan(
             sizes=tuple(size or SCALE.sizes),
@@ -173,7 +168,7 @@ def report(
     folder: Annotated[Path, typer.Argument(help="Of a run: the one that has results.json.")],
 ) -> None:
     """Draw the report of a run again, from its results.json."""
-    with _told():
+    with told():
         found = read(folder / RESULTS_FILE)
         _show(found, folder)
 
@@ -286,24 +281,3 @@ class _Lines:
             f"  {found.rate:.1f} of {found.offered_rate:.1f} requests/s, engine {found.engine_percent:.1f} %, "
             f"{found.stale} stale answers"
         )
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """What cannot be done is told in a sentence, not in a traceback."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        errors.print("Stopped.")
-        raise typer.Exit(STOPPED) from None
-    except UnstaleError as error:
-        _fail(str(error))
-    except OSError as error:
-        if error.filename is None and error.errno != errno.ENOSPC:
-            raise
-        _fail(f"{error.filename or 'The folder of the results'} cannot be written: {error.strerror}.")
-
-
-def _fail(message: str) -> NoReturn:
-    errors.print(message, style="red", soft_wrap=True, markup=False)
-    raise typer.Exit(2)

@@ -1,0 +1,43 @@
+"""How every part of the command speaks: to where, and what it says of what cannot be done."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+
+from unstale.errors import UnstaleError
+from unstale.tools.cli import CANNOT, STOPPED
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def told(what: str = "The folder of the results") -> Iterator[None]:
+    """What cannot be done is told in a sentence, not in a traceback.
+
+    Args:
+        what: what cannot be written where a full disk does not say which file.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        errors.print("Stopped.")
+        raise typer.Exit(STOPPED) from None
+    except UnstaleError as error:
+        fail(str(error))
+    except OSError as error:
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        fail(f"{error.filename or what} cannot be written: {error.strerror}.")
+
+
+def fail(message: str) -> NoReturn:
+    """Say why it cannot be done, and end with that exit status."""
+    errors.print(message, style="red", soft_wrap=True, markup=False)
+    raise typer.Exit(CANNOT)
