@@ -8,10 +8,8 @@ from __future__ import annotations
 import signal
 import sys
 from types import FrameType
-from typing import Final
 
-CANNOT: Final = 2
-STOPPED: Final = 130
+from unstale.tools.cli.status import STOPPED
 
 
 def main() -> None:

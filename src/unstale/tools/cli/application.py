@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import typer
 
 import unstale
-from unstale.tools.cli import CANNOT
+from unstale.tools.cli.status import CANNOT
 
 
 class Part(NamedTuple):

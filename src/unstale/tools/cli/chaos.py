@@ -25,8 +25,8 @@ from unstale.tools.chaos.rows import check_database
 from unstale.tools.chaos.run import RESULTS_FILE, Grounds, InterruptedChaosError, run, turns
 from unstale.tools.chaos.subject import PEERS
 from unstale.tools.chaos.table import markdown, notes, table
-from unstale.tools.cli import STOPPED
 from unstale.tools.cli.saying import console, errors, fail, told
+from unstale.tools.cli.status import STOPPED
 
 OVERHEAD_SECONDS: Final = 5.0
 """What a phase takes beside its load, about: servers and processes that start and end, and the judging."""

@@ -15,8 +15,8 @@ import typer
 from rich.live import Live
 from rich.progress import Progress
 
-from unstale.tools.cli import STOPPED
 from unstale.tools.cli.saying import console, errors, told
+from unstale.tools.cli.status import STOPPED
 from unstale.tools.lab import scale_results
 from unstale.tools.lab.conclusions import conclusions
 from unstale.tools.lab.errors import LabError

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from unstale.errors import UnstaleError
-from unstale.tools.cli import CANNOT, STOPPED
+from unstale.tools.cli.status import CANNOT, STOPPED
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
