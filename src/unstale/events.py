@@ -61,8 +61,8 @@ class Stale:
     Attributes:
         key: the key.
         tag: the tag; the first, where there are several.
-        is_gone: whether it has no open stamp now: evicted, flushed or expired; or a strict write is under way, or was. If
-            False, it was invalidated.
+        is_gone: whether it has no open stamp now: evicted, flushed, expired; or a strict write is under way, or was.
+            If False, it was invalidated.
     """
 
     key: str
