@@ -96,7 +96,7 @@ def page_registry(*samplers: Sampler, registry: CollectorRegistry = REGISTRY) ->
         ValueError: PROMETHEUS_MULTIPROC_DIR names no folder.
     """
     page = CollectorRegistry(auto_describe=False)
-    if os.environ.get(MULTIPROC):
+    if MULTIPROC in os.environ:  # also an empty one: prometheus_client looks no closer, and says here what is wrong
         MultiProcessCollector(page)  # type: ignore[no-untyped-call]
     else:
         page.register(registry)
