@@ -191,14 +191,21 @@ def test_the_least_rights(own_server: Server) -> None:
         assert of(page(), "up") == 1
 
 
-def test_what_is_no_server() -> None:
+def test_a_cluster_that_is_none(server: Server) -> None:
+    """One server that is named as a cluster is told of all the same: it answers INFO."""
+    with exporting(f"redis+cluster://127.0.0.1:{server.port}") as page:
+        assert of(page(), "up") == 1
+
+
+@pytest.mark.parametrize("form", ["redis://{}", "redis+cluster://{}"])
+def test_what_is_no_server(form: str) -> None:
     """A server of another kind is one that is away."""
     import http.server
     import threading
 
     with http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
-        with exporting(f"redis://127.0.0.1:{other.server_port}", timeout=1.0) as page:
+        with exporting(form.format(f"127.0.0.1:{other.server_port}"), timeout=1.0) as page:
             assert of(page(), "up") == 0
         other.shutdown()
 

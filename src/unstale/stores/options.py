@@ -29,6 +29,9 @@ class StoreOptions:
         invalidate_timeout: seconds for an invalidation in all.
         tell: told when the breaker opens and closes.
         trips: told of every trip; None: nobody asks for it, and nothing is timed.
+        server: what it is called there: its address, without a password.
+        watch: called about once a second while reads ask the server: looks whether an invalidation is queued, and
+            holds them back then.
         wait: how many replicas must acknowledge an invalidation.
         recent: with fence="replay", the bumps of this process that new servers are brought.
         wait_seconds: for how long the server waits for them; less than `timeout` and `invalidate_timeout`.
@@ -44,6 +47,8 @@ class StoreOptions:
     invalidate_timeout: float = INVALIDATE_SECONDS
     tell: Callable[[BreakerOpened | BreakerClosed], None] | None = None
     trips: Callable[[Trip], None] | None = None
+    server: str = ""
+    watch: Callable[[], None] | None = None
     wait: int = 0
     wait_seconds: float = 0.15
     recent: Recent | None = field(default=None, repr=False)

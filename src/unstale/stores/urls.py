@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from unstale.errors import ConfigurationError
+from unstale.stores.addresses import shown
 
 if TYPE_CHECKING:
     from unstale.core.ports import AsyncStore, Store
@@ -37,7 +38,8 @@ def open_store(url: str, options: StoreOptions) -> Store:
 
 
 def _store(url: str, options: StoreOptions) -> Store:
-    match checked_scheme(url, options):
+    scheme, options = checked_scheme(url, options), replace(options, server=shown(str(url)))
+    match scheme:
         case "embedded":
             from unstale.stores.connect import connector, for_embedded  # noqa: PLC0415 - redis-py is slow to import
             from unstale.stores.embedded import embedded_server  # noqa: PLC0415 - optional
@@ -72,7 +74,8 @@ def open_async_store(url: str, options: StoreOptions) -> AsyncStore:
 
 
 def _async_store(url: str, options: StoreOptions) -> AsyncStore:
-    match checked_scheme(url, options):
+    scheme, options = checked_scheme(url, options), replace(options, server=shown(str(url)))
+    match scheme:
         case "embedded":
             from unstale.stores.connect import async_connector, for_embedded  # noqa: PLC0415
             from unstale.stores.embedded import embedded_server  # noqa: PLC0415

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from unstale.tools.addresses import shown
+from unstale.stores.addresses import shown
 from unstale.tools.cli.saying import console, told
 from unstale.tools.exporter.errors import ExporterError
 from unstale.tools.exporter.serve import serving

@@ -8,6 +8,7 @@ for a while, so that its being away shows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from time import monotonic
 from typing import Any, Final, TypeAlias
 
@@ -24,6 +25,8 @@ Client: TypeAlias = "redis.Redis"
 
 REMEMBER_SECONDS: Final = 900.0
 """How long a node that is not named any more is asked all the same."""
+NO_ANSWER: Final = (redis.RedisError, ValueError, TypeError, LookupError)
+"""Who is asked for the others may be away, not permit it, or be no such server: then the next one is asked."""
 SCHEMES: Final = ("redis", "rediss", "unix", *sentinel_url.SCHEMES, *cluster_url.SCHEMES)
 
 
@@ -107,14 +110,11 @@ class Nodes:
         for host, port in place.sentinels:
             if monotonic() > until:
                 break
-            try:
-                with redis.Redis(host, port, decode_responses=True, protocol=2, **limits) as sentinel:
-                    primary: Any = sentinel.sentinel_get_master_addr_by_name(place.service)
-                    replicas: Any = sentinel.sentinel_slaves(place.service) if primary else []
-            except redis.RedisError:
-                continue
-            if primary:
-                return [(primary[0], int(primary[1])), *((one["ip"], int(one["port"])) for one in replicas)]
+            with suppress(*NO_ANSWER), redis.Redis(host, port, decode_responses=True, protocol=2, **limits) as sentinel:
+                primary: Any = sentinel.sentinel_get_master_addr_by_name(place.service)
+                if primary:
+                    replicas: Any = sentinel.sentinel_slaves(place.service)
+                    return [(primary[0], int(primary[1])), *((one["ip"], int(one["port"])) for one in replicas)]
         return []
 
     def _of_cluster(self) -> list[Address]:
@@ -123,12 +123,11 @@ class Nodes:
         for address in sorted(self._seen, key=lambda one: one != self._answered):
             if monotonic() > until:
                 break
-            try:
+            with suppress(*NO_ANSWER):
                 slots = self._client_at(address).execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
-            except redis.RedisError:
-                continue
-            self._answered = address
-            return [(node[0] or address[0], int(node[1])) for part in slots for node in part[2:]]
+                found = [(node[0] or address[0], int(node[1])) for part in slots for node in part[2:]]
+                self._answered = address
+                return found
         return []
 
 
