@@ -269,6 +269,24 @@ def test_a_service_under_sentinels(tmp_path: Path) -> None:
     assert roles == {f"127.0.0.1:{deployment.primary.port}": 1, f"127.0.0.1:{deployment.replica.port}": 0}
 
 
+@pytest.mark.usefixtures("each_time")
+def test_sentinels_that_do_not_know(tmp_path: Path) -> None:
+    """Where none names the service it is told of as down; one that does is enough; a primary that dies stays named."""
+    require("redis")
+    with Deployment(tmp_path) as deployment:
+        ports = [one.port for one in deployment.sentinels]
+        with exporting(deployment.url_of(*ports, service="nobody")) as page:
+            assert {
+                dict(has)["node"]: value for (name, has), value in page().items() if name == "unstale_server_up"
+            } == {"nobody": 0}
+        with exporting(deployment.url_of(free_port(), ports[0]), timeout=2.0) as page:
+            assert of(page(), "up", node=f"127.0.0.1:{deployment.primary.port}") == 1
+            for sentinel in deployment.sentinels:
+                sentinel.kill()
+            deployment.primary.kill()
+            assert of(page(), "up", node=f"127.0.0.1:{deployment.primary.port}") == 0
+
+
 @pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "memory://", "redis://localhost:port"])
 def test_a_url_that_makes_no_sense(url: str) -> None:
     """It is said at once."""

@@ -31,6 +31,7 @@ from unstale.events import (
     Stored,
     Trip,
     Why,
+    asks_trips,
 )
 
 ROOTS = tuple(f"*{number}" for number in range(16))
@@ -205,3 +206,13 @@ def test_both_libraries_say_the_same() -> None:
     assert {name for name, _ in ours} == {one.name for one in instruments.OF_EVENTS}
     assert ours["unstale.hits", (("cache", "shop"),)] == 2
     assert {one.kind for one in instruments.OF_EVENTS} == set(Kind)
+
+
+@pytest.mark.parametrize("trips", [True, False])
+def test_who_wants_no_times_asks_for_none(trips: bool) -> None:
+    """Then nothing is timed."""
+    hooks = [
+        prometheus.hook("shop", trips=trips, registry=CollectorRegistry()),
+        opentelemetry.hook("shop", trips=trips, meter_provider=MeterProvider([InMemoryMetricReader()])),
+    ]
+    assert [asks_trips(one) for one in hooks] == [trips, trips]

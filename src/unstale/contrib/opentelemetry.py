@@ -79,12 +79,15 @@ def _meters(provider: MeterProvider | None) -> _Meters:
 
 
 class OpenTelemetryHook:
-    """An events hook that counts. It asks for trips."""
+    """An events hook that counts.
 
-    asks_trips: Final = True
+    Attributes:
+        asks_trips: whether trips are timed for it.
+    """
 
-    def __init__(self, cache: str, measure: Measure, meters: _Meters) -> None:
+    def __init__(self, cache: str, measure: Measure, meters: _Meters, *, trips: bool = True) -> None:
         """Use `hook`."""
+        self.asks_trips = trips
         self._cache, self._measure, self._meter_notes = cache, measure, meters.notes
         self._attributes: dict[tuple[Instrument, tuple[str, ...]], dict[str, str]] = {}
 
@@ -105,6 +108,7 @@ def hook(
     *,
     kinds: int | Iterable[str] = MAX_KINDS,
     named: Callable[[str], str] = str,
+    trips: bool = True,
     meter_provider: MeterProvider | None = None,
 ) -> OpenTelemetryHook:
     """A hook for `on_event`.
@@ -114,6 +118,7 @@ def hook(
         kinds: how many kinds of tags (what stands before a tag's first colon or slash) are told apart; the first ones
             that this process meets, later ones are "other". Or a list of those to be told apart. 20.
         named: makes of a tag what the project calls it; `unstale.contrib.django.opentelemetry` strips prefix, version.
+        trips: whether to time what the server takes (`unstale.trip.duration`). True.
         meter_provider: None: the global one, also if it is set later.
 
     Raises:
@@ -121,7 +126,7 @@ def hook(
     """
     meters, measure = _meters(meter_provider), Measure(kinds, named)
     meters.measures.append((cache, measure))
-    return OpenTelemetryHook(cache, measure, meters)
+    return OpenTelemetryHook(cache, measure, meters, trips=trips)
 
 
 def observe(*samplers: Sampler, meter_provider: MeterProvider | None = None) -> None:

@@ -31,12 +31,15 @@ _made: Final[WeakKeyDictionary[CollectorRegistry, dict[str, Any]]] = WeakKeyDict
 
 
 class PrometheusHook:
-    """An events hook that counts. It asks for trips."""
+    """An events hook that counts.
 
-    asks_trips: Final = True
+    Attributes:
+        asks_trips: whether trips are timed for it.
+    """
 
-    def __init__(self, cache: str, measure: Measure, registry: CollectorRegistry) -> None:
+    def __init__(self, cache: str, measure: Measure, registry: CollectorRegistry, *, trips: bool = True) -> None:
         """Use `hook`."""
+        self.asks_trips = trips
         self._cache, self._measure, self._metrics = cache, measure, _metrics_of(registry)
         self._notes: dict[tuple[Instrument, tuple[str, ...]], Callable[[float], None]] = {}
         for instrument in instruments.OF_EVENTS:
@@ -67,6 +70,7 @@ def hook(
     *,
     kinds: int | Iterable[str] = MAX_KINDS,
     named: Callable[[str], str] = str,
+    trips: bool = True,
     registry: CollectorRegistry = REGISTRY,
 ) -> PrometheusHook:
     """A hook for `on_event`.
@@ -76,13 +80,15 @@ def hook(
         kinds: how many kinds of tags (what stands before a tag's first colon or slash) are told apart; the first ones
             that this process meets, later ones are "other". Or a list of those to be told apart. 20.
         named: makes of a tag what the project calls it; `unstale.contrib.django.prometheus` strips prefix and version.
+        trips: whether to time what the server takes (`unstale_trip_duration_seconds`). It costs a hit more than counting
+            it does. True.
         registry: where the metrics are registered, once for all hooks; not looked at in multi-process mode.
 
     Raises:
         unstale.errors.ConfigurationError: `kinds` is neither.
         OSError: in multi-process mode the folder is not there, or cannot be written.
     """
-    return PrometheusHook(cache, Measure(kinds, named), registry)
+    return PrometheusHook(cache, Measure(kinds, named), registry, trips=trips)
 
 
 def page_registry(*samplers: Sampler, registry: CollectorRegistry = REGISTRY) -> CollectorRegistry:

@@ -23,10 +23,14 @@ from unstale.contrib.opentelemetry import OpenTelemetryHook
 
 
 def hook(
-    cache: str = "default", *, kinds: int | Iterable[str] = MAX_KINDS, meter_provider: MeterProvider | None = None
+    cache: str = "default",
+    *,
+    kinds: int | Iterable[str] = MAX_KINDS,
+    trips: bool = True,
+    meter_provider: MeterProvider | None = None,
 ) -> OpenTelemetryHook:
     """See `unstale.contrib.opentelemetry.hook`. Kinds are of the project's own names, without prefix and version."""
-    return opentelemetry.hook(cache, kinds=kinds, named=named, meter_provider=meter_provider)
+    return opentelemetry.hook(cache, kinds=kinds, named=named, trips=trips, meter_provider=meter_provider)
 
 
 def observe(meter_provider: MeterProvider | None = None) -> None:

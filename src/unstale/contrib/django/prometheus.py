@@ -28,9 +28,9 @@ from unstale.contrib.instruments import MAX_KINDS
 from unstale.contrib.prometheus import PrometheusHook
 
 
-def hook(cache: str = "default", *, kinds: int | Iterable[str] = MAX_KINDS) -> PrometheusHook:
+def hook(cache: str = "default", *, kinds: int | Iterable[str] = MAX_KINDS, trips: bool = True) -> PrometheusHook:
     """See `unstale.contrib.prometheus.hook`. Kinds are those of the project's own names, without prefix and version."""
-    return prometheus.hook(cache, kinds=kinds, named=named)
+    return prometheus.hook(cache, kinds=kinds, named=named, trips=trips)
 
 
 on_event = hook()

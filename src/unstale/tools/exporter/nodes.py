@@ -31,7 +31,11 @@ SCHEMES: Final = ("redis", "rediss", "unix", *sentinel_url.SCHEMES, *cluster_url
 
 
 class Nodes:
-    """The servers behind a URL, each with a client of one connection at a time. One thread uses it."""
+    """The servers behind a URL, each with a client of one connection at a time. One thread uses it.
+
+    Attributes:
+        service: what sentinels call it; empty where a URL names servers.
+    """
 
     def __init__(self, url: str, timeout: float) -> None:
         """Read the URL; nothing is asked yet.
@@ -43,6 +47,7 @@ class Nodes:
         Raises:
             ConfigurationError: the URL makes no sense.
         """
+        self.service = ""
         self._timeout = timeout
         self._seen: dict[Address, float] = {}
         self._clients: dict[str, Client] = {}
@@ -53,9 +58,10 @@ class Nodes:
             known = ", ".join(f"{one}://" for one in SCHEMES)
             raise ConfigurationError(f"The server's URL must begin with one of {known}.")
         if scheme in sentinel_url.SCHEMES:
-            service = sentinel_url.place_of(url)
-            self._kind, self._arguments = understood(service.url, {})
-            self._find = lambda: self._of_service(service)
+            asked = sentinel_url.place_of(url)
+            self.service = asked.service
+            self._kind, self._arguments = understood(asked.url, {})
+            self._find = lambda: self._of_service(asked)
         elif scheme in cluster_url.SCHEMES:
             place = cluster_url.place_of(url)
             self._kind, given = understood(place.url, {})
@@ -107,10 +113,11 @@ class Nodes:
         """The primary and the replicas, as the first sentinel that knows the service names them."""
         until = monotonic() + self._timeout
         limits: Any = {"socket_timeout": self._timeout, "socket_connect_timeout": self._timeout}
+        limits |= {"protocol": 2, "decode_responses": True, "retry": Retry(NoBackoff(), 0)}
         for host, port in place.sentinels:
             if monotonic() > until:
                 break
-            with suppress(*NO_ANSWER), redis.Redis(host, port, decode_responses=True, protocol=2, **limits) as sentinel:
+            with suppress(*NO_ANSWER), redis.Redis(host, port, **limits) as sentinel:
                 primary: Any = sentinel.sentinel_get_master_addr_by_name(place.service)
                 if primary:
                     replicas: Any = sentinel.sentinel_slaves(place.service)

@@ -72,6 +72,8 @@ class Watch:
 
     def _ask(self, now: float) -> Mapping[str, Answer]:
         asked = {name: self._pool.submit(_ask, client) for name, client in self._nodes.named(now).items()}
+        if not asked:  # so far no sentinel has named any
+            return {self._nodes.service: Answer(None, monotonic() - now, "No sentinel names its servers.")}
         wait(asked.values(), self._longest)
         late = Answer(None, self._longest, "It does not answer.")
         return {name: one.result() if one.done() else late for name, one in asked.items()}
