@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +185,34 @@ def test_every_metric_is_documented() -> None:
     assert {one.name for one in (*instruments.OF_EVENTS, *instruments.SAMPLED)} <= set(
         re.findall(r"`(unstale\.[a-z_.]+)`", text)
     )
+
+
+def functions(text: str) -> dict[str, str]:
+    """The functions of a module by their names: their decorators, parameters and bodies, without docstrings."""
+    found = {}
+    for one in ast.parse(text).body:
+        if isinstance(one, ast.FunctionDef):
+            one.body = one.body[ast.get_docstring(one) is not None :]
+            found[one.name] = ast.unparse(one)
+    return found
+
+
+def test_the_documents_hooks_are_the_tested_ones() -> None:
+    """What it has for gunicorn and Celery is what the tests' servers run with."""
+    blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    said = {name: code for block in blocks if "\ndef " in block for name, code in functions(block).items()}
+    folder = Path(__file__).parent / "metered"
+    ours = functions((folder / "gunicorn_conf.py").read_text()) | functions((folder / "metered_celery.py").read_text())
+    assert set(said) == {"child_exit", "serve_metrics", "forget"}
+    assert {name: said[name] for name in ("child_exit", "forget")} == {
+        name: ours[name] for name in ("child_exit", "forget")
+    }
+
+
+def test_what_the_document_imports_is_there() -> None:
+    """Every name of ours that it imports."""
+    imported = re.findall(r"^from (unstale[\w.]*) import ([\w, ]+)$", DOCUMENT.read_text(), re.MULTILINE)
+    assert len(imported) > 4
+    for module, names in imported:
+        for name in names.split(", "):
+            assert hasattr(import_module(module), name) or find_spec(f"{module}.{name}"), (module, name)

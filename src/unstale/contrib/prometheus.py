@@ -80,8 +80,8 @@ def hook(
         kinds: how many kinds of tags (what stands before a tag's first colon or slash) are told apart; the first ones
             that this process meets, later ones are "other". Or a list of those to be told apart. 20.
         named: makes of a tag what the project calls it; `unstale.contrib.django.prometheus` strips prefix and version.
-        trips: whether to time what the server takes (`unstale_trip_duration_seconds`). It costs a hit more than counting
-            it does. True.
+        trips: whether to time what the server takes (`unstale_trip_duration_seconds`). It costs a hit more than
+            counting it does. True.
         registry: where the metrics are registered, once for all hooks; not looked at in multi-process mode.
 
     Raises:
