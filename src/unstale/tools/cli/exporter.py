@@ -35,7 +35,11 @@ def exporter(
     with told():
         host, port = _address(listen)
         with closing(Watch(url, timeout)) as watch, serving(watch, host, port) as found:
-            console.print(f"{shown(url)} is told of at http://{host}:{found}/metrics", soft_wrap=True, markup=False)
+            console.print(
+                f"{shown(url)} is told of at http://{listen.rpartition(':')[0]}:{found}/metrics",
+                soft_wrap=True,
+                markup=False,
+            )
             try:
                 threading.Event().wait()
             except KeyboardInterrupt:  # also SIGTERM: how it is meant to end
