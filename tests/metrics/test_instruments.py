@@ -65,8 +65,8 @@ TABLE: list[tuple[Event, dict[tuple[str, ...], float]]] = [
     (Drained(5, 1), {("unstale.drained",): 5, ("unstale.queue.damaged",): 1}),
     (Failed("get", "k", OSError("secret")), {("unstale.failures", "get", "OSError"): 1}),
     (LoadFailed("k", KeyError("secret")), {("unstale.load.failures", "KeyError"): 1}),
-    (BreakerOpened(5, OSError()), {("unstale.breaker.openings",): 1, ("unstale.breakers.open",): 1}),
-    (BreakerClosed(2.5), {("unstale.breaker.duration",): 2.5, ("unstale.breakers.open",): 0}),
+    (BreakerOpened(5, OSError(), "a:1"), {("unstale.breaker.openings", "a:1"): 1, ("unstale.breakers.open", "a:1"): 1}),
+    (BreakerClosed(2.5, "a:1"), {("unstale.breaker.duration", "a:1"): 2.5, ("unstale.breakers.open", "a:1"): 0}),
     (Trip("read", 0.003), {("unstale.trip.duration", "read"): 0.003}),
 ]
 
@@ -150,9 +150,10 @@ def test_a_bound_of_nothing() -> None:
 def test_breakers_never_close_more_than_opened() -> None:
     """A child that was forked with an open one may be told only of its closing."""
     measure = Measure()
-    for event in (BreakerClosed(1.0), BreakerOpened(5, OSError()), BreakerOpened(5, OSError())):
+    for event in (BreakerClosed(1.0, "a"), BreakerOpened(5, OSError(), "a"), BreakerOpened(5, OSError(), "b")):
         measure(event)
-    assert measure.breakers_open == 2
+    measure(BreakerClosed(1.0, "b"))
+    assert measure.breakers_open == {"a": 1, "b": 0}
 
 
 def test_names_are_what_prometheus_makes_of_them() -> None:

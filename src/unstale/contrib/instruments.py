@@ -41,6 +41,8 @@ MAX_KINDS: Final = 20
 """Kinds of tags that are told apart, where a hook is not told otherwise."""
 MAX_ERRORS: Final = 20
 """Classes of errors that are told apart, of stores and of loaders each."""
+MAX_SERVERS: Final = 100
+"""Servers that are told apart: the nodes of a cluster, also those that have left it."""
 OTHER: Final = "other"
 EVERYTHING: Final = "*"
 """The kind of what `clear()` invalidates. No tag begins with it."""
@@ -123,12 +125,14 @@ FAILURES: Final = _counter(
 LOAD_FAILURES: Final = _counter(
     "unstale.load.failures", "{failure}", "Loaders that failed while an older value could be served.", "error"
 )
-BREAKER_OPENINGS: Final = _counter("unstale.breaker.openings", "{opening}", "How often reads stopped asking a server.")
+BREAKER_OPENINGS: Final = _counter(
+    "unstale.breaker.openings", "{opening}", "How often reads stopped asking a server.", "server"
+)
 BREAKER_TIME: Final = _counter(
-    "unstale.breaker.duration", "s", "Seconds that reads went on without a server, counted when it is back."
+    "unstale.breaker.duration", "s", "Seconds that reads went on without a server, counted when it is back.", "server"
 )
 BREAKERS_OPEN: Final = Instrument(
-    "unstale.breakers.open", Kind.GAUGE, "{breaker}", (), "Breakers that are open now, of all live processes."
+    "unstale.breakers.open", Kind.GAUGE, "{breaker}", ("server",), "Breakers that are open, of all live processes."
 )
 TRIP_TIME: Final = Instrument(
     *("unstale.trip.duration", Kind.HISTOGRAM, "s", ("operation",)),
@@ -200,7 +204,8 @@ class Measure:
     """What the events of one cache come to, in figures.
 
     Attributes:
-        breakers_open: how many breakers of this process are open: a cache has one for each server and kind of code.
+        breakers_open: how many breakers of this process are open, by server: a cache has one for each kind of code. A
+            server of which one was open stays there, with 0.
     """
 
     def __init__(self, kinds: int | Iterable[str] = MAX_KINDS, named: Callable[[str], str] = str) -> None:
@@ -217,8 +222,9 @@ class Measure:
             raise ConfigurationError("kinds must be a number of kinds of tags, or a list of them.")
         self._named = named
         self._kinds, self._errors, self._load_errors = Bounded(kinds), Bounded(MAX_ERRORS), Bounded(MAX_ERRORS)
+        self._servers = Bounded(MAX_SERVERS)
         self._lock = Lock()
-        self.breakers_open = 0
+        self.breakers_open: dict[str, int] = {}
 
     def __call__(self, event: Event) -> Sequence[Reading]:
         """The readings of an event."""
@@ -243,11 +249,22 @@ class Measure:
         """A loader's failure: by the error's class."""
         return [Reading(LOAD_FAILURES, (self._load_errors(type(event.error).__name__),), 1)]
 
-    def breaker(self, change: int) -> Reading:
-        """One more or one less is open. In a child that was forked meanwhile, there may be no more to close."""
+    def opened(self, event: BreakerOpened) -> list[Reading]:
+        """A breaker has opened."""
+        server = self._servers(event.server)
+        return [Reading(BREAKER_OPENINGS, (server,), 1), self._open(server, 1)]
+
+    def closed(self, event: BreakerClosed) -> list[Reading]:
+        """A breaker has closed."""
+        server = self._servers(event.server)
+        return [Reading(BREAKER_TIME, (server,), event.seconds), self._open(server, -1)]
+
+    def _open(self, server: str, change: int) -> Reading:
+        """One more or one less is open. In a child that was forked meanwhile, there may be none to close."""
         with self._lock:
-            self.breakers_open = max(0, self.breakers_open + change)
-            return Reading(BREAKERS_OPEN, (), self.breakers_open)
+            count = max(0, self.breakers_open.get(server, 0) + change)
+            self.breakers_open = {**self.breakers_open, server: count}
+            return Reading(BREAKERS_OPEN, (server,), count)
 
 
 _HIT: Final = (Reading(HITS, (), 1),)
@@ -276,14 +293,6 @@ def _drained(_: Measure, event: Drained) -> list[Reading]:
     return [Reading(DRAINED, (), event.count), Reading(DAMAGED, (), event.damaged)]
 
 
-def _opened(to: Measure, _: BreakerOpened) -> list[Reading]:
-    return [Reading(BREAKER_OPENINGS, (), 1), to.breaker(1)]
-
-
-def _closed(to: Measure, event: BreakerClosed) -> list[Reading]:
-    return [Reading(BREAKER_TIME, (), event.seconds), to.breaker(-1)]
-
-
 _FEEDS: Final[Mapping[type, Callable[[Measure, Any], Sequence[Reading]]]] = {
     Hit: lambda _, event: _HIT,  # noqa: ARG005 - a row of the table
     Miss: lambda _, event: [Reading(MISSES, (event.why.name.lower(),), 1)],
@@ -296,7 +305,7 @@ _FEEDS: Final[Mapping[type, Callable[[Measure, Any], Sequence[Reading]]]] = {
     Drained: _drained,
     Failed: lambda to, event: to.failed(event),
     LoadFailed: lambda to, event: to.load_failed(event),
-    BreakerOpened: _opened,
-    BreakerClosed: _closed,
+    BreakerOpened: lambda to, event: to.opened(event),
+    BreakerClosed: lambda to, event: to.closed(event),
     Trip: lambda _, event: [Reading(TRIP_TIME, (event.operation,), event.seconds)],
 }

@@ -9,6 +9,7 @@ not survive a fork: set the provider in each worker (gunicorn's `post_fork`, Cel
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final
@@ -50,10 +51,11 @@ class _Meters:
         self.meter.create_observable_gauge(one.name, [look], one.unit, one.help)
 
     def _breakers(self, _: CallbackOptions) -> Iterator[Observation]:
-        found: dict[str, int] = {}
+        found = Counter[tuple[str, str]]()
         for cache, measure in self.measures:
-            found[cache] = found.get(cache, 0) + measure.breakers_open
-        return (Observation(count, {CACHE: cache}) for cache, count in found.items())
+            for server, count in measure.breakers_open.items():
+                found[cache, server] += count
+        return (Observation(count, {CACHE: cache, "server": server}) for (cache, server), count in found.items())
 
     def _sampled(self, wanted: Instrument, _: CallbackOptions) -> Iterator[Observation]:
         for sampler in self.samplers:
