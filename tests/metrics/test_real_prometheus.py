@@ -105,12 +105,12 @@ def test_from_the_application_to_the_alarm(tmp_path: Path) -> None:
             prometheus.until(lambda: prometheus.firing() == {"UnstalePatternDeletes"})
             assert (prometheus.value('rate(unstale_server_command_seconds_total{class="patterns"}[10s])') or 0) > 0.01
         prometheus.until(lambda: prometheus.firing() == set())
-        every_panel_is_answered(prometheus)
         server.kill()
         away = {"UnstaleServerAway", "UnstaleBreakerOpen"}
         prometheus.until(lambda: away <= prometheus.firing())
         server.start()
         prometheus.until(lambda: not away & prometheus.firing())
+        every_panel_is_answered(prometheus)
 
 
 def traffic_shows(prometheus: Prometheus) -> None:
@@ -128,4 +128,4 @@ def traffic_shows(prometheus: Prometheus) -> None:
 def every_panel_is_answered(prometheus: Prometheus) -> None:
     """Each query of the dashboard works; where there was something to see, it has something."""
     silent = {title for title, query in targets() if not prometheus.query(query.replace("[5m]", "[1m]"))}
-    assert silent <= {"Reads", "Values stored and refused", "Failures", "Queue files", "Memory"}
+    assert silent <= {"Reads", "Values stored and refused", "Failures", "Queue files", "Memory"}  # they have others
