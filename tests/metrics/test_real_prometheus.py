@@ -82,12 +82,12 @@ def delete_by_pattern(server: Server) -> None:
 
 
 def test_from_the_application_to_the_alarm(tmp_path: Path) -> None:
-    """Traffic shows; pattern deletes fire their alarm and nothing else does; an outage fires its own; all end."""
+    """Traffic shows, and no alarm fires; pattern deletes fire theirs, an outage its own; all of them end."""
     require_program("prometheus")
     with (
         Server("valkey", tmp_path / "cache") as server,
         metered_shop(tmp_path / "shop", server.url, workers=2) as shop,
-        closing(Watch(server.url, 1.0)) as watch,
+        closing(Watch(server.url, 5.0)) as watch,
         serving(watch, "127.0.0.1", 0) as port,
         Prometheus(
             tmp_path / "prometheus",
@@ -102,7 +102,7 @@ def test_from_the_application_to_the_alarm(tmp_path: Path) -> None:
         traffic_shows(prometheus)
         assert prometheus.firing() == set()
         with going_on(lambda: delete_by_pattern(server)):
-            prometheus.until(lambda: prometheus.firing() == {"UnstalePatternDeletes"})
+            prometheus.until(lambda: "UnstalePatternDeletes" in prometheus.firing())
             assert (prometheus.value('rate(unstale_server_command_seconds_total{class="patterns"}[10s])') or 0) > 0.01
         prometheus.until(lambda: prometheus.firing() == set())
         server.kill()
