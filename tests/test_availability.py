@@ -6,10 +6,13 @@ import math
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
@@ -508,3 +511,16 @@ def test_an_invalidation_of_a_server_that_trickles(either: Either, credentials: 
         with pytest.raises(StoreError):
             cache.invalidate("t")
         assert time.monotonic() - began < NOT_HUNG
+
+
+@pytest.mark.parametrize("own_server", ["valkey"], indirect=True)
+def test_no_file_descriptor_is_left(own_server: Server, tmp_path: Path) -> None:
+    """A connection that cannot even be made is one that failed: readers load, and an invalidation says so."""
+    command = [sys.executable, str(Path(__file__).parent / "children" / "no_descriptors.py")]
+    ended = subprocess.run(
+        [*command, own_server.url, str(tmp_path / "queue")], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout.split("\n")[:2]) == (
+        0,
+        ["loaded StoreUnavailableError", "loaded StoreUnavailableError"],
+    ), ended.stderr

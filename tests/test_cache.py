@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from contextvars import Context
 from datetime import timedelta
 from typing import Any
 
@@ -273,6 +274,20 @@ def test_scopes_with_separators_in_their_names(cache: Cache, one: tuple[str, ...
     """Separators inside a scope's parts make no two scopes one."""
     cache.scope(*one).set("k", 1)
     assert cache.scope(*other).get("k") is None
+
+
+def test_more_looks_than_are_remembered(cache: Cache) -> None:
+    """Outside `remembering()`, too, nothing is stored that was computed before an invalidation, of many keys."""
+    keys = [f"k{number}" for number in range(3000)]
+
+    def outside() -> tuple[int, int, int]:
+        assert cache.get_many(keys, tags=["t"]) == {}
+        Context().run(cache.invalidate, "t")
+        refused = len(cache.set_many(dict.fromkeys(keys, "old"), tags=["t"]))
+        served = len(cache.get_many(keys, tags=["t"]))
+        return refused, served, len(cache.set_many(dict.fromkeys(keys, "new"), tags=["t"]))
+
+    assert Context().run(outside) == (3000, 0, 0)
 
 
 @pytest.mark.parametrize("bad", [None, "", [], ["a"], (), {"a": 1}, b"42"])

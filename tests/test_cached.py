@@ -902,3 +902,32 @@ def test_stored_once(cache: Cache, events: list[Event]) -> None:
     cache.cached("f:{a}")(lambda a: [a])(1)
     [stored] = [event for event in events if isinstance(event, Stored)]
     assert [stored.key, len(stored.tags), stored.tags[0].startswith("call:")] == ["f:1", 1, True]
+
+
+@given(
+    st.sampled_from(["-", "_", ".", " by ", "::", "/", "G", "g", "x-", "ü"]),
+    st.tuples(plain, plain, plain),
+    st.tuples(plain, plain, plain),
+)
+@example("-", ("alice", "a-b", ""), ("alice-a", "b", ""))
+@example("-", (None, "", ""), ("~None", "", ""))
+@example("G", ("aGb", "", ""), ("a", "b", ""))
+def test_no_two_calls_share_a_key_whatever_stands_between(
+    between: str, one: tuple[Any, ...], other: tuple[Any, ...]
+) -> None:
+    """Also with a separator that values may have in them."""
+    assume([by_design(value) for value in one] != [by_design(value) for value in other])
+    text = f"k{between}{{a}}{between}{{b}}{between}{{c}}{between}end"
+    parameters = inspect.signature(lambda a, b, c: None).parameters
+    template = Template(text, parameters, is_key=True)
+    keys = [template.filled(dict(zip("abc", values, strict=True))) for values in (one, other)]
+    assert keys[0] != keys[1]
+
+
+@pytest.mark.parametrize("between", ["", "1", "F", "%", "~"])
+def test_a_key_whose_fields_run_into_each_other(between: str) -> None:
+    """It is refused: f(1, 23) and f(12, 3) would share it. In a tag it is the caller's own affair."""
+    parameters = inspect.signature(lambda a, b: None).parameters
+    with pytest.raises(ConfigurationError, match="tells where"):
+        Template(f"k{{a}}{between}{{b}}", parameters, is_key=True)
+    assert Template(f"k{{a}}{between}{{b}}", parameters).filled({"a": "x", "b": "y"}) == f"kx{between}y"

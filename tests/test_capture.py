@@ -12,7 +12,7 @@ import pytest
 
 from unstale import Cache, remembering
 from unstale.core import capture
-from unstale.core.capture import MAX_KEYS, distrust, forget, heir, inheriting, recall, remember, stored
+from unstale.core.capture import distrust, forget, heir, inheriting, lapse, recall, remember, shun, stored
 from unstale.core.ports import Claim, Opening, Peek, Reading
 from unstale.core.stamps import CLOSED
 from unstale.errors import StoreTimeoutError
@@ -250,15 +250,127 @@ def test_outside_the_last_look_counts() -> None:
     assert outside(looks) == [(S2, ID2), None, None]
 
 
+SMALL = 3
+"""Looks that one dict has in these tests."""
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two dicts of three looks are laid by, beside the last ones."""
+    monkeypatch.setattr(capture, "MAX_KEYS", SMALL)
+    monkeypatch.setattr(capture, "MAX_LAID_BY", 2)
+
+
+def many(count: int) -> None:
+    """Look at as many keys."""
+    for number in range(count):
+        remember(1, b"%d" % number, [(b"a", S1), (b"b", S1)], ID1)
+
+
+def seen(*numbers: int, name: bytes = b"a") -> list[object]:
+    """What is remembered of keys."""
+    return [recall(1, b"%d" % number, name) for number in numbers]
+
+
+@pytest.mark.usefixtures("small")
 def test_outside_the_oldest_keys_go_first() -> None:
-    """In a thread that lives on 1,024 keys are remembered, and the oldest go first."""
+    """In a thread that lives on so many dicts of looks are kept."""
 
-    def looks() -> list[bool]:
-        for number in range(MAX_KEYS + 10):
+    def looks() -> list[object]:
+        many(4 * 3)
+        return seen(0, 3, 4, 7, 8, 11)
+
+    assert outside(looks) == [None, None, *[(S1, ID1)] * 4]
+
+
+def test_outside_sixteen_thousand_are_kept() -> None:
+    """A batch of thousands is."""
+
+    def looks() -> list[object]:
+        many(16 * 1024)
+        return seen(0, 16 * 1024 - 1)
+
+    assert outside(looks) == [(S1, ID1)] * 2
+
+
+@pytest.mark.usefixtures("small")
+def test_what_was_laid_by_and_is_set_or_looked_at_again() -> None:
+    """The last word on a key counts, in this context; another keeps what it had."""
+
+    def looks() -> list[object]:
+        many(8)
+        other = contextvars.copy_context()
+        stored(1, b"0")
+        remember(1, b"1", [(b"a", S2)], ID2)
+        here = seen(0, 1, 2)
+        for number in range(20, 26):  # these words are laid by, too
             remember(1, b"%d" % number, [(b"a", S1)], ID1)
-        return [recall(1, b"%d" % number, b"a") is None for number in (0, 9, 10, MAX_KEYS + 9)]
+        return [*here, *seen(0, 1), *other.run(seen, 0, 1)]
 
-    assert outside(looks) == [True, True, False, False]
+    new = (S2, ID2)
+    assert outside(looks) == [None, new, (S1, ID1), None, new, (S1, ID1), (S1, ID1)]
+
+
+@pytest.mark.usefixtures("small")
+def test_what_was_laid_by_and_is_forgotten() -> None:
+    """Its stamps that were invalidated in this context, and no others, and not what was seen of them since."""
+
+    def looks() -> list[object]:
+        many(8)
+        forget(1, [b"a"])
+        here = [*seen(0, 7), *seen(0, 7, name=b"b")]
+        remember(1, b"0", [(b"a", S2)], ID2)
+        remember(1, b"30", [(b"a", S2)], ID2)
+        remember(1, b"31", [(b"a", S2)], ID2)
+        remember(1, b"32", [(b"a", S2)], ID2)
+        return [*here, *seen(0, 30)]
+
+    assert outside(looks) == [None, None, (S1, ID1), (S1, ID1), (S2, ID2), (S2, ID2)]
+
+
+@pytest.mark.usefixtures("small")
+def test_much_that_is_forgotten() -> None:
+    """Many tags that were invalidated take no room for ever."""
+
+    def looks() -> list[object]:
+        many(8)
+        forget(1, [b"a"])
+        forget(1, [b"%d" % number for number in range(10)])
+        return [*seen(0, 7), *seen(0, 7, name=b"b"), len(capture._remembered.get().forgotten)]
+
+    assert outside(looks) == [None, None, (S1, ID1), (S1, ID1), 0]
+
+
+@pytest.mark.usefixtures("small")
+def test_what_was_laid_by_and_is_distrusted_shunned_or_over() -> None:
+    """As with the last looks: closed, or gone with its request."""
+
+    def looks() -> list[object]:
+        many(8)
+        shun(1, b"1", [b"a"])
+        here = [*seen(0, 1), *seen(1, name=b"b")]
+        distrust(1, [b"b"])
+        here += [*seen(0), *seen(0, 7, name=b"b"), recall(2, b"0", b"a")]
+        lapse(1)
+        return [*here, *seen(0, 7)]
+
+    closed, one = (CLOSED, b""), (S1, ID1)
+    assert outside(looks) == [one, closed, one, one, closed, closed, None, None, None]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_request_that_is_over_takes_its_own_looks_alone() -> None:
+    """Another cache's stay."""
+
+    def looks() -> list[object]:
+        many(8)
+        remember(2, b"0", [(b"a", S2)], ID2)
+        many(4)
+        distrust(1, [b"b"])
+        lapse(1)
+        return [*seen(0, 7), recall(2, b"0", b"a")]
+
+    assert outside(looks) == [None, None, (S2, ID2)]
 
 
 def test_a_thread_remembers_apart() -> None:

@@ -13,7 +13,7 @@ import pytest
 from servers import Server
 
 from unstale import Cache, carry
-from unstale.errors import StoreError
+from unstale.errors import StoreError, StoreTimeoutError
 from unstale.events import Event, Failed
 from unstale.flights import LONGEST_SECONDS, Flights
 from unstale.options import make_keyspace
@@ -54,9 +54,9 @@ def joined(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore
     joins = threading.Semaphore(0)
     join = type(cache._io).join
 
-    async def told(io: Any, flight: Any, seconds: float) -> None:
+    async def told(io: Any, flight: Any, seconds: float) -> bool:
         joins.release()
-        await join(io, flight, seconds)
+        return await join(io, flight, seconds)
 
     monkeypatch.setattr(type(cache._io), "join", told)
     return joins
@@ -212,6 +212,28 @@ def test_store_that_fails_while_one_waits(
     assert Failed in map(type, events)
 
 
+def test_who_waits_for_one_whose_store_fails(
+    warm: Cache, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He loads for himself, at once: each of those who wait would lead in turn, and wait for the server as long."""
+    joins, begun, go, opens = joined(warm, monkeypatch), threading.Semaphore(0), threading.Event(), []
+
+    def silent(*_: Any) -> Any:
+        opens.append(1)
+        begun.release()
+        assert go.wait(PATIENCE)
+        raise StoreTimeoutError
+
+    monkeypatch.setattr(warm._store, "open", silent)
+    first = pool.submit(warm.get_or_set, "k", lambda: "own", tags=A)
+    wait_for(begun, 1)
+    rest = [pool.submit(warm.get_or_set, "k", lambda: "own", tags=A) for _ in range(8)]
+    wait_for(joins, 8)
+    go.set()
+    assert [one.result(PATIENCE) for one in (first, *rest)] == ["own"] * 9
+    assert len(opens) == 1
+
+
 def test_two_loaders_that_want_each_others_keys(pool: ThreadPoolExecutor) -> None:
     """Two threads whose loaders want each other's keys wait no longer than their leases, then load."""
     with Cache.from_url("memory://", namespace="test", lease=0.1) as cache:
@@ -252,7 +274,8 @@ def test_lead_and_land() -> None:
     assert [flights.lead(FLIGHT), flights.lead(FLIGHT), flights.lead((b"l", ()))] == [True, False, True]
     found = flights.find(FLIGHT)
     assert found is not None
-    assert flights.land(FLIGHT) is found
+    assert flights.land(FLIGHT) is found.event
+    assert found.failed is False
     assert [flights.find(FLIGHT), flights.land(FLIGHT), flights.lead(FLIGHT)] == [None, None, True]
 
 

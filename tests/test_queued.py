@@ -469,7 +469,9 @@ def test_many_queue_and_many_drain(own_server: Server, path: Path) -> None:
     assert path.read_bytes() == b""
 
 
-@pytest.mark.parametrize("queue", [5, "", "/nowhere/at/all", "relative/queue"])
+@pytest.mark.parametrize(
+    "queue", [5, "", "/nowhere/at/all", "relative/queue", "/nowhere/a\0b", "/nowhere/\ud800", b"/nowhere/bytes"]
+)
 def test_a_queue_that_is_none(own_server: Server, queue: Any) -> None:
     """A mistake shows when the cache is made."""
     with pytest.raises(ConfigurationError, match="queue"):

@@ -9,7 +9,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack
 from weakref import WeakKeyDictionary
@@ -193,17 +193,17 @@ class _AsyncIO:
     def lead(self, flight: Flight) -> bool:
         return self._own_flights().lead(flight)
 
-    async def join(self, flight: Flight, seconds: float) -> None:
-        landed = self._own_flights().find(flight)
-        if landed is not None:
-            try:
-                async with asyncio.timeout(seconds):
-                    await landed.wait()
-            except TimeoutError:
-                return
+    async def join(self, flight: Flight, seconds: float) -> bool:
+        landing = self._own_flights().find(flight)
+        if landing is None:
+            return True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await landing.event.wait()
+        return not landing.failed
 
-    def land(self, flight: Flight) -> None:
-        landed = self._own_flights().land(flight)
+    def land(self, flight: Flight, *, failed: bool = False) -> None:
+        landed = self._own_flights().land(flight, failed=failed)
         if landed is not None:
             landed.set()
 

@@ -106,13 +106,15 @@ class _SyncIO(Immediate):
     def lead(self, flight: Flight) -> bool:
         return self._flights.lead(flight)
 
-    async def join(self, flight: Flight, seconds: float) -> None:
-        landed = self._flights.find(flight)
-        if landed is not None:
-            landed.wait(seconds)
+    async def join(self, flight: Flight, seconds: float) -> bool:
+        landing = self._flights.find(flight)
+        if landing is None:
+            return True
+        landing.event.wait(seconds)
+        return not landing.failed
 
-    def land(self, flight: Flight) -> None:
-        landed = self._flights.land(flight)
+    def land(self, flight: Flight, *, failed: bool = False) -> None:
+        landed = self._flights.land(flight, failed=failed)
         if landed is not None:
             landed.set()
 

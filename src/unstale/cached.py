@@ -80,7 +80,7 @@ class Recipe:
 
 
 def _maker(key: KeyOf, parameters: Any) -> Template | Callable[..., str]:
-    return Template(key, parameters) if isinstance(key, str) or not callable(key) else key
+    return Template(key, parameters, is_key=True) if isinstance(key, str) or not callable(key) else key
 
 
 def _tag_makers(tags: Iterable[str], parameters: Any, kind: type[Template]) -> tuple[Template, ...]:

@@ -10,6 +10,23 @@ from unstale.core.ports import Flight
 
 E = TypeVar("E")
 
+
+class Landing(Generic[E]):
+    """What those wait for who joined a flight.
+
+    Attributes:
+        event: set when it has landed.
+        failed: whether it came to nothing, since the store failed.
+    """
+
+    __slots__ = ("event", "failed")
+
+    def __init__(self, event: E) -> None:
+        """Under way."""
+        self.event = event
+        self.failed = False
+
+
 LONGEST_SECONDS: Final = 60.0
 """A flight that was not landed for so long (its thread was killed, its runner shut down) is forgotten."""
 
@@ -25,26 +42,29 @@ class Flights(Generic[E]):
     def __init__(self, make: Callable[[], E]) -> None:
         """Take what makes the thing to wait for: an event."""
         self._make = make
-        self._under_way: dict[Flight, tuple[E, float]] = {}
+        self._under_way: dict[Flight, tuple[Landing[E], float]] = {}
 
     def lead(self, flight: Flight) -> bool:
         """Begin a flight; False where another has begun the same."""
-        mine = (self._make(), monotonic() + LONGEST_SECONDS)
+        mine = (Landing(self._make()), monotonic() + LONGEST_SECONDS)
         found = self._under_way.setdefault(flight, mine)
         if found is not mine and found[1] < monotonic():
             self._under_way[flight] = mine
             return True
         return found is mine
 
-    def find(self, flight: Flight) -> E | None:
+    def find(self, flight: Flight) -> Landing[E] | None:
         """What to wait for; None where nobody leads this flight any more."""
         found = self._under_way.get(flight)
         return found[0] if found is not None else None
 
-    def land(self, flight: Flight) -> E | None:
-        """End a flight: what those wait for who joined it."""
+    def land(self, flight: Flight, *, failed: bool = False) -> E | None:
+        """End a flight: the event that those wait for who joined it."""
         found = self._under_way.pop(flight, None)
-        return found[0] if found is not None else None
+        if found is None:
+            return None
+        found[0].failed = failed
+        return found[0].event
 
     def forget(self) -> None:
         """Begin anew, in a child process: the parent's flights land in the parent."""

@@ -144,11 +144,11 @@ def store_options(options: CacheOptions) -> StoreOptions:
 
 def _watch(path: object) -> Callable[[], None] | None:
     """What looks after the file of the option `queue`. What is none is refused where the file is opened."""
-    if not path or not isinstance(path, str | os.PathLike):
+    if not isinstance(path, str | os.PathLike):
         return None
-    from unstale.outbox import watching  # noqa: PLC0415 - who wants a queue imports it
+    from unstale.outbox import is_a_name, watching  # noqa: PLC0415 - who wants a queue imports it
 
-    return watching(path)
+    return watching(path) if is_a_name(os.fspath(path)) else None
 
 
 _recents: Final[weakref.WeakValueDictionary[str, Recent]] = weakref.WeakValueDictionary()

@@ -87,6 +87,14 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
+def is_a_name(path: object) -> bool:
+    """Whether a file could be called so."""
+    try:
+        return isinstance(path, str) and bool(path) and b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+
+
 def watching(path: str | os.PathLike[str]) -> Callable[[], None]:
     """What looks whether a file has anything, and has all caches of this process that use it hold back then.
 
@@ -121,8 +129,8 @@ class QueueFile:
             ConfigurationError: it cannot be made or written, or this system has no locks for files.
         """
         given: object = path
-        if not isinstance(given, str | os.PathLike) or not os.fspath(path):
-            raise ConfigurationError("queue must be the path of a local file.")
+        if not isinstance(given, str | os.PathLike) or not is_a_name(os.fspath(path)):
+            raise ConfigurationError("queue must be the path of a local file, as text that a file system can have.")
         if not Path(path).is_absolute():
             raise ConfigurationError(
                 f"queue must be an absolute path: {str(path)!r} is another file for who runs elsewhere."

@@ -28,7 +28,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MAX_KEYS = 1024
-"""Most keys whose looks one context outside `remembering()` remembers; the oldest go first."""
+"""So many keys a context outside `remembering()` remembers in one dict, which each look copies; then it is laid by."""
+MAX_LAID_BY = 15
+"""So many of those dicts it keeps; the oldest goes first."""
 MAX_STRICT_KEYS = 65536
 """Most keys inside. When there are more, what is not remembered is refused."""
 
@@ -137,18 +139,64 @@ def carry(function: Callable[P, R]) -> Callable[P, R]:
 
 Seen: TypeAlias = "tuple[Observed, bytes]"
 """What stood under a stamp's name, and the identity of the server that said so."""
+Looks: TypeAlias = "dict[tuple[int, bytes], dict[bytes, Seen]]"
+"""By keyspace and key what was seen under which names. Nothing: forget what was seen before."""
 
 
 class _Memory:
-    """The looks of one context. Tasks that are begun inside a request share the request's."""
+    """The looks of one context. Tasks that are begun inside a request share the request's.
 
-    __slots__ = ("keys", "overflown", "strict", "tags")
+    Attributes:
+        strict: inside `remembering()`.
+        keys: the last looks.
+        tags: in a request the first look at each tag.
+        overflown: whether some of a request's keys are not remembered.
+        laid_by: outside, older looks, the last first. Contexts share them, so nothing in them is changed.
+        forgotten: how many dicts had been laid by for good when a stamp was forgotten: what they had seen of it counts
+            no more.
+        count: how many have been laid by so far.
+    """
+
+    __slots__ = ("count", "forgotten", "keys", "laid_by", "overflown", "strict", "tags")
 
     def __init__(self, *, strict: bool) -> None:
         self.strict = strict
         self.overflown = False
-        self.keys: dict[tuple[int, bytes], dict[bytes, Seen]] = {}
+        self.keys: Looks = {}
         self.tags: dict[tuple[int, bytes], Seen] = {}
+        self.laid_by: tuple[Looks, ...] = ()
+        self.forgotten: dict[tuple[int, bytes], int] = {}
+        self.count = 0
+
+    def lay_by(self) -> None:
+        """Begin a new dict."""
+        self.laid_by = (self.keys, *self.laid_by[: MAX_LAID_BY - 1])
+        self.keys = {}
+        self.count += 1
+
+    def older(self, owner: int, raw_key: bytes) -> dict[bytes, Seen]:
+        """What was seen of a key that is not among the last ones."""
+        for age, looks in enumerate(self.laid_by):
+            found = looks.get((owner, raw_key))
+            if found is not None:
+                return self._left(owner, self.count - age, found)
+        return {}
+
+    def forget_for_good(self) -> None:
+        """Take what is forgotten out of what was laid by."""
+        self.laid_by = tuple(
+            {key: self._left(key[0], self.count - age, looks) for key, looks in each.items()}
+            for age, each in enumerate(self.laid_by)
+        )
+        self.forgotten = {}
+
+    def _left(self, owner: int, number: int, looks: dict[bytes, Seen]) -> dict[bytes, Seen]:
+        return {name: seen for name, seen in looks.items() if self.forgotten.get((owner, name), 0) < number}
+
+    def of(self, owner: int, raw_key: bytes) -> dict[bytes, Seen]:
+        """What was seen of a key."""
+        found = self.keys.get((owner, raw_key))
+        return found if found is not None else self.older(owner, raw_key) if self.laid_by else {}
 
 
 _remembered: ContextVar[_Memory | None] = ContextVar("unstale_remembered", default=None)
@@ -179,12 +227,15 @@ def shun(owner: int, raw_key: bytes, names: Iterable[bytes]) -> None:
         memory = _apart(memory)
         memory.keys.pop((owner, raw_key), None)
     closed: dict[bytes, Seen] = dict.fromkeys(names, (CLOSED, b""))
-    memory.keys[owner, raw_key] = {**memory.keys.get((owner, raw_key), {}), **closed}
+    memory.keys[owner, raw_key] = {**memory.of(owner, raw_key), **closed}
     _bound(memory)
 
 
 def _bound(memory: _Memory) -> None:
-    if len(memory.keys) > (MAX_STRICT_KEYS if memory.strict else MAX_KEYS):
+    if not memory.strict:
+        if len(memory.keys) > MAX_KEYS:
+            memory.lay_by()
+    elif len(memory.keys) > MAX_STRICT_KEYS:
         memory.overflown = True
         memory.keys.pop(next(iter(memory.keys)), None)
 
@@ -194,6 +245,7 @@ def _apart(memory: _Memory | None) -> _Memory:
     own = _Memory(strict=False)
     if memory is not None:
         own.keys.update(memory.keys)
+        own.laid_by, own.count, own.forgotten = memory.laid_by, memory.count, memory.forgotten
     _remembered.set(own)
     return own
 
@@ -206,7 +258,7 @@ def recall(owner: int, raw_key: bytes, name: bytes, *, alone: bool = False) -> S
     memory = _remembered.get()
     if memory is None:
         return None
-    seen = memory.keys.get((owner, raw_key), {}).get(name)
+    seen = memory.of(owner, raw_key).get(name)
     if seen is None and memory.strict and not alone:
         seen = memory.tags.get((owner, name)) or ((CLOSED, b"") if memory.overflown else None)
     return seen
@@ -215,7 +267,13 @@ def recall(owner: int, raw_key: bytes, name: bytes, *, alone: bool = False) -> S
 def stored(owner: int, raw_key: bytes) -> None:
     """A key was set, or refused: outside a request the next set without a look takes what stands."""
     memory = _remembered.get()
-    if memory is not None and not memory.strict and (owner, raw_key) in memory.keys:
+    if memory is None or memory.strict:
+        return
+    if memory.laid_by and memory.older(owner, raw_key):
+        own = _apart(memory)
+        own.keys[owner, raw_key] = {}
+        _bound(own)
+    elif (owner, raw_key) in memory.keys:
         del _apart(memory).keys[owner, raw_key]
 
 
@@ -228,6 +286,10 @@ def forget(owner: int, names: Iterable[bytes]) -> None:
         for (whose, key), looks in memory.keys.items():
             if whose == owner:
                 own.keys[whose, key] = {name: seen for name, seen in looks.items() if name not in gone}
+        if own.laid_by:
+            own.forgotten = {**own.forgotten, **dict.fromkeys(((owner, name) for name in gone), own.count)}
+            if len(own.forgotten) > MAX_KEYS:
+                own.forget_for_good()
 
 
 def distrust(owner: int, names: Iterable[bytes]) -> None:
@@ -241,6 +303,10 @@ def distrust(owner: int, names: Iterable[bytes]) -> None:
     closed: dict[bytes, Seen] = dict.fromkeys(names, (CLOSED, b""))
     if not memory.strict:
         memory = _apart(memory)
+        for each in reversed(memory.laid_by):  # rarely: a transaction has failed
+            for whose, key in each:
+                memory.keys.setdefault((whose, key), memory.older(whose, key))
+        memory.laid_by, memory.forgotten = (), {}
     for (whose, key), looks in tuple(memory.keys.items()):
         if whose == owner and not looks.keys().isdisjoint(closed):
             memory.keys[whose, key] = {name: closed.get(name, seen) for name, seen in looks.items()}
@@ -252,9 +318,10 @@ def distrust(owner: int, names: Iterable[bytes]) -> None:
 def lapse(owner: int) -> None:
     """Forget all looks of this context outside `remembering()`: what it computed for is over (a request has ended)."""
     memory = _remembered.get()
-    if memory is not None and not memory.strict and memory.keys:
+    if memory is not None and not memory.strict and (memory.keys or memory.laid_by):
         own = _apart(memory)
         own.keys = {key: looks for key, looks in own.keys.items() if key[0] != owner}
+        own.laid_by = tuple({key: looks for key, looks in each.items() if key[0] != owner} for each in own.laid_by)
 
 
 @contextmanager

@@ -436,10 +436,10 @@ class IO(Trips, Protocol):
     def lead(self, flight: Flight) -> bool:
         """Begin a flight; False where another in this process has begun the same."""
 
-    async def join(self, flight: Flight, seconds: float) -> None:
-        """Wait until another's flight has landed, at most so long."""
+    async def join(self, flight: Flight, seconds: float) -> bool:
+        """Wait until another's flight has landed, at most so long. False: it came to nothing: the store failed."""
 
-    def land(self, flight: Flight) -> None:
+    def land(self, flight: Flight, *, failed: bool = False) -> None:
         """End a flight, and wake those who wait for it."""
 
     def chance(self) -> float:

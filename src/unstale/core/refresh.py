@@ -121,7 +121,8 @@ async def refresh(io: IO, space: Keyspace, seen: Look, fill: Fill) -> Any:
     flight: Flight | None = seen.flight()
     try:
         while flight is not None and not io.lead(flight):
-            await io.join(flight, wait_until - io.monotonic())
+            if not await io.join(flight, wait_until - io.monotonic()):
+                return await load_only(io, space, fill.loader, None)  # the next would wait as long, and the next
             seen = await look(io, space, seen.target)
             value = NOTHING if fill.anew else serve(space, seen)
             if value is not NOTHING:
@@ -149,6 +150,9 @@ async def _fly(io: IO, space: Keyspace, seen: Look, fill: Fill, patience: _Patie
         try:
             way = await _approach(io, space, seen, patience.wait_until, anew=fill.anew)
         except StoreError as error:
+            if flight is not None:
+                io.land(flight, failed=True)
+                flight = None
             space.fail(Failed(VERB, seen.target.key, error))
             way = _Unstored(None, None)
         match way:

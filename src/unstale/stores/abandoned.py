@@ -17,9 +17,9 @@ from typing import Final
 Held = tuple[bytes, bytes]
 """A lease's name and its token."""
 
-MOST: Final = 256
+MOST: Final = 4096
 """So many are remembered; the oldest go first, and run out by themselves."""
-AT_ONCE: Final = 16
+AT_ONCE: Final = 512
 """So many one trip gives back."""
 
 

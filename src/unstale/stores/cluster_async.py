@@ -31,7 +31,7 @@ from unstale.stores.cluster_run import (
 from unstale.stores.cluster_trips import ClusterTrips
 from unstale.stores.cluster_url import arguments_of_a_node, place_of
 from unstale.stores.commands import PING
-from unstale.stores.connect import for_link, maker, understood_for_asyncio
+from unstale.stores.connect import for_link, made, maker, understood_for_asyncio
 from unstale.stores.options import StoreOptions
 from unstale.stores.proof import translated
 from unstale.stores.redis_async import AsyncRedisStore, within
@@ -59,7 +59,7 @@ class _Port:
         self.seeds = place.seeds
 
     def _connection(self, address: Address) -> Any:
-        return self._kind(**self._arguments, host=address[0], port=address[1])
+        return made(lambda: self._kind(**self._arguments, host=address[0], port=address[1]))
 
     def store(self, address: Address) -> AsyncRedisStore:
         """The store of one node."""

@@ -45,7 +45,7 @@ from unstale.stores.cluster_run import (
 from unstale.stores.cluster_trips import ClusterTrips
 from unstale.stores.cluster_url import arguments_of_a_node, place_of
 from unstale.stores.commands import PING, Command, Trip
-from unstale.stores.connect import for_wire, maker, timed, understood
+from unstale.stores.connect import for_wire, made, maker, timed, understood
 from unstale.stores.limits import Limits
 from unstale.stores.options import StoreOptions
 from unstale.stores.proof import translated
@@ -99,7 +99,7 @@ class _Port:
         self.seeds = place.seeds
 
     def _connection(self, address: Address) -> Any:
-        return self._kind(**self._arguments, host=address[0], port=address[1])
+        return made(lambda: self._kind(**self._arguments, host=address[0], port=address[1]))
 
     def store(self, address: Address) -> RedisStore:
         """The store of one node."""

@@ -146,7 +146,8 @@ class ClusterTrips(Generic[S]):
         stamps = [_opening(name, stamp_ttl, lag) for name in missing]
         heads = [_probing(one.entry) for one in claims]
         with self._abandoned.unless_done(*held):
-            done = await self._looked([*leases, *stamps, *heads])
+            self.gate.check()
+            done = await self._run.run([*leases, *stamps, *heads], Kind.FILL)
             claimed = [
                 lease.parsed()._replace(head=head.parsed())
                 for lease, head in zip(done[: len(claims)], done[len(done) - len(claims) :], strict=True)
@@ -273,7 +274,8 @@ class ClusterTrips(Generic[S]):
         """See Store."""
         parts = [_releasing(lease, token) for lease, token in held]
         with self._abandoned.unless_done(held):
-            for one in await self._looked(parts):
+            self.gate.check()
+            for one in await self._run.run(parts, Kind.FILL):
                 one.parsed()
 
     async def bump(

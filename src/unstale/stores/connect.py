@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from unstale.errors import ConfigurationError
+from unstale.errors import ConfigurationError, StoreUnavailableError
 from unstale.stores.arguments import MOOT, OURS, Provider, merged, taken
 from unstale.stores.limits import Limits
 
@@ -230,4 +230,16 @@ def maker(kind: type[Any], options: dict[str, Any]) -> Callable[[], Any]:
         raise ConfigurationError(
             f"An option in this URL, or an argument in connection, has a value that redis-py cannot use: {error}"
         ) from error
-    return lambda: kind(**options)
+    return lambda: made(lambda: kind(**options))
+
+
+def made(make: Callable[[], Any]) -> Any:
+    """A connection, not connected yet.
+
+    Raises:
+        StoreUnavailableError: the process has no file descriptor left: redis-py reads its own version from a file.
+    """
+    try:
+        return make()
+    except OSError as error:
+        raise StoreUnavailableError(f"No connection can be made: {error.strerror}.") from error

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from unstale.stores.connect import for_wire, maker, timed, understood
+from unstale.stores.connect import for_wire, made, maker, timed, understood
 from unstale.stores.proof import Vouched
 from unstale.stores.sentinel import ADDRESS_COMMAND, Known, Primary, Word, sentinel_arguments, word_of
 from unstale.stores.sentinel_url import Address, Place, place_of
@@ -74,7 +74,7 @@ class Sentinels(Primary):
             StoreUnavailableError: the sentinels know of none.
         """
         known, answers = self._ask()
-        connection: AbstractConnection = self._kind(self, self.new(known, answers), **self._arguments)
+        connection: AbstractConnection = made(lambda: self._kind(self, self.new(known, answers), **self._arguments))
         return connection
 
     def vouch(self, address: Address) -> float:
