@@ -14,7 +14,7 @@ from test_round_trips import Counter
 
 from unstale import AsyncCache, Cache, remembering
 from unstale.core import capture
-from unstale.core.capture import MAX_KEYS
+from unstale.core.capture import MAX_LAID_BY
 from unstale.errors import InvalidKeyError, InvalidTagError
 from unstale.events import Event, Refused, Why
 from unstale.options import make_keyspace
@@ -220,11 +220,13 @@ def test_bad_arguments(cache: Cache) -> None:
         cache.shun("k", tags="t")
 
 
-def test_what_is_shunned_is_bounded(url: str) -> None:
+def test_what_is_shunned_is_bounded(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread that shuns for ever remembers no more than it does of looks."""
     with Cache.from_url(url, namespace="test", timeout=2.0) as cache:
-        for number in range(MAX_KEYS + 10):
+        monkeypatch.setattr(capture, "MAX_KEYS", 10)
+        for number in range(10 * (MAX_LAID_BY + 5)):
             cache.shun(str(number))
         memory = capture._remembered.get()
         assert memory is not None
-        assert len(memory.keys) == MAX_KEYS
+        assert len(memory.keys) <= 10
+        assert len(memory.laid_by) == MAX_LAID_BY
