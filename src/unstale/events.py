@@ -3,6 +3,9 @@
 `Cache.from_url(..., on_event=hook)` calls `hook(event)` in the thread in which it happened; without a hook nothing is
 built. Events carry keys and tags, never values. An exception in the hook is the hook's own and passes through: a read
 or an invalidation raises it then, though it was done.
+
+How long the server took (`Trip`) is told only to a hook with the attribute `asks_trips = True`: otherwise nobody looks
+at a clock for it. `together` makes one hook of several.
 """
 
 from __future__ import annotations
@@ -54,10 +57,18 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """An entry was there, but a tag of it has been invalidated (or its stamp lost); also a miss."""
+    """An entry was there, but a tag of it has been invalidated (or its stamp lost); also a miss.
+
+    Attributes:
+        key: the key.
+        tag: the tag; the first, where there are several.
+        is_gone: whether it has no open stamp now: evicted, flushed, expired; or a strict write is under way, or was.
+            If False, it was invalidated.
+    """
 
     key: str
     tag: str
+    is_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +211,55 @@ class BreakerClosed:
     server: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """A store has asked the server, mostly in one round trip. Only for hooks that ask for it: see `asks_trips`.
+
+    Attributes:
+        operation: the store's verb (`core.ports.Store`): "read" is a hit's one MGET, "open" and "commit" stand before
+            and after a load, "bump" invalidates.
+        seconds: from the question to the answer that was understood, by the monotonic clock; the wait for a connection
+            and a second attempt included, on an event loop also the wait for its turn.
+        failed: whether an error came of it.
+    """
+
+    operation: str
+    seconds: float
+    failed: bool = False
+
+
 Trouble = Failed | LoadFailed | Queued | Drained | BreakerOpened | BreakerClosed
 """What is told to the log where there is no hook."""
-Event = Hit | Miss | Stale | StaleHit | Stored | Refused | Invalidated | Trouble
+Event = Hit | Miss | Stale | StaleHit | Stored | Refused | Invalidated | Trip | Trouble
 Hook = Callable[[Event], None]
+
+
+def asks_trips(hook: Hook | None) -> bool:
+    """Whether a hook wants to be told of every `Trip`: it has an attribute `asks_trips` that is True."""
+    return getattr(hook, "asks_trips", False) is True
+
+
+class _Together:
+    """Several hooks as one."""
+
+    __slots__ = ("_askers", "_hooks", "asks_trips")
+
+    def __init__(self, hooks: tuple[Hook, ...]) -> None:
+        self._hooks = hooks
+        self._askers = tuple(filter(asks_trips, hooks))
+        self.asks_trips = bool(self._askers)
+
+    def __call__(self, event: Event) -> None:
+        for hook in self._askers if type(event) is Trip else self._hooks:
+            hook(event)
+
+
+def together(*hooks: Hook) -> Hook:
+    """One hook that tells several, in their order: to log and to measure, say.
+
+    What one of them raises passes through, and those after it are not told. A `Trip` is told to those who ask for it.
+    """
+    return _Together(hooks)
 
 
 def logging_hook(logger: logging.Logger | None = None) -> Hook:

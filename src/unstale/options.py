@@ -17,7 +17,7 @@ from unstale.core.pending import Queue
 from unstale.core.policy import Duration, Policy, seconds, stale_seconds
 from unstale.core.replay import Recent
 from unstale.errors import ConfigurationError
-from unstale.events import BreakerClosed, BreakerOpened, Drained, Failed, Hook, LoadFailed, Queued, Trouble
+from unstale.events import BreakerClosed, BreakerOpened, Drained, Failed, Hook, LoadFailed, Queued, Trouble, asks_trips
 from unstale.stores.options import INVALIDATE_SECONDS, READ_SECONDS, StoreOptions
 
 
@@ -121,6 +121,7 @@ def store_options(options: CacheOptions) -> StoreOptions:
     if type(max_connections) is not int or max_connections < 1:
         raise ConfigurationError("max_connections must be an int of at least 1.")
     connection, sentinel = _arguments(options, "connection"), _arguments(options, "sentinel")
+    on_event = options.get("on_event")
     limit = seconds(timeout, "timeout")
     invalidate_timeout = seconds(invalidations, "invalidate_timeout")
     wait, wait_seconds = _waiting(options, min(limit, invalidate_timeout))
@@ -131,7 +132,8 @@ def store_options(options: CacheOptions) -> StoreOptions:
         sentinel=sentinel,
         read_timeout=seconds(reads, "read_timeout"),
         invalidate_timeout=invalidate_timeout,
-        tell=Reporter(options.get("on_event")),
+        tell=Reporter(on_event),
+        trips=on_event if asks_trips(on_event) else None,
         watch=_watch(options.get("queue")),
         wait=wait,
         wait_seconds=wait_seconds,

@@ -25,8 +25,12 @@ from unstale.contrib.django.backend.options import OWN, read_options
 from unstale.contrib.django.compat import mapped
 from unstale.contrib.django.notices import UnstaleWarning
 from unstale.errors import ConfigurationError, InvalidDurationError, StoreUnavailableError
+from unstale.events import Hit
 
 URL = "redis://127.0.0.1:6379/1"
+HEARD: list[Any] = []
+listen = HEARD.append
+"""A hook with a path."""
 
 
 @pytest.fixture(autouse=True)
@@ -171,6 +175,20 @@ def test_a_hook_that_is_no_function() -> None:
     """It would fail with the first event."""
     with pytest.raises(ImproperlyConfigured, match="ON_EVENT"):
         read_options(URL, {"OPTIONS": {"ON_EVENT": 5}})
+
+
+def test_several_hooks() -> None:
+    """A list of functions and paths is one hook; one that is no function is named."""
+    heard: list[Any] = []
+    hook = read_options(URL, {"OPTIONS": {"ON_EVENT": [heard.append, "test_options.listen", heard.append]}}).cache[
+        "on_event"
+    ]
+    assert hook is not None
+    hook(Hit("k"))
+    assert heard == [Hit("k")] * 2
+    assert HEARD.pop() == Hit("k")
+    with pytest.raises(ImproperlyConfigured, match=r"ON_EVENT.*not 5"):
+        read_options(URL, {"OPTIONS": {"ON_EVENT": [heard.append, 5]}})
 
 
 @pytest.mark.parametrize("limit", [0, -1, None, "soon"])

@@ -24,6 +24,7 @@ from unstale.events import (
     Stale,
     StaleHit,
     Stored,
+    Trip,
     Why,
 )
 
@@ -63,7 +64,7 @@ def test_hits_misses_stale_and_why(shown: list[dict[str, Any]]) -> None:
     assert rows[0][2] == "there is no entry"
     assert rows[1][2].endswith("bytes under :1:user:42")
     assert rows[3][2] == "1 of 1 had a stamp"
-    assert rows[4][2] == ":1:user:42 was invalidated, or its stamp is gone"
+    assert rows[4][2] == ":1:user:42 was invalidated"
 
 
 def test_its_side_counts(shown: list[dict[str, Any]]) -> None:
@@ -95,7 +96,10 @@ def test_it_is_bounded(shown: list[dict[str, Any]]) -> None:
         (StaleHit("k", None), ("stale, served", "k", "its ttl is over")),
         (StaleHit("k", "a"), ("stale, served", "k", "a was softly invalidated")),
         (Miss("k", Why.EXPIRED), ("miss", "k", "its ttl is over")),
-        (Stale("k", "a"), ("stale", "k", "a was invalidated, or its stamp is gone")),
+        (Stale("k", "a"), ("stale", "k", "a was invalidated")),
+        (Stale("k", "a", is_gone=True), ("stale", "k", "a has no stamp: evicted, or a strict write")),
+        (Trip("read", 0.0015), ("trip", "", "read: 1.5 ms")),
+        (Trip("read", 0.04, failed=True), ("trip", "", "read: 40.0 ms, in vain")),
         (Stored("k", (), 9, 0.0, None), ("stored", "k", "9 bytes under no tag")),
         (Stored("k", ("a", "b"), 9, 0.25, 1.0), ("stored", "k", "9 bytes under a, b, loaded in 0.250 s")),
         (Refused("k", Why.CLOSED), ("not stored", "k", "a tag is closed: a write is under way")),

@@ -267,7 +267,7 @@ def serve(space: Keyspace, seen: Look) -> Any:
                 space.emit(Hit(seen.target.key))
             return value
         case Outdated(tag, _) | SoftStale(str() as tag, _):
-            return _missed(space, Stale(seen.target.key, tag))
+            return _missed(space, Stale(seen.target.key, tag, not isinstance(seen.current[tag], bytes)))
         case SoftStale(None, _):
             return _missed(space, Miss(seen.target.key, Why.EXPIRED))
         case Unfit(why, _):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from unstale.events import BreakerClosed, BreakerOpened
+from unstale.events import BreakerClosed, BreakerOpened, Trip
 
 if TYPE_CHECKING:
     from unstale.core.replay import Recent
@@ -28,6 +28,7 @@ class StoreOptions:
         read_timeout: seconds for the answer to a read; at most `timeout`.
         invalidate_timeout: seconds for an invalidation in all.
         tell: told when the breaker opens and closes.
+        trips: told of every trip; None: nobody asks for it, and nothing is timed.
         server: what it is called there: its address, without a password.
         watch: called about once a second while reads ask the server: looks whether an invalidation is queued, and
             holds them back then.
@@ -45,6 +46,7 @@ class StoreOptions:
     read_timeout: float = READ_SECONDS
     invalidate_timeout: float = INVALIDATE_SECONDS
     tell: Callable[[BreakerOpened | BreakerClosed], None] | None = None
+    trips: Callable[[Trip], None] | None = None
     server: str = ""
     watch: Callable[[], None] | None = None
     wait: int = 0

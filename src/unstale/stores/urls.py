@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from unstale.errors import ConfigurationError
 from unstale.stores.addresses import shown
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 _OF_CLUSTERS: Final = ("redis+cluster", "rediss+cluster")
 _OF_SENTINELS: Final = ("redis+sentinel", "rediss+sentinel")
+_MEMORY: Final = "memory://"
 SCHEMES: Final = (
     *("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://"),
     *(f"{scheme}://" for scheme in _OF_CLUSTERS),
-    *("embedded://", "memory://"),
+    *("embedded://", _MEMORY),
 )
 
 
@@ -32,6 +33,11 @@ def open_store(url: str, options: StoreOptions) -> Store:
     Raises:
         ConfigurationError: the URL names no store, or an option in it is wrong.
     """
+    store: Store = _timed(_store(url, options), url, options)
+    return store
+
+
+def _store(url: str, options: StoreOptions) -> Store:
     scheme, options = checked_scheme(url, options), replace(options, server=shown(str(url)))
     match scheme:
         case "embedded":
@@ -63,6 +69,11 @@ def open_store(url: str, options: StoreOptions) -> Store:
 
 def open_async_store(url: str, options: StoreOptions) -> AsyncStore:
     """Make the asyncio store that a URL names. Raises as `open_store` does."""
+    store: AsyncStore = _timed(_async_store(url, options), url, options)
+    return store
+
+
+def _async_store(url: str, options: StoreOptions) -> AsyncStore:
     scheme, options = checked_scheme(url, options), replace(options, server=shown(str(url)))
     match scheme:
         case "embedded":
@@ -91,6 +102,15 @@ def open_async_store(url: str, options: StoreOptions) -> AsyncStore:
             from unstale.stores.redis_async import AsyncRedisStore  # noqa: PLC0415
 
             return AsyncRedisStore.from_url(url, options)
+
+
+def _timed(store: Any, url: str, options: StoreOptions) -> Any:
+    """The store, timed where somebody asks for it; in the process's own memory there are no trips."""
+    if options.trips is None or url == _MEMORY:
+        return store
+    from unstale.stores.timing import TimedStore  # noqa: PLC0415 - rarely wanted
+
+    return TimedStore(store, options.trips)
 
 
 def checked_scheme(url: str, options: StoreOptions) -> str:

@@ -36,6 +36,7 @@ from unstale.events import (
     Stale,
     StaleHit,
     Stored,
+    Trip,
     Trouble,
 )
 from unstale.outbox import QueueFile
@@ -220,8 +221,8 @@ def _row(event: Event) -> tuple[str, str, str]:  # noqa: PLR0911 - a table
             return "stale, served", key, f"{tag} was softly invalidated" if tag else "its ttl is over"
         case Miss(key, why):
             return "miss", key, why.value
-        case Stale(key, tag):
-            return "stale", key, f"{tag} was invalidated, or its stamp is gone"
+        case Stale(key, tag, is_gone):
+            return "stale", key, f"{tag} {'has no stamp: evicted, or a strict write' if is_gone else 'was invalidated'}"
         case Stored(key, tags, size, load_seconds, _):
             loaded = f", loaded in {load_seconds:.3f} s" if load_seconds else ""
             return "stored", key, f"{size} bytes under {', '.join(tags) or 'no tag'}{loaded}"
@@ -229,6 +230,8 @@ def _row(event: Event) -> tuple[str, str, str]:  # noqa: PLR0911 - a table
             return "not stored", key, why.value
         case Invalidated(tags, bumped):
             return "invalidated", ", ".join(tags), f"{bumped} of {len(tags)} had a stamp"
+        case Trip(operation, seconds, failed):
+            return "trip", "", f"{operation}: {seconds * 1000:.1f} ms{', in vain' if failed else ''}"
         case _:
             return _trouble_row(event)
 

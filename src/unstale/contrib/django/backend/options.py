@@ -16,11 +16,12 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.encoding import force_bytes
 
-from unstale.contrib.django.compat import Mapped, both, known_names, mapped
+from unstale.contrib.django.compat import Mapped, known_names, mapped
 from unstale.contrib.django.migration.migrating import stage_of
 from unstale.contrib.django.runners import imported, runner_named
 from unstale.core.policy import seconds
 from unstale.errors import InvalidDurationError
+from unstale.events import Hook, together
 from unstale.options import CacheOptions
 
 NAMESPACE: Final = "django"
@@ -47,7 +48,7 @@ _CACHE: Final[dict[str, str]] = {
 }
 """Options that go to the core as they are."""
 _IMPORTED: Final = {"ON_EVENT": "on_event"}
-"""Options that are an object or the dotted path to one."""
+"""Options that are a function or the dotted path to one, or a list of these."""
 OWN: Final = frozenset(
     {*_CACHE, *_IMPORTED, "RUNNER"}
     | {"NAMESPACE", "SIGNING_KEYS", "TAG_PATTERNS", "STRICT_PATTERNS", "IGNORE_EXCEPTIONS"}
@@ -155,14 +156,14 @@ def _cache_options(given: Mapping[str, Any], params: Mapping[str, Any], compat: 
     }
     options |= {ours: given[name] for name, ours in _CACHE.items() if name in given}
     options |= {
-        ours: _callable(given[name], f"OPTIONS[{name!r}]")
+        ours: _hook(given[name], f"OPTIONS[{name!r}]")
         for name, ours in _IMPORTED.items()
         if given.get(name) is not None
     }
     if given.get("RUNNER") is not None:
         options["runner"] = runner_named(given["RUNNER"])
     if "on_event" in compat.cache and given.get("ON_EVENT") is not None:
-        options["on_event"] = both(compat.cache["on_event"], options["on_event"])
+        options["on_event"] = together(compat.cache["on_event"], options["on_event"])
     return options  # type: ignore[return-value] # make_keyspace checks names and values
 
 
@@ -194,6 +195,14 @@ def _strict_limit(given: object) -> float:
         return seconds(given, "OPTIONS['STRICT_LIMIT']")  # type: ignore[arg-type] # it checks
     except InvalidDurationError as error:
         raise ImproperlyConfigured(str(error)) from error
+
+
+def _hook(given: Any, name: str) -> Hook:
+    """One hook, or of several: to log and to measure, say."""
+    if isinstance(given, list | tuple):
+        return together(*(_callable(one, name) for one in given))
+    found: Hook = _callable(given, name)
+    return found
 
 
 def _callable(given: Any, name: str) -> Any:

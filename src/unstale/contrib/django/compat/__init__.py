@@ -19,7 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from unstale.contrib.django.compat.location import Location, read_location, sentinel_url
 from unstale.contrib.django.compat.values import codec_of, compression_of, herd_of, known_as
 from unstale.contrib.django.notices import warn_once
-from unstale.events import Event, Failed, Hook
+from unstale.events import Event, Failed
 
 SCAN_COUNT: Final = 1000
 """django-redis asks for 10 keys a SCAN: a hundred times the trips for the same work."""
@@ -378,13 +378,3 @@ class LogFailures:
         """Log it, if it is a failure that no caller is told of."""
         if isinstance(event, Failed) and not event.is_raised:
             self._logger.error("Exception ignored", exc_info=event.error)
-
-
-def both(first: Hook, second: Hook) -> Hook:
-    """One events hook that tells two."""
-
-    def tell(event: Event) -> None:
-        first(event)
-        second(event)
-
-    return tell
