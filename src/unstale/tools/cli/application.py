@@ -31,6 +31,7 @@ class Part(NamedTuple):
 PARTS: Final = (
     Part("lab", "lab", "The whole investigation replayed and measured."),
     Part("chaos", "lab", "The promise tried while things break."),
+    Part("audit", "audit", "Where Python code caches in ways that hurt or lie."),
 )
 
 application = typer.Typer(
