@@ -117,8 +117,9 @@ class Carried:
         names: the names, those given among them.
     """
 
-    def __init__(self, scope: Scope, seeds: frozenset[ast.AST], names: set[str]) -> None:
-        """Begin with what is given."""
+    def __init__(self, scope: Scope, seeds: frozenset[ast.AST], names: set[str], passes: Passes | None = None) -> None:
+        """Begin with what is given; `passes` says which calls hand on what they are given."""
+        self._passes = passes
         self.scope = scope
         self.seeds = seeds
         self.names = names
@@ -137,7 +138,7 @@ class Carried:
 
     def has(self, expr: ast.AST) -> bool:
         """Whether an expression is made of them."""
-        for node in carrying(expr):
+        for node in carrying(expr, self.scope, self._passes):
             if node in self.seeds or (isinstance(node, ast.Name) and node.id in self.names):
                 return True
         return False

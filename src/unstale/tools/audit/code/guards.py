@@ -39,6 +39,8 @@ def missing_in(test: ast.expr, is_value: Says) -> bool | None:
         case ast.BoolOp(values=values):
             said = [found for each in values if (found := missing_in(each, is_value)) is not None]
             return said[0] if said else None
+        case ast.Compare(ops=[ast.In() | ast.NotIn() as op]) if is_value(test):
+            return isinstance(op, ast.NotIn)
         case ast.Compare(left=left, ops=[op], comparators=[right]):
             return _compared(left, op, right, is_value)
         case ast.NamedExpr(value=inner):
@@ -100,9 +102,9 @@ def _left_before(statements: Sequence[ast.AST], is_value: Says) -> bool:
         match each:
             case ast.If(test=test, body=body, orelse=orelse):
                 said = missing_in(test, is_value)
-                if said is False and leaves(body):
+                if said is False and _returns_somewhere(body):
                     return True
-                if said is True and orelse and leaves(orelse):
+                if said is True and orelse and _returns_somewhere(orelse):
                     return True
                 if said is None and _left_before(body, is_value):
                     return True
@@ -119,6 +121,11 @@ def _left_before(statements: Sequence[ast.AST], is_value: Says) -> bool:
             case _:
                 pass
     return False
+
+
+def _returns_somewhere(block: Sequence[ast.AST]) -> bool:
+    """Whether a block may be the end: it leaves, or it does so where the value is good enough."""
+    return leaves(block) or any(isinstance(node, ast.Return) for each in block for node in ast.walk(each))
 
 
 def leaves(block: Sequence[ast.AST]) -> bool:

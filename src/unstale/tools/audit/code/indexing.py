@@ -43,6 +43,7 @@ class _Indexer:
     def __init__(self, module: Module) -> None:
         self.module = module
         self.inside: list[tuple[Scope, ast.AST]] = []
+        self.grown: list[tuple[str, Value]] = []
         self.special: dict[type[ast.AST], Callable[[ast.AST, Scope], None]] = {
             ast.FunctionDef: self._function,
             ast.AsyncFunctionDef: self._function,
@@ -65,6 +66,8 @@ class _Indexer:
             ast.YieldFrom: self._yield,
             ast.Global: self._global,
             ast.Nonlocal: self._global,
+            ast.Compare: self._compare,
+            ast.Dict: self._dict,
         }
 
     def begin(self) -> None:
@@ -76,8 +79,19 @@ class _Indexer:
                 inner.returns.append(body.body)
                 self._visit(body.body, inner)
             elif isinstance(body, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                self._find_globals(body, inner)
                 self._all(body.body, inner)
+        for name, value in self.grown:  # when it is known where each name is at home
+            self._home(name, value.scope).bind(name, value)
+
+    @staticmethod
+    def _home(name: str, scope: Scope) -> Scope:
+        """The scope that a name belongs to which is not bound here itself: `found.append(key)`."""
+        around: Scope | None = scope
+        while around is not None:
+            if name in around.bindings and name not in around.elsewhere and (around is scope or not around.is_class):
+                return around
+            around = around.parent
+        return scope
 
     def _scope(self, node: ast.Module | ast.ClassDef | FunctionNode, name: str, parent: Scope | None) -> Scope:
         scope = Scope(self.module, node, name, parent)
@@ -193,6 +207,7 @@ class _Indexer:
 
     def _with(self, node: ast.AST, scope: Scope) -> None:
         assert isinstance(node, (ast.With, ast.AsyncWith))
+        scope.withs.append(node)
         for item in node.items:
             if item.optional_vars is not None:
                 self._target(item.optional_vars, item.context_expr, (Step.ENTER,), scope)
@@ -205,7 +220,7 @@ class _Indexer:
         func = node.func
         if isinstance(func, ast.Attribute) and func.attr in GROWING and isinstance(func.value, ast.Name):
             for arg in node.args:
-                scope.bind(func.value.id, Value(arg, scope, (Step.MADE_OF,)))
+                self.grown.append((func.value.id, Value(arg, scope, (Step.MADE_OF,))))
         self._all(ast.iter_child_nodes(node), scope)
 
     def _return(self, node: ast.AST, scope: Scope) -> None:
@@ -221,12 +236,19 @@ class _Indexer:
             self._visit(node.value, scope)
 
     def _global(self, node: ast.AST, scope: Scope) -> None:
-        """Known beforehand: see `_find_globals`."""
+        """Python wants it to stand before the names are used."""
+        assert isinstance(node, (ast.Global, ast.Nonlocal))
+        scope.elsewhere.update(node.names)
 
-    def _find_globals(self, node: ast.AST, scope: Scope) -> None:
-        for each in ast.walk(node):
-            if isinstance(each, (ast.Global, ast.Nonlocal)):
-                scope.elsewhere.update(each.names)
+    def _compare(self, node: ast.AST, scope: Scope) -> None:
+        assert isinstance(node, ast.Compare)
+        scope.compares.append(node)
+        self._all(ast.iter_child_nodes(node), scope)
+
+    def _dict(self, node: ast.AST, scope: Scope) -> None:
+        assert isinstance(node, ast.Dict)
+        scope.module.dicts.append(node)
+        self._all(ast.iter_child_nodes(node), scope)
 
     def _target(self, target: ast.expr, value: ast.expr, steps: tuple[Step | int, ...], scope: Scope) -> None:
         match target:
@@ -245,7 +267,7 @@ class _Indexer:
                 scope.attributes.append((target, Value(value, scope, steps)))
                 self._visit(target.value, scope)
             case ast.Subscript(value=ast.Name(id=name)):
-                scope.bind(name, Value(value, scope, (*steps, Step.MADE_OF)))
+                self.grown.append((name, Value(value, scope, (*steps, Step.MADE_OF))))
                 self._visit(target.slice, scope)
             case ast.Subscript(value=ast.Attribute() as holder):
                 scope.attributes.append((holder, Value(value, scope, (*steps, Step.MADE_OF))))

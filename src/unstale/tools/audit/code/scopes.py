@@ -109,6 +109,10 @@ class Scope:
         yields: what is yielded.
         children: the scopes within.
         stars: modules of `from … import *`.
+        elsewhere: names that belong to a scope around it: `global`, `nonlocal`.
+        parameters: of a function.
+        compares: the comparisons that stand here.
+        withs: the `with` statements that stand here.
     """
 
     module: Module
@@ -124,6 +128,8 @@ class Scope:
     stars: list[Imported] = field(default_factory=list)
     elsewhere: set[str] = field(default_factory=set)
     parameters: list[Parameter] = field(default_factory=list)
+    compares: list[ast.Compare] = field(default_factory=list)
+    withs: list[ast.With | ast.AsyncWith] = field(default_factory=list)
 
     @property
     def is_class(self) -> bool:
@@ -179,6 +185,7 @@ class Module:
         tree: its syntax.
         scope: its names.
         scopes: every scope in it, of each node that has one.
+        dicts: every dict that is written out.
     """
 
     path: str
@@ -186,6 +193,7 @@ class Module:
     is_package: bool
     tree: ast.Module
     scopes: dict[ast.AST, Scope] = field(default_factory=dict)
+    dicts: list[ast.Dict] = field(default_factory=list)
     _parents: dict[ast.AST, ast.AST] | None = None
 
     @property

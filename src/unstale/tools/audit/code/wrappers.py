@@ -7,19 +7,28 @@ call is given its acts: the cache's, with the key written as the caller would.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from unstale.tools.audit.code.cache_calls import CacheCall, CacheCalls
-from unstale.tools.audit.code.derivation import Carried
+from unstale.tools.audit.code.derivation import Carried, Passes
 from unstale.tools.audit.code.inferring import Inference, argument_of
 from unstale.tools.audit.code.keys import Form, Keys, Known
+from unstale.tools.audit.code.project import called_name
 from unstale.tools.audit.code.scopes import Scope
 from unstale.tools.audit.code.verbs import Verb
 
 MOST_DEEP: Final = 3
 MOST_TARGETS: Final = 4
+_FORMS: Final = re.compile(r"dump|encod|serial|pack|compress|json|pickle|bytes|to_|wrap|^(?:str|dict|list|tuple|int|set|copy|format)$", re.IGNORECASE)
+
+
+def _is_form(node: ast.Call | ast.Attribute, scope: Scope) -> bool:
+    """Whether a call gives what it is given in another form, and does not compute another value from it."""
+    del scope
+    return not isinstance(node, ast.Call) or _FORMS.search(called_name(node)) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,7 @@ class Wrappers:
         self.keys = keys
         self._of_scope: dict[Scope, list[Deed]] = {}
         self._active: set[Scope] = set()
+        self._touches: dict[tuple[Scope, int], bool] = {}
 
     def deeds(self, scope: Scope, depth: int = MOST_DEEP) -> list[Deed]:
         """What the calls of a function do, its own and those of helpers.
@@ -91,13 +101,25 @@ class Wrappers:
         if not 0 < len(targets) <= MOST_TARGETS:
             return
         for target in targets[:1]:
+            if not self._reaches(target, depth - 1):
+                continue
             inner_known = self.keys.filled(call, scope, target, known)
             deeds = list(self._deeds(target, inner_known, depth - 1))
             for each in deeds:
                 if self._serves(each, target, deeds):
                     key = self._given(call, scope, target, each.key_given)
-                    value = self._given(call, scope, target, each.value)
+                    value = self._given(call, scope, target, each.value, _is_form)
                     yield Deed(call, scope, each.verb, each.key, key, value, each.inner, each.depth + 1)
+
+    def _reaches(self, function: Scope, depth: int) -> bool:
+        """Whether a function calls a cache, itself or by helpers."""
+        key = (function, depth)
+        if key not in self._touches:
+            self._touches[key] = False  # while it is asked
+            self._touches[key] = bool(self.calls.in_scope[function]) or (
+                depth > 0 and any(self._reaches(target, depth - 1) for call in function.calls for target in self.inference.targets(call, function)[:1])
+            )
+        return self._touches[key]
 
     def _serves(self, deed: Deed, target: Scope, deeds: list[Deed]) -> bool:
         """Whether a function is a helper for this, and not one that has purposes of its own."""
@@ -113,13 +135,15 @@ class Wrappers:
         carried.spread()
         return carried
 
-    def _given(self, call: ast.Call, scope: Scope, target: Scope, inner: ast.expr | None) -> ast.expr | None:
+    def _given(
+        self, call: ast.Call, scope: Scope, target: Scope, inner: ast.expr | None, passes: Passes | None = None
+    ) -> ast.expr | None:
         """What the caller gives for an expression within a function."""
         if inner is None:
             return None
         shift = self.inference._shift(call, scope, target)  # noqa: SLF001 - the same package's
         for parameter in target.parameters:
-            carried = Carried(target, frozenset(), {parameter.name})
+            carried = Carried(target, frozenset(), {parameter.name}, passes)
             carried.spread()
             if carried.has(inner):
                 given = argument_of(call, parameter, shift)

@@ -144,9 +144,7 @@ def _is_atomic(expr: ast.expr, scope: Scope, code: Code) -> bool:
 
 
 def _has_atomic(scope: Scope, code: Code) -> bool:
-    return any(called_name(call) == "atomic" and _is_atomic(call, scope, code) for call in scope.calls) or "atomic" in {
-        _last(each) for node in ast.walk(scope.node) if isinstance(node, (ast.With, ast.AsyncWith)) for each in [node.items[0].context_expr]
-    }
+    return any(_is_atomic(item.context_expr, scope, code) for each in scope.withs for item in each.items)
 
 
 def _within_atomic(node: ast.AST, scope: Scope, code: Code) -> bool:

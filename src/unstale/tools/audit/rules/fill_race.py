@@ -126,7 +126,9 @@ def _is_fill(code: Code, scope: Scope, store: Deed, reads: list[Deed], tests: li
     calls = {each.call for each in reads}
 
     def is_value(node: ast.AST) -> bool:
-        inner = node.value if isinstance(node, (ast.Await, ast.NamedExpr)) else node
+        inner = node
+        while isinstance(inner, (ast.Await, ast.NamedExpr)):
+            inner = inner.value
         if inner in calls or inner in tests:
             return True
         if isinstance(inner, ast.Name):
@@ -159,7 +161,7 @@ def _or_else(scope: Scope, value: ast.expr, is_value: Says) -> bool:
 def _is_computed(code: Code, scope: Scope, store: Deed, reads: set[ast.Call]) -> bool:
     """Whether what is stored comes from data elsewhere, and not from what was read, a clock or chance."""
     if store.value is None:
-        return store.depth > 0 or store.verb is Verb.FIELDS_SET
+        return store.depth == 0 and store.verb is Verb.FIELDS_SET
     carried = code.derivation.carried(scope, reads)
     exprs: list[ast.expr] = [store.value]
     seen: set[str] = set()

@@ -60,7 +60,7 @@ def find(code: Code) -> Iterator[Hit]:
                 continue
             if deed.depth == 0:
                 own.append(deed)
-            elif (found := code.origins.input_of(deed.key_given, scope)) is not None:
+            elif deed.value is not None and (found := code.origins.input_of(deed.key_given, scope)) is not None:
                 by_helper.add(deed.inner.call)
                 yield _hit(deed, found.node)
     for deed in own:

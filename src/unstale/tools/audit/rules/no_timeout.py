@@ -65,9 +65,8 @@ def find(code: Code) -> Iterator[Hit]:
             elif each.verb in _DJANGO and each.family in {Family.DJANGO, Family.FLASK, Family.CASHEWS, Family.AIOCACHE} and isinstance(each.timeout, ast.Constant) and each.timeout.value is None:
                 yield Hit(each.call, scope, by_name=each.by_name)
     for module in code.project.modules:
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.Dict):
-                yield from _settings(node, module.scope)
+        for node in module.dicts:
+            yield from _settings(node, module.scope)
 
 
 def _settings(node: ast.Dict, scope: Scope) -> Iterator[Hit]:

@@ -84,7 +84,8 @@ def find(code: Code) -> Iterator[Hit]:
     ]
     if not stamped:
         return
-    comparisons = [each for scope in code.project.scopes if scope.is_function for each in _comparisons(scope, code)]
+    reading = {scope.module for scope in code.project.scopes if any(deed.verb in _READS for deed in code.wrappers.deeds(scope))}
+    comparisons = [each for module in reading for scope in module.scopes.values() for each in _comparisons(scope, code)]
     seen: set[ast.Call] = set()
     for call, scope, key, by_name in stamped:
         for each in comparisons:
@@ -100,23 +101,13 @@ def shape(key: Form) -> str:
 
 
 def _comparisons(scope: Scope, code: Code) -> Iterator[Comparison]:
-    for node in ast.walk(scope.node):
-        if not (isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], _ORDERS)):
-            continue
-        if code.project and scope.module.scopes.get(node) is None and _function_of(node, scope) is not scope.node:
+    for node in scope.compares:
+        if len(node.ops) != 1 or not isinstance(node.ops[0], _ORDERS):
             continue
         left, right = _Side(node.left, scope, code), _Side(node.comparators[0], scope, code)
         if (left.reads and right.is_time) or (right.reads and left.is_time):
             if not (left.is_now or right.is_now):
                 yield Comparison(node, scope, frozenset(left.reads | right.reads))
-
-
-def _function_of(node: ast.AST, scope: Scope) -> ast.AST | None:
-    parents = scope.module.parents
-    each: ast.AST | None = node
-    while each is not None and not isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-        each = parents.get(each)
-    return each
 
 
 class _Side:

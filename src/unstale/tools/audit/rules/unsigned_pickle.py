@@ -102,15 +102,16 @@ def _names_serializer(call: ast.Call, scope: Scope, code: Code) -> bool:
 
 def _settings(scope: Scope) -> Iterator[Hit]:
     """`"SERIALIZER": "….PickleSerializer"`, and the same in other libraries' settings."""
-    for node in ast.walk(scope.node):
-        if isinstance(node, ast.Dict):
-            for key, value in zip(node.keys, node.values, strict=True):
-                name = str(key.value).lower() if isinstance(key, ast.Constant) else ""
-                for text in ast.walk(value):
-                    if "serializer" in name and isinstance(text, ast.Constant) and isinstance(text.value, str) and _SERIALIZERS.fullmatch(text.value) and not isinstance(value, ast.Dict):
-                        yield Hit(text, scope)
-                    elif name == "class" and isinstance(text, ast.Constant) and isinstance(text.value, str) and text.value.endswith("PickleSerializer"):
-                        yield Hit(text, scope)
+    for node in scope.module.dicts:
+        for key, value in zip(node.keys, node.values, strict=True):
+            name = str(key.value).lower() if isinstance(key, ast.Constant) else ""
+            if name != "class" and "serializer" not in name:
+                continue
+            for text in ast.walk(value):
+                if not isinstance(text, ast.Constant) or not isinstance(text.value, str) or isinstance(value, ast.Dict):
+                    continue
+                if _SERIALIZERS.fullmatch(text.value) or (name == "class" and text.value.endswith("PickleSerializer")):
+                    yield Hit(text, scope)
 
 
 def _passed(scope: Scope, code: Code) -> Iterator[Hit]:
