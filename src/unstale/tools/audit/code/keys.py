@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from unstale.tools.audit.code.inferring import Inference, argument_of
-from unstale.tools.audit.code.scopes import Parameter, Scope, Value
+from unstale.tools.audit.code.scopes import Imported, Parameter, Scope, Value
 
 MOST_DEEP: Final = 8
 _PERCENT: Final = re.compile(r"%(?:\((\w+)\))?[-#0 +]*\d*(?:\.\d+)?([sdirxXuf%])")
@@ -114,15 +114,16 @@ class Keys:
         return (Hole(expr.id),)
 
     def _imported_text(self, name: str, scope: Scope, deep: int) -> Form:
-        from unstale.tools.audit.code.scopes import Imported  # noqa: PLC0415
-
+        """A constant of another module, however often it was imported on the way."""
         home, bindings = self._inference.home(name, scope)
-        if home is None or not isinstance(one := bindings[0], Imported):
-            return ()
-        module, rest = self._inference.project.imported(one, home.module)
-        if module is None or not rest:
-            return ()
-        found = [each for each in module.scope.bindings.get(rest, ()) if isinstance(each, Value)]
+        for _ in range(MOST_DEEP):
+            if home is None or len(bindings) != 1 or not isinstance(one := bindings[0], Imported):
+                break
+            module, rest = self._inference.project.imported(one, home.module)
+            if module is None or not rest:
+                return ()
+            home, bindings = module.scope, module.scope.bindings.get(rest, [])
+        found = [each for each in bindings if isinstance(each, Value)]
         if len(found) == 1 and _is_text(found[0].expr):
             return self._parts(found[0].expr, found[0].scope, {}, deep - 1)
         return ()
