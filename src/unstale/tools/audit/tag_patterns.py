@@ -47,7 +47,8 @@ def _forms(code: Code, pattern: ast.expr, scope: Scope, known: Known, deep: int)
     names = {parameter.name for parameter in scope.parameters if parameter.name not in {"self", "cls"}}
     asks = [part for part in form if isinstance(part, Hole) and part.text in names]
     has_wildcard = any(isinstance(part, str) and "*" in part for part in form)
-    if deep and scope.is_function and asks and (not has_wildcard or not any(isinstance(part, str) and part.strip("*:.-_") for part in form)):
+    is_plain = any(isinstance(part, str) and part.strip("*:.-_") for part in form) and declared(form)
+    if deep and scope.is_function and asks and (not has_wildcard or not is_plain):
         sites = code.callers.direct(scope)
         for site in sites:
             given = code.keys.filled(site.call, site.scope, scope, known)

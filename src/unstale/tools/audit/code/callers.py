@@ -1,7 +1,7 @@
 """Who calls a function of the project, to any depth.
 
-A call belongs to a function if its callee resolves to it; where it does not resolve, if the project has one method of
-that name only and nothing of Python's own has one. A function within a function belongs to the outer one: calling a
+A call belongs to a function if its callee resolves to it; where it does not resolve, if all methods of that
+name in the project are of one family of classes, and nothing of Python's own has one. A function within a function belongs to the outer one: calling a
 decorator is calling what it wraps.
 """
 
@@ -68,7 +68,7 @@ class Callers:
         if self._inference.kinds(call.func.value, scope):
             return False
         owners = {each.owner for each in self._inference.project.functions[function.name] if each.owner is not None}
-        return len(owners) == 1
+        return any(all(one in self._inference.classes_of(each) for each in owners) for one in owners)
 
     def all(self, function: Scope) -> list[Site]:
         """The calls of a function, of the functions in which these stand, and so on: each once, the nearest first."""

@@ -21,7 +21,7 @@ from unstale.tools.audit.code.scopes import Scope
 from unstale.tools.audit.code.verbs import Verb
 
 MOST_DEEP: Final = 3
-MOST_TARGETS: Final = 4
+MOST_TARGETS: Final = 8
 _FORMS: Final = re.compile(r"dump|encod|serial|pack|compress|json|pickle|bytes|to_|wrap|^(?:str|dict|list|tuple|int|set|copy|format)$", re.IGNORECASE)
 
 
@@ -100,9 +100,8 @@ class Wrappers:
         targets = self.inference.targets(call, scope)
         if not 0 < len(targets) <= MOST_TARGETS:
             return
-        for target in targets[:1]:
-            if not self._reaches(target, depth - 1):
-                continue
+        reaching = [target for target in targets if self._reaches(target, depth - 1)]
+        for target in reaching[:1]:
             inner_known = self.keys.filled(call, scope, target, known)
             deeds = list(self._deeds(target, inner_known, depth - 1))
             for each in deeds:
@@ -117,7 +116,7 @@ class Wrappers:
         if key not in self._touches:
             self._touches[key] = False  # while it is asked
             self._touches[key] = bool(self.calls.in_scope[function]) or (
-                depth > 0 and any(self._reaches(target, depth - 1) for call in function.calls for target in self.inference.targets(call, function)[:1])
+                depth > 0 and any(self._reaches(target, depth - 1) for call in function.calls for target in self.inference.targets(call, function)[:MOST_TARGETS])
             )
         return self._touches[key]
 
