@@ -33,8 +33,12 @@ from unstale.tools.audit.code.verbs import ACTS, AS_DICTS, ONLY_CACHES, TIMEOUT_
 
 _CALLED_LIKE_ONE: Final = re.compile(
     r"_*(?:\w+_)?(?:redis|cache|valkey|rdb)"
-    r"(?:_?(?:client|conn|connection|db|service|manager|backend|store|instance|cli|server|async|sync|master))?\d*",
+    r"(?:_?(?:client|conn|connection|db|service|manager|backend|store|instance|cli|server|async|sync|master|cache|helper))?\d*",
     re.IGNORECASE,
+)
+_CLASS_LIKE_ONE: Final = re.compile(
+    r"(?:[A-Z][a-zA-Z]*)?(?:Redis|Cache|Valkey)"
+    r"(?:Client|Service|Manager|Backend|Store|Helper|Cache|Connection|Util|Utils|Handler|Provider|Adapter|Wrapper|Proxy)?"
 )
 _NOT_SHARED: Final = re.compile(r"local|lru|memory|mem_|file|disk|http|dict|browser|template|model|index|token_cache|kv_cache|img|image", re.IGNORECASE)
 _HELD_BY_UNKNOWNS: Final = frozenset({"state", "app", "g", "current_app", "extensions", "request", "ctx", "context", "bot"})
@@ -140,6 +144,8 @@ class CacheCalls:
         for client in sorted(set(clients), key=lambda each: each.family):
             if act := ACTS[client.family].get(func.attr):
                 return made(call, scope, client.family, func.attr, act)
+            if client.family is Family.DJANGO and (act := ACTS[Family.REDIS].get(func.attr)):
+                return made(call, scope, Family.REDIS, func.attr, act)  # django-redis hands on what is not Django's
         if clients or not self._may_be_one(func, call, kinds, scope):
             return None
         family = Family.REDIS if func.attr in ACTS[Family.REDIS] and func.attr not in ACTS[Family.DJANGO] else _family_by_name(func, scope)
@@ -159,10 +165,10 @@ class CacheCalls:
         if any(isinstance(kind, Plain) for kind in kinds):
             return False
         name = _name_of(func.value)
-        if not (name in self._own_names or (_CALLED_LIKE_ONE.fullmatch(name) and not _NOT_SHARED.search(name))):
-            return False
         known = [kind.name for kind in kinds if isinstance(kind, (External, Instance))]
         unknown = [each for each in known if each.partition(".")[0] not in NO_CACHES]
+        if not (name in self._own_names or _is_like_one(name) or any(map(_is_like_one, map(_last, unknown)))):
+            return False
         if known and not unknown and not _passes_unknowns(func.value):
             return False
         if any(each.partition(".")[0] in REDIS_LIBRARIES for each in known):
@@ -240,6 +246,16 @@ def _name_of(receiver: ast.expr) -> str:
             return _name_of(inner)
         case _:
             return ""
+
+
+def _is_like_one(name: str) -> bool:
+    """Whether something is called as caches are."""
+    return bool(_CALLED_LIKE_ONE.fullmatch(name) or _CLASS_LIKE_ONE.fullmatch(name)) and not _NOT_SHARED.search(name)
+
+
+def _last(dotted: str) -> str:
+    """The last part of a dotted name, without what a function that gives something begins with."""
+    return dotted.rpartition(".")[2].removeprefix("get_").removeprefix("make_").removeprefix("create_")
 
 
 def _passes_unknowns(receiver: ast.expr) -> bool:

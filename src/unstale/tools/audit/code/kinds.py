@@ -122,6 +122,8 @@ LIBRARIES: Final = REDIS_LIBRARIES | {
     "dill", "requests", "httpx", "cachetools", "flask", "fastapi", "starlette", "rest_framework", "celery", "sqlalchemy",
     "diskcache", "joblib", "dogpile", "pymemcache", "memcache", "boto3", "pandas", "numpy", "torch",
     "streamlit", "async_lru", "methodtools", "beaker", "werkzeug", "aiohttp", "sanic", "tornado", "cachecontrol",
+    "pylibmc", "bmemcached", "emcache", "aiomcache", "klepto", "percache", "requests_cache", "hishel", "jinja2", "pymongo",
+    "motor", "elasticsearch", "lmdb", "unstale", "theine", "cacheout", "expiringdict", "lru", "pylru", "mongoengine",
 }  # fmt: skip
 """Never a module of the project, even where one has the same name."""
 NO_CACHES: Final = (frozenset(sys.stdlib_module_names) | LIBRARIES) - REDIS_LIBRARIES

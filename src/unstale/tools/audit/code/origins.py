@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from unstale.tools.audit.code.derivation import Derivation, Source
+from unstale.tools.audit.code.guards import ancestors
 from unstale.tools.audit.code.inferring import Inference
 from unstale.tools.audit.code.kinds import External, Function, Instance, Object
 from unstale.tools.audit.code.project import called_name
-from unstale.tools.audit.code.scopes import Parameter, Scope
+from unstale.tools.audit.code.scopes import Parameter, Scope, Value
 
 _REQUESTS: Final = frozenset({"request", "req", "http_request", "_request", "websocket", "django_request", "drf_request"})
 _INPUT: Final = frozenset({
@@ -186,6 +187,21 @@ class Origins:
                 return source
             if isinstance(source.node, ast.Call) and (found := self._used_within(source.node, source.scope)):
                 return found
+        return self._user_in_tests(expr, scope)
+
+    def _user_in_tests(self, expr: ast.expr, scope: Scope) -> Source | None:
+        """Which value a name has may depend on the user, too: `if request.user.is_staff: rows = …`."""
+        if not isinstance(expr, ast.Name):
+            return None
+        home, bindings = self._inference.home(expr.id, scope)
+        for binding in bindings if home is scope else []:
+            if not isinstance(binding, Value):
+                continue
+            for parent, child in ancestors(binding.expr, scope.module):
+                if isinstance(parent, ast.If) and child is not parent.test:
+                    for node in ast.walk(parent.test):
+                        if isinstance(node, (ast.Attribute, ast.Name)) and self.is_user(source := Source(node, scope)):
+                            return source
         return None
 
     def is_user(self, source: Source) -> bool:

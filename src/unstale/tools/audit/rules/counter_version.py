@@ -101,8 +101,16 @@ def _is_in_a_key(call: ast.Call, scope: Scope, code: Code, own: str) -> bool:
                 if given:
                     waiting.append((target, frozenset(), frozenset(given)))
         if any(carried.has(each) for each in where.returns):
+            if _is_key_bit(where, code):
+                return True
             waiting += [(site.scope, frozenset({site.call}), frozenset()) for site in code.callers.direct(where)]
     return False
+
+
+def _is_key_bit(scope: Scope, code: Code) -> bool:
+    """Whether drf-extensions puts what a method returns into its keys."""
+    owner = scope.owner
+    return scope.name == "get_data" and owner is not None and any(base.name.endswith("KeyBitBase") for base in code.inference.externals_of(owner))
 
 
 def _can_expire(own: list[Deed]) -> bool:
