@@ -46,7 +46,13 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def folder(self) -> str:
         """The checkout's name."""
-        return self.repository.removeprefix("github:").removesuffix(".git").rstrip("/").removeprefix("https://github.com/").replace("/", "__")
+        return (
+            self.repository.removeprefix("github:")
+            .removesuffix(".git")
+            .rstrip("/")
+            .removeprefix("https://github.com/")
+            .replace("/", "__")
+        )
 
     def covers(self, path: str, root: Path) -> bool:
         """Whether a file was read by hand: all are, unless the scope names folders or files."""
@@ -155,7 +161,10 @@ def main(words: Sequence[str]) -> int:
         for rule, score in scored(expected, audited(expected, root)).items():
             by_rule[rule].add(score)
             by_project[expected.repository].add(score)
-        for each in (*by_project[expected.repository].wrong, *[f"missed {one}" for one in by_project[expected.repository].missed]):
+        for each in (
+            *by_project[expected.repository].wrong,
+            *[f"missed {one}" for one in by_project[expected.repository].missed],
+        ):
             sys.stdout.write(f"{expected.repository} {each}\n")
     sys.stdout.write("\n".join(table(by_rule, by_project)) + "\n")
     return 0

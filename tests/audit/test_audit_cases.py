@@ -24,7 +24,9 @@ def expected(folder: Path) -> Counter[tuple[str, int, str]]:
     return found
 
 
-@pytest.mark.parametrize("folder", sorted(each for each in CASES.iterdir() if each.is_dir()), ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "folder", sorted(each for each in CASES.iterdir() if each.is_dir()), ids=lambda each: each.name
+)
 def test_a_case(folder: Path) -> None:
     """Everything that is to be found is found, and nothing else."""
     report = audit(folder)

@@ -39,11 +39,21 @@ def report_of(folder: Path, code: str = CODE) -> Report:
 
 def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
     """The command."""
-    return subprocess.run([sys.executable, "-m", "unstale", "audit", *map(str, words)], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-m", "unstale", "audit", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 @pytest.mark.parametrize(
-    "comment", ["cache.clear()  # unstale: ignore[UNS003] once a night", "# unstale: ignore[UNS003, UNS001] once a night\n    cache.clear()"]
+    "comment",
+    [
+        "cache.clear()  # unstale: ignore[UNS003] once a night",
+        "# unstale: ignore[UNS003, UNS001] once a night\n    cache.clear()",
+    ],
 )
 def test_a_comment_with_a_reason(tmp_path: Path, comment: str) -> None:
     """It lets its finding pass, on the line or above it, and is kept with its reason."""
@@ -98,7 +108,14 @@ def test_no_baseline(tmp_path: Path, content: str) -> None:
 def test_text(tmp_path: Path) -> None:
     """Where, which rule, the line, why, what instead, the pattern to declare, and who calls it."""
     said = "\n".join(lines(report_of(tmp_path)))
-    for each in ("a.py:5:5: UNS001 pattern-delete", "why: ", "instead: ", 'TAG_PATTERNS: "user:{pk}:*"', "called by a.py:9 in act", "2 found in 1 files"):
+    for each in (
+        "a.py:5:5: UNS001 pattern-delete",
+        "why: ",
+        "instead: ",
+        'TAG_PATTERNS: "user:{pk}:*"',
+        "called by a.py:9 in act",
+        "2 found in 1 files",
+    ):
         assert each in said
 
 
@@ -204,7 +221,10 @@ def test_sarif(tmp_path: Path) -> None:
     assert [(each.rule_id, bool(each.suppressions)) for each in one.results] == [("UNS001", False), ("UNS003", True)]
     assert [one.tool.driver.rules[each.rule_index].id for each in one.results] == ["UNS001", "UNS003"]
     assert one.results[0].related_locations[0].physical_location.region.start_line == 9
-    assert one.invocations[0].tool_execution_notifications[0].locations[0].physical_location.artifact_location.uri == "broken.py"
+    assert (
+        one.invocations[0].tool_execution_notifications[0].locations[0].physical_location.artifact_location.uri
+        == "broken.py"
+    )
     again = log(audit(tmp_path))
     assert again["runs"][0]["results"] == log(report)["runs"][0]["results"]
 
@@ -216,7 +236,10 @@ def test_the_command(tmp_path: Path) -> None:
     assert said.returncode == 1
     assert "UNS001" in said.stdout
     assert len(json.loads(run(tmp_path, "--format", "json").stdout)["findings"]) == 2
-    assert json.loads(run(tmp_path, "--format", "sarif", "--select", "uns003").stdout)["runs"][0]["results"][0]["ruleId"] == "UNS003"
+    assert (
+        json.loads(run(tmp_path, "--format", "sarif", "--select", "uns003").stdout)["runs"][0]["results"][0]["ruleId"]
+        == "UNS003"
+    )
     assert run(tmp_path, "--ignore", "UNS001", "--ignore", "UNS003").returncode == 0
     missing = run(tmp_path / "nowhere")
     assert (missing.returncode, "nowhere" in missing.stderr) == (2, True)

@@ -64,10 +64,21 @@ def test_scoring() -> None:
     """Right, wrong, missed and doubtful are told apart, and nothing counts twice."""
     expected = Expected(
         repository="a/b",
-        finding=(Place("UNS001", "a.py", 1), Place("UNS001", "a.py", 5), Place("UNS005", "a.py", 9), Place("UNS002", "a.py", 20)),
+        finding=(
+            Place("UNS001", "a.py", 1),
+            Place("UNS001", "a.py", 5),
+            Place("UNS005", "a.py", 9),
+            Place("UNS002", "a.py", 20),
+        ),
         doubtful=(Place("UNS003", "a.py", 30),),
     )
-    findings = [found("UNS001", 1), found("UNS001", 1), found("UNS001", 4, end=6), found("UNS005", 7, also=(9,)), found("UNS003", 30)]
+    findings = [
+        found("UNS001", 1),
+        found("UNS001", 1),
+        found("UNS001", 4, end=6),
+        found("UNS005", 7, also=(9,)),
+        found("UNS003", 30),
+    ]
     scores: dict[str, Score] = defaultdict(Score) | scored(expected, findings)
     assert {rule: (score.right, len(score.wrong), len(score.missed)) for rule, score in scores.items()} == {
         "UNS001": (2, 1, 0),

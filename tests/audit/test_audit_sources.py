@@ -89,7 +89,10 @@ def test_a_notebook(tmp_path: Path) -> None:
     """Code cells are read, with their imports; a finding says its cell; magics and broken cells do no harm."""
     cells = [
         {"cell_type": "markdown", "source": ["# not code"]},
-        {"cell_type": "code", "source": ["%matplotlib inline\n", "!pip install redis\n", "import redis\n", "r = redis.Redis()"]},
+        {
+            "cell_type": "code",
+            "source": ["%matplotlib inline\n", "!pip install redis\n", "import redis\n", "r = redis.Redis()"],
+        },
         {"cell_type": "code", "source": "def broken(:"},
         {"cell_type": "code", "source": ["%%bash\n", "ls"]},
         {"cell_type": "code", "source": ["x = 1\n", "r.delete(*r.keys('a*'))\n"]},
@@ -124,7 +127,9 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
 def test_settings(tmp_path: Path) -> None:
     """They are read from the nearest pyproject.toml; what is unknown there is an error that names it."""
     (tmp_path / "src").mkdir()
-    (tmp_path / "pyproject.toml").write_text('[tool.unstale.audit]\nexclude = ["made/"]\nignore = ["UNS009"]\ncache-names = ["store"]\n')
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.unstale.audit]\nexclude = ["made/"]\nignore = ["UNS009"]\ncache-names = ["store"]\n'
+    )
     assert settings_of(tmp_path / "src") == Settings(exclude=("made/",), ignore=("UNS009",), cache_names=("store",))
     (tmp_path / "pyproject.toml").write_text("[tool.unstale.audit]\nexclud = []\n")
     with pytest.raises(AuditError, match="exclud"):
@@ -136,7 +141,9 @@ def test_settings(tmp_path: Path) -> None:
 
 def test_names_of_a_projects_caches(tmp_path: Path) -> None:
     """What the project calls its caches is one, where nothing else says so."""
-    (tmp_path / "a.py").write_text("def f(store, key):\n    if not store.get(key):\n        store.set(key, load(key))\n")
+    (tmp_path / "a.py").write_text(
+        "def f(store, key):\n    if not store.get(key):\n        store.set(key, load(key))\n"
+    )
     assert audit(tmp_path).findings == ()
     assert [finding.rule for finding in audit(tmp_path, Settings(cache_names=("store",))).findings] == ["UNS005"]
 

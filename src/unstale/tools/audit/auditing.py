@@ -25,7 +25,9 @@ MOST_CALLERS: Final = 200
 Watch = Callable[[str], None]
 
 
-def audit(path: Path, settings: Settings | None = None, baseline: Baseline | None = None, watch: Watch = lambda _: None) -> Report:
+def audit(
+    path: Path, settings: Settings | None = None, baseline: Baseline | None = None, watch: Watch = lambda _: None
+) -> Report:
     """Audit a file or a folder.
 
     Args:
@@ -54,7 +56,11 @@ def audit(path: Path, settings: Settings | None = None, baseline: Baseline | Non
 def _chosen(settings: Settings) -> list[Rule]:
     if unknown := [each for each in (*settings.select, *settings.ignore) if each not in RULES]:
         raise AuditError(f"There is no rule {unknown[0]}. The rules are {', '.join(RULES)}.")
-    return [rule for rule in RULES.values() if (not settings.select or rule.id in settings.select) and rule.id not in settings.ignore]
+    return [
+        rule
+        for rule in RULES.values()
+        if (not settings.select or rule.id in settings.select) and rule.id not in settings.ignore
+    ]
 
 
 class _Run:
@@ -81,7 +87,9 @@ class _Run:
             try:
                 self.modules.append(indexed(path, source.module_name, source.tree, is_package=source.is_package))
             except RecursionError:
-                self.problems.append(Problem(path, "This file is not audited: an expression in it is nested too deeply."))
+                self.problems.append(
+                    Problem(path, "This file is not audited: an expression in it is nested too deeply.")
+                )
                 continue
             self.sources[path] = source
             self.lines[path] = source.text.splitlines()

@@ -57,11 +57,15 @@ def read(file: Path) -> Baseline:
     try:
         found = msgspec.json.decode(file.read_bytes(), type=Baseline)
     except OSError as error:
-        raise AuditError(f"The baseline {file} cannot be read: {error.strerror}. Make one with --write-baseline.") from error
+        raise AuditError(
+            f"The baseline {file} cannot be read: {error.strerror}. Make one with --write-baseline."
+        ) from error
     except msgspec.MsgspecError as error:
         raise AuditError(f"{file} is no baseline: {error}. Make one with --write-baseline.") from error
     if found.version != VERSION:
-        raise AuditError(f"{file} is a baseline of version {found.version}, not {VERSION}. Make one with --write-baseline.")
+        raise AuditError(
+            f"{file} is a baseline of version {found.version}, not {VERSION}. Make one with --write-baseline."
+        )
     return found
 
 

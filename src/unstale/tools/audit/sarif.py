@@ -24,14 +24,26 @@ def log(report: Report) -> dict[str, Any]:
     """A report as SARIF's log object."""
     ids = list(RULES)
     results = [_result(each, ids) for each in report.findings]
-    results += [_result(each, ids, suppression={"kind": "inSource", "justification": each.ignored or ""}) for each in report.ignored]
-    results += [_result(each, ids, suppression={"kind": "external", "justification": "in the baseline"}) for each in report.known]
+    results += [
+        _result(each, ids, suppression={"kind": "inSource", "justification": each.ignored or ""})
+        for each in report.ignored
+    ]
+    results += [
+        _result(each, ids, suppression={"kind": "external", "justification": "in the baseline"})
+        for each in report.known
+    ]
     return {
         "$schema": SCHEMA,
         "version": VERSION,
         "runs": [
             {
-                "tool": {"driver": {"name": "unstale audit", "version": unstale.__version__, "rules": [_rule(each) for each in ids]}},
+                "tool": {
+                    "driver": {
+                        "name": "unstale audit",
+                        "version": unstale.__version__,
+                        "rules": [_rule(each) for each in ids],
+                    }
+                },
                 "columnKind": "unicodeCodePoints",
                 "originalUriBaseIds": {"ROOT": {"description": {"text": "What was audited."}}},
                 "invocations": [
@@ -79,7 +91,9 @@ def _result(finding: Finding, ids: list[str], suppression: dict[str, str] | None
     return made
 
 
-def _location(path: str, line: int, end_line: int | None = None, column: int | None = None, text: str = "") -> dict[str, Any]:
+def _location(
+    path: str, line: int, end_line: int | None = None, column: int | None = None, text: str = ""
+) -> dict[str, Any]:
     region: dict[str, Any] = {"startLine": line}
     if end_line is not None:
         region |= {"endLine": end_line}
@@ -106,5 +120,5 @@ def _notification(problem: Problem) -> dict[str, Any]:
 
 def _fingerprint(finding: Finding) -> str:
     """The same wherever the finding moves within its function."""
-    said = "\0".join((finding.rule, finding.path, finding.symbol, finding.text))
+    said = f"{finding.rule}\0{finding.path}\0{finding.symbol}\0{finding.text}"
     return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:32]

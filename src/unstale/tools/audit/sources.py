@@ -110,7 +110,9 @@ class _Left:
 
 def is_test(name: str) -> bool:
     """Whether a file is a test by its name."""
-    return name.endswith(".py") and (name.startswith("test_") or name.endswith("_test.py") or name in {"tests.py", "conftest.py"})
+    return name.endswith(".py") and (
+        name.startswith("test_") or name.endswith("_test.py") or name in {"tests.py", "conftest.py"}
+    )
 
 
 def _below(folder: Path, base: str, left: _Left) -> Iterator[tuple[Path, str]]:
@@ -142,7 +144,9 @@ def read(file: Path, path: str, settings: Settings) -> tuple[Source | None, list
     try:
         size = file.stat().st_size
         if size > settings.largest_bytes:
-            return None, [Problem(path, f"{_HEADER}it has {size:,} bytes, more than {settings.largest_bytes:,} (largest-bytes).")]
+            return None, [
+                Problem(path, f"{_HEADER}it has {size:,} bytes, more than {settings.largest_bytes:,} (largest-bytes).")
+            ]
         raw = file.read_bytes()
     except OSError as error:
         return None, [Problem(path, f"{_HEADER}it cannot be read: {error.strerror or error}.")]
@@ -168,7 +172,7 @@ def parsed(text: str, path: str) -> tuple[ast.Module | None, Problem | None]:
         said = f"{_HEADER}Python {_version()} cannot parse it: {error.msg}{_python_2(text, error.lineno)}."
         return None, Problem(path, said, error.lineno)
     except (ValueError, RecursionError, MemoryError) as error:
-        return None, Problem(path, f"{_HEADER}it cannot be parsed: {error or type(error).__name__}.")
+        return None, Problem(path, f"{_HEADER}it cannot be parsed: {str(error) or type(error).__name__}.")
 
 
 def _version() -> str:
@@ -189,7 +193,11 @@ def _notebook(raw: bytes, path: str) -> tuple[Source | None, list[Problem]]:
     """The code cells, as one text."""
     try:
         document: Any = json.loads(raw)
-        cells = document["cells"] if "cells" in document else [cell for sheet in document["worksheets"] for cell in sheet["cells"]]
+        cells = (
+            document["cells"]
+            if "cells" in document
+            else [cell for sheet in document["worksheets"] for cell in sheet["cells"]]
+        )
         codes = [_code(cell) for cell in cells]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         return None, [Problem(path, f"{_HEADER}it is no notebook: {error}.")]
@@ -201,7 +209,9 @@ def _notebook(raw: bytes, path: str) -> tuple[Source | None, list[Problem]]:
             continue
         tree, problem = parsed(code, path)
         if tree is None:
-            problems.append(Problem(path, f"Cell {number} is not audited: {problem.why.removeprefix(_HEADER) if problem else ''}"))
+            problems.append(
+                Problem(path, f"Cell {number} is not audited: {problem.why.removeprefix(_HEADER) if problem else ''}")
+            )
             continue
         own = code.splitlines() or [""]
         lines += own

@@ -37,7 +37,9 @@ class Suppression:
     def covers(self, finding: Finding) -> bool:
         """Whether a finding is meant."""
         at = self.line + 1 if self.alone else self.line
-        return finding.rule in self.rules and (finding.line <= at <= finding.end_line or (self.alone and finding.line <= self.line <= finding.end_line))
+        return finding.rule in self.rules and (
+            finding.line <= at <= finding.end_line or (self.alone and finding.line <= self.line <= finding.end_line)
+        )
 
 
 def suppressions(text: str) -> Iterator[Suppression]:
@@ -78,13 +80,19 @@ def applied(
     return stay, passed, list(_told(comments, used, path, known))
 
 
-def _told(comments: Iterable[Suppression], used: Collection[Suppression], path: str, known: Collection[str]) -> Iterator[Problem]:
+def _told(
+    comments: Iterable[Suppression], used: Collection[Suppression], path: str, known: Collection[str]
+) -> Iterator[Problem]:
     for each in comments:
         if not each.rules:
-            yield Problem(path, "A comment lets every rule pass: name them, as in `# unstale: ignore[UNS001] reason`.", each.line)
+            yield Problem(
+                path, "A comment lets every rule pass: name them, as in `# unstale: ignore[UNS001] reason`.", each.line
+            )
         elif unknown := sorted(each.rules - set(known)):
             yield Problem(path, f"A comment names a rule that there is not: {', '.join(unknown)}.", each.line)
         elif not each.reason:
             yield Problem(path, "A comment lets a finding pass and gives no reason: it does not count.", each.line)
         elif each not in used:
-            yield Problem(path, f"A comment lets {', '.join(sorted(each.rules))} pass, and there is nothing to pass.", each.line)
+            yield Problem(
+                path, f"A comment lets {', '.join(sorted(each.rules))} pass, and there is nothing to pass.", each.line
+            )

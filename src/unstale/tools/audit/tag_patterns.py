@@ -55,7 +55,9 @@ def _forms(code: Code, pattern: ast.expr, scope: Scope, known: Known, deep: int)
             merged = {**known, **given}
             inner = code.keys.form(pattern, scope, merged)
             asked = {parameter.name for parameter in site.scope.parameters}
-            if any(isinstance(part, Hole) and part.text in asked for part in inner) and not any(isinstance(part, str) and part.strip("*:.-_") for part in inner):
+            if any(isinstance(part, Hole) and part.text in asked for part in inner) and not any(
+                isinstance(part, str) and part.strip("*:.-_") for part in inner
+            ):
                 yield from _above(code, pattern, scope, site.scope, merged, deep - 1)
             else:
                 yield inner
@@ -70,7 +72,10 @@ def _above(code: Code, pattern: ast.expr, scope: Scope, middle: Scope, known: Kn
         return
     for site in code.callers.direct(middle):
         outer = code.keys.filled(site.call, site.scope, middle)
-        filled = {place: tuple(piece for part in form for piece in _replaced(part, middle, outer)) for place, form in known.items()}
+        filled = {
+            place: tuple(piece for part in form for piece in _replaced(part, middle, outer))
+            for place, form in known.items()
+        }
         yield code.keys.form(pattern, scope, filled)
 
 
@@ -100,7 +105,9 @@ def declared(form: Form) -> str:
 
 
 def _name(hole: Hole, taken: set[str]) -> str:
-    words = [word for word in _WORDS.findall(re.sub(r"\([^()]*\)|'[^']*'|\"[^\"]*\"", "", hole.text)) if word not in _EMPTY]
+    words = [
+        word for word in _WORDS.findall(re.sub(r"\([^()]*\)|'[^']*'|\"[^\"]*\"", "", hole.text)) if word not in _EMPTY
+    ]
     name = "_".join(words[-2:]).strip("_").lower() or "value"
     name = name if name.isascii() and name.isidentifier() else "value"
     free, count = name, 2

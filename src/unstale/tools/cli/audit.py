@@ -14,7 +14,8 @@ import msgspec
 import typer
 from rich.console import Console
 
-from unstale.tools.audit import AuditError, Report, audit as audited, settings_of
+from unstale.tools.audit import AuditError, Report, settings_of
+from unstale.tools.audit import audit as audited
 from unstale.tools.audit.baseline import Baseline, baseline_of, read, written
 from unstale.tools.audit.rules import RULES
 from unstale.tools.audit.sarif import sarif
@@ -40,9 +41,13 @@ def audit(  # noqa: PLR0913 - a command's options
     form: Annotated[Format, typer.Option("--format", help="Of the report.")] = Format.TEXT,
     select: Annotated[list[str] | None, typer.Option("--select", help="Only this rule; may be repeated.")] = None,
     ignore: Annotated[list[str] | None, typer.Option("--ignore", help="Not this rule; may be repeated.")] = None,
-    include_tests: Annotated[bool, typer.Option("--include-tests", help="Tests, migrations and documentation, too.")] = False,
+    include_tests: Annotated[
+        bool, typer.Option("--include-tests", help="Tests, migrations and documentation, too.")
+    ] = False,
     baseline: Annotated[Path | None, typer.Option(help="A file of known findings: only others count.")] = None,
-    write_baseline: Annotated[bool, typer.Option("--write-baseline", help="Write what is found now into --baseline.")] = False,
+    write_baseline: Annotated[
+        bool, typer.Option("--write-baseline", help="Write what is found now into --baseline.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="A file for the report, in place of the terminal.")] = None,
     listed: Annotated[bool, typer.Option("--list", help="List the rules.")] = False,
 ) -> None:
@@ -60,7 +65,9 @@ def audit(  # noqa: PLR0913 - a command's options
         return
     if write_baseline and baseline is not None:
         _write(baseline, written(baseline_of(report.findings)))
-        errors.print(f"{len(report.findings)} findings are known to {baseline} from now on.", markup=False, soft_wrap=True)
+        errors.print(
+            f"{len(report.findings)} findings are known to {baseline} from now on.", markup=False, soft_wrap=True
+        )
         return
     _show(report, form, out)
     if report.interrupted:
@@ -69,7 +76,9 @@ def audit(  # noqa: PLR0913 - a command's options
         raise typer.Exit(FOUND)
 
 
-def _audited(path: Path, select: list[str] | None, ignore: list[str] | None, known: Baseline | None, *, include_tests: bool) -> Report:
+def _audited(
+    path: Path, select: list[str] | None, ignore: list[str] | None, known: Baseline | None, *, include_tests: bool
+) -> Report:
     settings = settings_of(path)
     settings = msgspec.structs.replace(
         settings,

@@ -40,9 +40,16 @@ _CLASS_LIKE_ONE: Final = re.compile(
     r"(?:[A-Z][a-zA-Z]*)?(?:Redis|Cache|Valkey)"
     r"(?:Client|Service|Manager|Backend|Store|Helper|Cache|Connection|Util|Utils|Handler|Provider|Adapter|Wrapper|Proxy)?"
 )
-_NOT_SHARED: Final = re.compile(r"local|lru|memory|mem_|file|disk|http|dict|browser|template|model|index|token_cache|kv_cache|img|image", re.IGNORECASE)
-_HELD_BY_UNKNOWNS: Final = frozenset({"state", "app", "g", "current_app", "extensions", "request", "ctx", "context", "bot"})
-_IN_THREADS: Final = re.compile(r"(asyncio|anyio)\.to_thread(\.run_sync)?|(starlette|fastapi)\.concurrency\.run_in_threadpool")
+_NOT_SHARED: Final = re.compile(
+    r"local|lru|memory|mem_|file|disk|http|dict|browser|template|model|index|token_cache|kv_cache|img|image",
+    re.IGNORECASE,
+)
+_HELD_BY_UNKNOWNS: Final = frozenset(
+    {"state", "app", "g", "current_app", "extensions", "request", "ctx", "context", "bot"}
+)
+_IN_THREADS: Final = re.compile(
+    r"(asyncio|anyio)\.to_thread(\.run_sync)?|(starlette|fastapi)\.concurrency\.run_in_threadpool"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,8 +155,14 @@ class CacheCalls:
                 return made(call, scope, Family.REDIS, func.attr, act)  # django-redis hands on what is not Django's
         if clients or not self._may_be_one(func, call, kinds, scope):
             return None
-        family = Family.REDIS if func.attr in ACTS[Family.REDIS] and func.attr not in ACTS[Family.DJANGO] else _family_by_name(func, scope)
-        act = ACTS[family].get(func.attr) or next((ACTS[each][func.attr] for each in Family if func.attr in ACTS[each]), None)
+        family = (
+            Family.REDIS
+            if func.attr in ACTS[Family.REDIS] and func.attr not in ACTS[Family.DJANGO]
+            else _family_by_name(func, scope)
+        )
+        act = ACTS[family].get(func.attr) or next(
+            (ACTS[each][func.attr] for each in Family if func.attr in ACTS[each]), None
+        )
         if act is None:
             return None
         if func.attr not in ACTS[family]:
@@ -158,7 +171,9 @@ class CacheCalls:
 
     def _may_be_one(self, func: ast.Attribute, call: ast.Call, kinds: Kinds, scope: Scope) -> bool:
         """Whether a receiver that is no known client is one by its name, or by what only caches have."""
-        if any(isinstance(kind, (Object, Class, Function, Package)) for kind in kinds) and not _is_open(kinds, self._inference):
+        if any(isinstance(kind, (Object, Class, Function, Package)) for kind in kinds) and not _is_open(
+            kinds, self._inference
+        ):
             return False
         if func.attr in ONLY_CACHES:
             return not any(isinstance(kind, Plain) for kind in kinds) and not self._is_the_projects(func.attr)
@@ -268,7 +283,8 @@ def _passes_unknowns(receiver: ast.expr) -> bool:
 def _is_open(kinds: Kinds, inference: Inference) -> bool:
     """Whether a class of the project inherits from a library's that no table knows: it may have any method."""
     return any(
-        isinstance(kind, (Object, Class)) and any("ache" in base.name or "edis" in base.name for base in inference.externals_of(kind.scope))
+        isinstance(kind, (Object, Class))
+        and any("ache" in base.name or "edis" in base.name for base in inference.externals_of(kind.scope))
         for kind in kinds
     )
 

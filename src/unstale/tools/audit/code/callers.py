@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from unstale.tools.audit.code.inferring import TASK_CALLS, Inference
+from unstale.tools.audit.code.kinds import Function
 from unstale.tools.audit.code.project import called_name
 from unstale.tools.audit.code.scopes import Scope
 
 _COMMON: Final = frozenset(name for each in (dict, list, set, str, bytes, object, int, tuple) for name in dir(each)) | {
     "get", "set", "delete", "save", "run", "execute", "filter", "all", "create", "send", "close", "open", "read", "write",
     "first", "last", "exists", "count", "start", "stop", "handle", "process", "call", "apply", "load", "dump", "query",
-    "post", "put", "patch", "add", "main", "exists", "list", "retrieve", "destroy", "ready", "connect", "scan", "flush",
+    "post", "put", "patch", "add", "main", "list", "retrieve", "destroy", "ready", "connect", "scan", "flush",
 }  # fmt: skip
 
 
@@ -45,7 +46,14 @@ class Callers:
 
     def _direct(self, function: Scope) -> Iterator[Site]:
         names = {function.name}
-        if function.owner is not None and function.name in {"__init__", "__call__", "__enter__", "__aenter__", "__exit__", "__aexit__"}:
+        if function.owner is not None and function.name in {
+            "__init__",
+            "__call__",
+            "__enter__",
+            "__aenter__",
+            "__exit__",
+            "__aexit__",
+        }:
             names |= {function.owner.name, *(each.name for each in self._inference.subclasses_of(function.owner))}
         seen: set[ast.Call] = set()
         for name in (*names, *TASK_CALLS, "partial"):
@@ -57,7 +65,12 @@ class Callers:
     def _is_of(self, call: ast.Call, scope: Scope, function: Scope) -> bool:
         targets = self._inference.targets(call, scope)
         if called_name(call) == "partial" and not targets:
-            targets = [kind.scope for arg in call.args[:1] for kind in self._inference.kinds(arg, scope) if hasattr(kind, "bound")]
+            targets = [
+                kind.scope
+                for arg in call.args[:1]
+                for kind in self._inference.kinds(arg, scope)
+                if isinstance(kind, Function)
+            ]
         if targets:
             return function in targets
         return called_name(call) == function.name and self._is_alone(call, scope, function)

@@ -88,16 +88,22 @@ class Derivation:
                                     yield Source(part, where, up)
                     case ast.Attribute():
                         yield Source(part, where, up)
-                        if isinstance(part.value, ast.Name) and part.value.id in {"self", "cls"} and (part, where, "attr") not in seen:
+                        if (
+                            isinstance(part.value, ast.Name)
+                            and part.value.id in {"self", "cls"}
+                            and (ast.dump(part), where) not in seen
+                        ):
                             seen.add((ast.dump(part), where))
-                            for bound in self.inference._bindings_of(part, where):  # noqa: SLF001 - the same package's
+                            for bound in self.inference.bindings_of(part, where):
                                 if isinstance(bound, Value):
                                     waiting.append((bound.expr, bound.scope, up, down))
                     case ast.Call():
                         yield Source(part, where, up)
                         if down < results:
                             for target in self.inference.targets(part, where):
-                                waiting += [(result, target, up, down + 1) for result in (*target.returns, *target.yields)]
+                                waiting += [
+                                    (result, target, up, down + 1) for result in (*target.returns, *target.yields)
+                                ]
                     case _:
                         pass
 
@@ -150,9 +156,16 @@ def carrying(expr: ast.AST, scope: Scope | None = None, passes: Passes | None = 
     while waiting:
         node = waiting.pop()
         yield node
-        if passes is not None and scope is not None and isinstance(node, (ast.Call, ast.Attribute)) and not passes(node, scope):
+        if (
+            passes is not None
+            and scope is not None
+            and isinstance(node, (ast.Call, ast.Attribute))
+            and not passes(node, scope)
+        ):
             continue
-        if isinstance(node, ast.Call) and called_name(node) in (ONLY_ASKS if isinstance(node.func, ast.Name) else METHODS_ONLY_ASK):
+        if isinstance(node, ast.Call) and called_name(node) in (
+            ONLY_ASKS if isinstance(node.func, ast.Name) else METHODS_ONLY_ASK
+        ):
             continue
         if isinstance(node, ast.Compare):
             continue

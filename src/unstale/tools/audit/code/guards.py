@@ -37,8 +37,7 @@ def missing_in(test: ast.expr, is_value: Says) -> bool | None:
             said = missing_in(inner, is_value)
             return None if said is None else not said
         case ast.BoolOp(values=values):
-            said = [found for each in values if (found := missing_in(each, is_value)) is not None]
-            return said[0] if said else None
+            return next((found for each in values if (found := missing_in(each, is_value)) is not None), None)
         case ast.Compare(ops=[ast.In() | ast.NotIn() as op]) if is_value(test):
             return isinstance(op, ast.NotIn)
         case ast.Compare(left=left, ops=[op], comparators=[right]):
@@ -55,9 +54,7 @@ def _compared(left: ast.expr, op: ast.cmpop, right: ast.expr, is_value: Says) ->
     if not (is_value(left) or is_value(right)):
         return None
     if isinstance(op, _MISSING):
-        if isinstance(op, ast.Eq) and isinstance(right, ast.Constant) and right.value in (True, 1, b"1", "1"):
-            return False
-        return True
+        return not (isinstance(op, ast.Eq) and isinstance(right, ast.Constant) and right.value in (True, 1, b"1", "1"))
     if isinstance(op, _THERE):
         return False
     if isinstance(right, ast.Constant) and right.value == 0 and isinstance(op, ast.Gt):
@@ -111,9 +108,14 @@ def _left_before(statements: Sequence[ast.AST], is_value: Says) -> bool:
             case ast.Try(body=body) | ast.TryStar(body=body):
                 if _left_before(body, is_value):
                     return True
-                if any(isinstance(inner, ast.Return) and inner.value is not None and _holds(inner.value, is_value) for inner in body):
+                if any(
+                    isinstance(inner, ast.Return) and inner.value is not None and _holds(inner.value, is_value)
+                    for inner in body
+                ):
                     return True
-                if _left_before(each.orelse, is_value) or (each.orelse and leaves(each.orelse) and any(_holds(inner, is_value) for inner in body)):
+                if _left_before(each.orelse, is_value) or (
+                    each.orelse and leaves(each.orelse) and any(_holds(inner, is_value) for inner in body)
+                ):
                     return True
             case ast.With(body=body) | ast.AsyncWith(body=body):
                 if _left_before(body, is_value):

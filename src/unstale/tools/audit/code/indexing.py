@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 from unstale.tools.audit.code.scopes import (
     Annotated,
@@ -44,7 +44,7 @@ class _Indexer:
         self.module = module
         self.inside: list[tuple[Scope, ast.AST]] = []
         self.grown: list[tuple[str, Value]] = []
-        self.special: dict[type[ast.AST], Callable[[ast.AST, Scope], None]] = {
+        self.special: dict[type[ast.AST], Callable[[Any, Scope], None]] = {
             ast.FunctionDef: self._function,
             ast.AsyncFunctionDef: self._function,
             ast.Lambda: self._lambda,
@@ -110,16 +110,14 @@ class _Indexer:
         else:
             self._all(ast.iter_child_nodes(node), scope)
 
-    def _function(self, node: ast.AST, scope: Scope) -> None:
-        assert isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
         inner = self._scope(node, node.name, scope)
         self._bind(node.name, Defined(inner), scope)
         self._parameters(node, inner, scope)
         self._all(node.decorator_list, scope)
         self.inside.append((inner, node))
 
-    def _lambda(self, node: ast.AST, scope: Scope) -> None:
-        assert isinstance(node, ast.Lambda)
+    def _lambda(self, node: ast.Lambda, scope: Scope) -> None:
         inner = self._scope(node, "<lambda>", scope)
         self._parameters(node, inner, scope)
         self.inside.append((inner, node))
@@ -142,15 +140,13 @@ class _Indexer:
             if arg.annotation is not None:
                 self._visit(arg.annotation, scope)
 
-    def _class(self, node: ast.AST, scope: Scope) -> None:
-        assert isinstance(node, ast.ClassDef)
+    def _class(self, node: ast.ClassDef, scope: Scope) -> None:
         inner = self._scope(node, node.name, scope)
         self._bind(node.name, Defined(inner), scope)
         self._all([*node.decorator_list, *node.bases, *[each.value for each in node.keywords]], scope)
         self._all(node.body, inner)
 
-    def _import(self, node: ast.AST, scope: Scope) -> None:
-        assert isinstance(node, ast.Import)
+    def _import(self, node: ast.Import, scope: Scope) -> None:
         for each in node.names:
             if each.asname:
                 self._bind(each.asname, Imported(each.name, None), scope)
@@ -158,8 +154,7 @@ class _Indexer:
                 root = each.name.partition(".")[0]
                 self._bind(root, Imported(root, None), scope)
 
-    def _import_from(self, node: ast.AST, scope: Scope) -> None:
-        assert isinstance(node, ast.ImportFrom)
+    def _import_from(self, node: ast.ImportFrom, scope: Scope) -> None:
         for each in node.names:
             made = Imported(node.module or "", each.name, node.level)
             if each.name == "*":
@@ -167,19 +162,16 @@ class _Indexer:
             else:
                 self._bind(each.asname or each.name, made, scope)
 
-    def _assign(self, node: ast.AST, scope: Scope) -> None:
-        assert isinstance(node, ast.Assign)
+    def _assign(self, node: ast.Assign, scope: Scope) -> None:
         for target in node.targets:
             self._target(target, node.value, (), scope)
         self._visit(node.value, scope)
 
-    def _augmented(self, node: ast.AST, scope: Scope) -> None:
-        assert isinstance(node, ast.AugAssign)
+    def _augmented(self, node: ast.AugAssign, scope: Scope) -> None:
         self._target(node.target, node.value, (Step.MADE_OF,), scope)
         self._visit(node.value, scope)
 
-    def _annotated(self, node: ast.AST, scope: Scope) -> None:
-        assert isinstance(node, ast.AnnAssign)
+    def _annotated(self, node: ast.AnnAssign, scope: Scope) -> None:
         if isinstance(node.target, ast.Name):
             self._bind(node.target.id, Annotated(node.annotation, scope), scope)
         elif isinstance(node.target, ast.Attribute):
@@ -188,25 +180,21 @@ class _Indexer:
             self._target(node.target, node.value, (), scope)
             self._visit(node.value, scope)
 
-    def _walrus(self, node: ast.AST, scope: Scope) -> None:
-        assert isinstance(node, ast.NamedExpr)
+    def _walrus(self, node: ast.NamedExpr, scope: Scope) -> None:
         self._target(node.target, node.value, (), scope)
         self._visit(node.value, scope)
 
-    def _for(self, node: ast.AST, scope: Scope) -> None:
-        assert isinstance(node, (ast.For, ast.AsyncFor))
+    def _for(self, node: ast.For | ast.AsyncFor, scope: Scope) -> None:
         self._target(node.target, node.iter, (Step.ELEMENT,), scope)
         self._visit(node.iter, scope)
         self._all([*node.body, *node.orelse], scope)
 
-    def _comprehension(self, node: ast.AST, scope: Scope) -> None:
-        assert isinstance(node, ast.comprehension)
+    def _comprehension(self, node: ast.comprehension, scope: Scope) -> None:
         self._target(node.target, node.iter, (Step.ELEMENT,), scope)
         self._visit(node.iter, scope)
         self._all(node.ifs, scope)
 
-    def _with(self, node: ast.AST, scope: Scope) -> None:
-        assert isinstance(node, (ast.With, ast.AsyncWith))
+    def _with(self, node: ast.With | ast.AsyncWith, scope: Scope) -> None:
         scope.withs.append(node)
         for item in node.items:
             if item.optional_vars is not None:
@@ -214,8 +202,7 @@ class _Indexer:
             self._visit(item.context_expr, scope)
         self._all(node.body, scope)
 
-    def _call(self, node: ast.AST, scope: Scope) -> None:
-        assert isinstance(node, ast.Call)
+    def _call(self, node: ast.Call, scope: Scope) -> None:
         scope.calls.append(node)
         func = node.func
         if isinstance(func, ast.Attribute) and func.attr in GROWING and isinstance(func.value, ast.Name):
@@ -223,30 +210,25 @@ class _Indexer:
                 self.grown.append((func.value.id, Value(arg, scope, (Step.MADE_OF,))))
         self._all(ast.iter_child_nodes(node), scope)
 
-    def _return(self, node: ast.AST, scope: Scope) -> None:
-        assert isinstance(node, ast.Return)
+    def _return(self, node: ast.Return, scope: Scope) -> None:
         if node.value is not None:
             scope.returns.append(node.value)
             self._visit(node.value, scope)
 
-    def _yield(self, node: ast.AST, scope: Scope) -> None:
-        assert isinstance(node, (ast.Yield, ast.YieldFrom))
+    def _yield(self, node: ast.Yield | ast.YieldFrom, scope: Scope) -> None:
         if node.value is not None:
             scope.yields.append(node.value)
             self._visit(node.value, scope)
 
-    def _global(self, node: ast.AST, scope: Scope) -> None:
+    def _global(self, node: ast.Global | ast.Nonlocal, scope: Scope) -> None:
         """Python wants it to stand before the names are used."""
-        assert isinstance(node, (ast.Global, ast.Nonlocal))
         scope.elsewhere.update(node.names)
 
-    def _compare(self, node: ast.AST, scope: Scope) -> None:
-        assert isinstance(node, ast.Compare)
+    def _compare(self, node: ast.Compare, scope: Scope) -> None:
         scope.compares.append(node)
         self._all(ast.iter_child_nodes(node), scope)
 
-    def _dict(self, node: ast.AST, scope: Scope) -> None:
-        assert isinstance(node, ast.Dict)
+    def _dict(self, node: ast.Dict, scope: Scope) -> None:
         scope.module.dicts.append(node)
         self._all(ast.iter_child_nodes(node), scope)
 

@@ -56,8 +56,12 @@ LAZY: Final = frozenset({
     "next", "anext", "asyncio.run", "asyncio.wait_for", "fastapi.Depends", "fastapi.params.Depends", "fastapi.Security",
     "dependency_injector.providers.Singleton", "dependency_injector.providers.Factory", "contextlib.closing",
 })  # fmt: skip
-PROPERTIES: Final = frozenset({"property", "cached_property", "classproperty", "lazy_property", "reify", "async_property"})
-TASK_CALLS: Final = frozenset({"delay", "apply_async", "s", "si", "apply", "send", "enqueue", "defer", "kiq", "__wrapped__"})
+PROPERTIES: Final = frozenset(
+    {"property", "cached_property", "classproperty", "lazy_property", "reify", "async_property"}
+)
+TASK_CALLS: Final = frozenset(
+    {"delay", "apply_async", "s", "si", "apply", "send", "enqueue", "defer", "kiq", "__wrapped__"}
+)
 _WRAPPING_TYPES: Final = frozenset({"Optional", "Union", "Annotated", "ClassVar", "Final", "AsyncGenerator", "Generator", "AsyncIterator", "Iterator", "Awaitable", "Type", "type", "InitVar", "Coroutine", "Provide", "Inject"})  # fmt: skip
 _BUILTINS: Final = frozenset(dir(builtins))
 
@@ -226,10 +230,14 @@ class Inference:
         """What iterating over an expression gives."""
         if isinstance(expr, (ast.List, ast.Tuple, ast.Set)):
             return frozenset(kind for each in expr.elts for kind in self.kinds(each, scope))
-        found = {kind for kind in self.kinds(expr, scope) if isinstance(kind, (Client, Object))}
+        found: set[Kind] = {kind for kind in self.kinds(expr, scope) if isinstance(kind, (Client, Object))}
         if isinstance(expr, (ast.Name, ast.Attribute)):
             found |= self._item(expr, scope)
-        if isinstance(expr, ast.Call) and isinstance(expr.func, ast.Attribute) and expr.func.attr in {"values", "items", "all"}:
+        if (
+            isinstance(expr, ast.Call)
+            and isinstance(expr.func, ast.Attribute)
+            and expr.func.attr in {"values", "items", "all"}
+        ):
             found |= self._item(expr.func.value, scope)
         return frozenset(found)
 
@@ -239,7 +247,7 @@ class Inference:
         if any(isinstance(kind, External) and kind.name == "django.core.cache.caches" for kind in kinds):
             return frozenset({Client(Family.DJANGO)})
         found: set[Kind] = set()
-        for binding in self._bindings_of(owner, scope):
+        for binding in self.bindings_of(owner, scope):
             if not isinstance(binding, Value):
                 continue
             if Step.MADE_OF in binding.steps:
@@ -254,7 +262,8 @@ class Inference:
                 found |= self.kinds(binding.expr.elt, binding.scope)
         return frozenset(kind for kind in found if isinstance(kind, (Client, Object, Function, Class)))
 
-    def _bindings_of(self, expr: ast.expr, scope: Scope) -> Iterator[Binding]:
+    def bindings_of(self, expr: ast.expr, scope: Scope) -> Iterator[Binding]:
+        """What is bound to a name or an attribute."""
         if isinstance(expr, ast.Name):
             yield from self.home(expr.id, scope)[1]
         elif isinstance(expr, ast.Attribute):
@@ -265,8 +274,6 @@ class Inference:
                         yield from self.project.attributes_of(each).get(expr.attr, ())
                 elif isinstance(kind, Package):
                     yield from kind.module.scope.bindings.get(expr.attr, ())
-
-    # Annotations
 
     def annotation(self, expr: ast.expr, scope: Scope) -> Kinds:
         """What a value with this annotation may be."""
@@ -286,7 +293,9 @@ class Inference:
                 name = base.attr if isinstance(base, ast.Attribute) else base.id if isinstance(base, ast.Name) else ""
                 if name in _WRAPPING_TYPES:
                     for each in inside.elts if isinstance(inside, ast.Tuple) else [inside]:
-                        yield from self._depends(each, scope) if isinstance(each, ast.Call) else self.annotation(each, scope)
+                        yield from (
+                            self._depends(each, scope) if isinstance(each, ast.Call) else self.annotation(each, scope)
+                        )
                 else:
                     yield from self.annotation(base, scope)
             case ast.Name() | ast.Attribute():
@@ -336,8 +345,6 @@ class Inference:
     def _depends(self, call: ast.Call, scope: Scope) -> Kinds:
         return self._results_of(frozenset(kind for arg in call.args[:1] for kind in self.kinds(arg, scope)))
 
-    # Parameters
-
     def _parameter(self, parameter: Parameter) -> Iterator[Kind]:
         scope = parameter.scope
         owner = scope.owner
@@ -349,7 +356,7 @@ class Inference:
         found: set[Kind] = set()
         around = scope.parent or scope
         if parameter.annotation is not None:
-            found |= self._annotation_of(parameter, around)
+            found |= self.annotation(parameter.annotation, around)
         if parameter.default is not None:
             found |= {kind for kind in self.kinds(parameter.default, around) if kind != Instance("fastapi.Depends")}
         if not any(isinstance(kind, (Client, Object, Plain)) for kind in found):
@@ -357,17 +364,15 @@ class Inference:
                 found |= self.kinds(expr, where)
         yield from found
 
-    def _annotation_of(self, parameter: Parameter, around: Scope) -> Kinds:
-        assert parameter.annotation is not None
-        return self.annotation(parameter.annotation, around)
-
     def arguments(self, parameter: Parameter) -> Iterator[tuple[ast.expr, Scope]]:
         """What the project's calls give for a parameter."""
         function = parameter.scope
         for call, where in self.calls_of(function):
-            yield from ((expr, where) for expr in [argument_of(call, parameter, self._shift(call, where, function))] if expr)
+            yield from (
+                (expr, where) for expr in [argument_of(call, parameter, self.shift(call, where, function))] if expr
+            )
 
-    def _shift(self, call: ast.Call, where: Scope, function: Scope) -> int:
+    def shift(self, call: ast.Call, where: Scope, function: Scope) -> int:
         """How many parameters are given already: `self`."""
         if function.owner is None or _is_static(function):
             return 0
@@ -383,22 +388,24 @@ class Inference:
         """The project's calls that run a function."""
         names = {function.name}
         if function.name in {"__init__", "__call__"} and function.owner is not None:
-            names = {function.owner.name, function.name, "cls", *(each.name for each in self.subclasses_of(function.owner))}
+            names = {
+                function.owner.name,
+                function.name,
+                "cls",
+                *(each.name for each in self.subclasses_of(function.owner)),
+            }
         for name in names:
             calls = self.project.calls.get(name, ())
             if len(calls) <= MOST_CALLS:
                 yield from ((call, where) for call, where in calls if function in self.targets(call, where))
 
-    # Classes
-
     def bases_of(self, owner: Scope) -> tuple[tuple[Scope, ...], tuple[External, ...]]:
         """The bases of a class: of the project, and of libraries."""
         if owner not in self._bases:
             self._bases[owner] = ((), ())  # while it is asked
-            assert isinstance(owner.node, ast.ClassDef)
             own: list[Scope] = []
             others: list[External] = []
-            for base in owner.node.bases:
+            for base in owner.node.bases if isinstance(owner.node, ast.ClassDef) else ():
                 expr = base.value if isinstance(base, ast.Subscript) else base
                 for kind in self.kinds(expr, owner.parent or owner):
                     if isinstance(kind, Class):
@@ -439,8 +446,6 @@ class Inference:
                 found.append(each)
                 waiting += self._below.get(each, ())
         return found
-
-    # Attributes
 
     def _attribute(self, owners: Kinds, name: str) -> Kinds:
         found: set[Kind] = set()
@@ -526,9 +531,9 @@ class Inference:
     def _set_elsewhere(self, name: str) -> Kinds:
         """Clients that are set as an attribute of this name on something unknown: `app.state.redis = …`."""
         values = self.project.attributes.get(name, ())
-        return frozenset(kind for kind in self._bound(values, self.project.modules[0].scope) if isinstance(kind, (Client, Object)))
-
-    # Calls
+        return frozenset(
+            kind for kind in self._bound(values, self.project.modules[0].scope) if isinstance(kind, (Client, Object))
+        )
 
     def _call(self, call: ast.Call, scope: Scope) -> Iterator[Kind]:
         name = call.func.id if isinstance(call.func, ast.Name) else ""
@@ -591,7 +596,12 @@ class Inference:
             yield Instance(name)
 
     def _results_of(self, kinds: Kinds) -> Kinds:
-        return frozenset(each for kind in kinds if isinstance(kind, (Function, Class)) for each in (self._results(kind.scope) if isinstance(kind, Function) else [Object(kind.scope)]))
+        return frozenset(
+            each
+            for kind in kinds
+            if isinstance(kind, (Function, Class))
+            for each in (self._results(kind.scope) if isinstance(kind, Function) else [Object(kind.scope)])
+        )
 
     def _results(self, function: Scope) -> Kinds:
         """What a function returns or yields."""
@@ -602,7 +612,11 @@ class Inference:
         for expr in (*function.returns, *function.yields):
             found |= self.kinds(expr, function)
         node = function.node
-        if not any(isinstance(kind, (Client, Object)) for kind in found) and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.returns is not None:
+        if (
+            not any(isinstance(kind, (Client, Object)) for kind in found)
+            and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+            and node.returns is not None
+        ):
             annotated = self.annotation(node.returns, function.parent or function)
             owner = function.owner
             if owner is not None and isinstance(node.returns, ast.Name) and node.returns.id == "Self":
@@ -619,9 +633,17 @@ class Inference:
                     found.append(function)
                 case Class(scope=owner):
                     for name in ("__init__", "__post_init__"):
-                        found += [each.scope for each in self._attribute(frozenset({Class(owner)}), name) if isinstance(each, Function)]
+                        found += [
+                            each.scope
+                            for each in self._attribute(frozenset({Class(owner)}), name)
+                            if isinstance(each, Function)
+                        ]
                 case Object():
-                    found += [each.scope for each in self._attribute(frozenset({kind}), "__call__") if isinstance(each, Function)]
+                    found += [
+                        each.scope
+                        for each in self._attribute(frozenset({kind}), "__call__")
+                        if isinstance(each, Function)
+                    ]
                 case _:
                     pass
         return found
@@ -666,4 +688,8 @@ def _is_static(function: Scope) -> bool:
 
 
 def _is_class_method(function: Scope) -> bool:
-    return "classmethod" in decorator_names(function) or function.name in {"__new__", "__init_subclass__", "__class_getitem__"}
+    return "classmethod" in decorator_names(function) or function.name in {
+        "__new__",
+        "__init_subclass__",
+        "__class_getitem__",
+    }

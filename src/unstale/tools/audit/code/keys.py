@@ -80,7 +80,10 @@ class Keys:
                 return self._parts(inner, scope, known, deep - 1)
             case ast.Call(func=ast.Attribute(value=template, attr="format")):
                 return self._format(template, expr, scope, known, deep) or (self._hole(expr, scope, known),)
-            case ast.Call(func=ast.Attribute(value=ast.Constant(value=str() as between), attr="join"), args=[ast.List(elts=parts) | ast.Tuple(elts=parts)]):
+            case ast.Call(
+                func=ast.Attribute(value=ast.Constant(value=str() as between), attr="join"),
+                args=[ast.List(elts=parts) | ast.Tuple(elts=parts)],
+            ):
                 joined: list[Part] = []
                 for at, part in enumerate(parts):
                     joined += [between] if at else []
@@ -130,8 +133,13 @@ class Keys:
 
     def _attribute(self, expr: ast.Attribute, scope: Scope, deep: int) -> Form:
         """A constant of a class or module."""
-        found = [each for each in self._inference._bindings_of(expr, scope) if isinstance(each, Value)]  # noqa: SLF001 - the same package's
-        if len(found) == 1 and not found[0].steps and isinstance(found[0].expr, (ast.Constant, ast.JoinedStr, ast.BinOp)) and _is_text(found[0].expr):
+        found = [each for each in self._inference.bindings_of(expr, scope) if isinstance(each, Value)]
+        if (
+            len(found) == 1
+            and not found[0].steps
+            and isinstance(found[0].expr, (ast.Constant, ast.JoinedStr, ast.BinOp))
+            and _is_text(found[0].expr)
+        ):
             return self._parts(found[0].expr, found[0].scope, {}, deep - 1)
         return ()
 
@@ -140,7 +148,15 @@ class Keys:
         if not all(isinstance(part, str) for part in template):
             return ()
         values = list(right.elts) if isinstance(right, ast.Tuple) else [right]
-        named = {key.value: value for key, value in zip(right.keys, right.values, strict=True) if isinstance(key, ast.Constant)} if isinstance(right, ast.Dict) else {}
+        named = (
+            {
+                key.value: value
+                for key, value in zip(right.keys, right.values, strict=True)
+                if isinstance(key, ast.Constant)
+            }
+            if isinstance(right, ast.Dict)
+            else {}
+        )
         parts: list[Part] = []
         text, at = "".join(str(part) for part in template), 0
         for found in _PERCENT.finditer(text):
@@ -188,7 +204,7 @@ class Keys:
     def filled(self, call: ast.Call, scope: Scope, function: Scope, known: Known | None = None) -> Known:
         """What the parameters of a function stand for in a call of it."""
         found: dict[tuple[Scope, str], Form] = dict(known or {})
-        shift = self._inference._shift(call, scope, function)  # noqa: SLF001 - the same package's
+        shift = self._inference.shift(call, scope, function)
         for parameter in function.parameters:
             if (given := argument_of(call, parameter, shift)) is not None:
                 found[function, parameter.name] = self.form(given, scope, known)

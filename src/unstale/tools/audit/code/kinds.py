@@ -159,7 +159,9 @@ _REDIS_CALL: Final = re.compile(
     r"(?:\w*(?:Redis|Valkey)\w*?(?:Client|Cluster|Proxy)?|Client|GlideClient|GlideClusterClient|Database|from_url"
     r"|get_redis_connection|get_valkey_connection|create_redis\w*|create_pool|depends_redis|\w*[rR]edis\w*\.from_url)"
 )
-_REDIS_BASE: Final = re.compile(r"(?:Error|Exception|Backend|Settings|Info|Config|Dsn|Pool|Parser|Module|Storage|Plugin|Lock)$")
+_REDIS_BASE: Final = re.compile(
+    r"(?:Error|Exception|Backend|Settings|Info|Config|Dsn|Pool|Parser|Module|Storage|Plugin|Lock)$"
+)
 
 
 def client_of_object(name: str) -> Client | None:

@@ -17,7 +17,9 @@ from unstale.tools.audit.code.kinds import External, Function, Instance, Object
 from unstale.tools.audit.code.project import called_name
 from unstale.tools.audit.code.scopes import Parameter, Scope, Value
 
-_REQUESTS: Final = frozenset({"request", "req", "http_request", "_request", "websocket", "django_request", "drf_request"})
+_REQUESTS: Final = frozenset(
+    {"request", "req", "http_request", "_request", "websocket", "django_request", "drf_request"}
+)
 _INPUT: Final = frozenset({
     "GET", "POST", "query_params", "args", "path", "path_info", "META", "COOKIES", "cookies", "headers", "body", "data",
     "form", "json", "values", "url", "full_path", "query_string", "path_params", "match_info", "rel_url", "view_args",
@@ -33,8 +35,12 @@ _KEEPS_TEXT: Final = frozenset({
     "iri_to_uri", "urlparse", "parse_qs", "parse_qsl", "format_map", "capitalize", "zip", "model_dump", "model_dump_json", "enumerate",
 })  # fmt: skip
 """Calls whose result has the text that they are given."""
-_VALIDATED: Final = frozenset({"cleaned_data", "validated_data", "pk", "id", "user", "auth", "method", "content_type", "state", "session"})
-_HASHES: Final = re.compile(r"md5|sha\d|blake|hexdigest|digest|hash|crc32|adler|xxh|make_template_fragment_key|uuid[35]")
+_VALIDATED: Final = frozenset(
+    {"cleaned_data", "validated_data", "pk", "id", "user", "auth", "method", "content_type", "state", "session"}
+)
+_HASHES: Final = re.compile(
+    r"md5|sha\d|blake|hexdigest|digest|hash|crc32|adler|xxh|make_template_fragment_key|uuid[35]"
+)
 _USER_WORD: Final = re.compile(
     r"user|session|account|owner|member|customer|profile|tenant|uid|viewer|auth|email|phone|token|person|client_id|author|actor|visitor|wallet|player",
     re.IGNORECASE,
@@ -46,10 +52,16 @@ _CLOCKS: Final = frozenset({
     "pendulum.now", "arrow.utcnow", "arrow.now", "datetime.now", "datetime.utcnow", "time.perf_counter",
     "django.utils.timezone.datetime.now", "asyncio.get_event_loop.time",
 })  # fmt: skip
-_ROUTE: Final = re.compile(r"<(?:(\w+)(?:\([^)]*\))?:)?(\w+)>|\(\?P<(\w+)>((?:[^()]|\([^()]*\))*)\)|\{(\w+)(?::(\w+))?\}")
+_ROUTE: Final = re.compile(
+    r"<(?:(\w+)(?:\([^)]*\))?:)?(\w+)>|\(\?P<(\w+)>((?:[^()]|\([^()]*\))*)\)|\{(\w+)(?::(\w+))?\}"
+)
 _TYPED: Final = frozenset({"int", "uuid", "slug", "float"})
 _DIGITS_ONLY: Final = re.compile(r"(?:\\d|\[0-9a-fA-F\\-]|\[0-9a-f-\]|\[0-9\]|\[\\d\]|\[\w\\-]|\[-\\w\]|\\w)[+*{}\d,]*")
-_ROUTE_DECORATORS: Final = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "api_route", "route", "websocket"})
+_ROUTE_DECORATORS: Final = frozenset(
+    {"get", "post", "put", "patch", "delete", "head", "options", "api_route", "route", "websocket"}
+)
+SHORT: Final = 4
+"""A function with no more calls than these does nothing but ask for the time."""
 _BOUNDED: Final = frozenset({"max_length", "pattern", "regex", "enum", "le", "lt"})
 
 
@@ -61,8 +73,6 @@ class Origins:
         self._derivation = derivation
         self._inference: Inference = derivation.inference
         self._routes: dict[str, set[str]] | None = None
-
-    # Requests
 
     def input_of(self, expr: ast.expr, scope: Scope, *, callers: int = 0) -> Source | None:
         """What of a request's text is in a value, unhashed and of no checked type; None if nothing is."""
@@ -97,7 +107,10 @@ class Origins:
                 return True
             case _:
                 pass
-        return any(isinstance(kind, Instance) and kind.name.rpartition(".")[2] in {"Request", "HttpRequest", "WSGIRequest"} for kind in self._inference.kinds(expr, scope))
+        return any(
+            isinstance(kind, Instance) and kind.name.rpartition(".")[2] in {"Request", "HttpRequest", "WSGIRequest"}
+            for kind in self._inference.kinds(expr, scope)
+        )
 
     def _keeps_text(self, node: ast.Call | ast.Attribute, scope: Scope) -> bool:
         if isinstance(node, ast.Attribute):
@@ -107,9 +120,9 @@ class Origins:
             return False
         if name in _KEEPS_TEXT:
             return True
-        return any(self._returns_text_of(target, node) for target in self._inference.targets(node, scope)[:2])
+        return any(self._returns_text_of(target) for target in self._inference.targets(node, scope)[:2])
 
-    def _returns_text_of(self, target: Scope, call: ast.Call) -> bool:
+    def _returns_text_of(self, target: Scope) -> bool:
         """Whether a function of the project returns what it is given, unhashed."""
         if any(_HASHES.search(ast.unparse(each.func)) for each in target.calls):
             return False
@@ -144,7 +157,9 @@ class Origins:
             if not isinstance(binding, Parameter) or (route := _route_of(binding.scope)) is None or route[0] == "flask":
                 continue
             for kind in self._inference.named(node.value.id, scope):
-                if isinstance(kind, Object) and any(base.name.startswith("pydantic.") for base in self._inference.externals_of(kind.scope)):
+                if isinstance(kind, Object) and any(
+                    base.name.startswith("pydantic.") for base in self._inference.externals_of(kind.scope)
+                ):
                     return any(
                         isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and field.target.id == node.attr
                         and ast.unparse(field.annotation) in {"str", "str | None", "Optional[str]"} and not (field.value is not None and any(word in ast.unparse(field.value) for word in _BOUNDED))
@@ -155,7 +170,10 @@ class Origins:
     def _is_path_argument(self, node: ast.Call) -> bool:
         """`self.kwargs.get("name")`, if a route has that name for any text."""
         match node:
-            case ast.Call(func=ast.Attribute(value=ast.Attribute(attr="kwargs") | ast.Name(id="kwargs"), attr="get" | "pop"), args=[ast.Constant(value=str() as name), *_]):
+            case ast.Call(
+                func=ast.Attribute(value=ast.Attribute(attr="kwargs") | ast.Name(id="kwargs"), attr="get" | "pop"),
+                args=[ast.Constant(value=str() as name), *_],
+            ):
                 types = self._routes_of(name, None)
                 return "text" in types and not types & _TYPED
             case _:
@@ -169,16 +187,21 @@ class Origins:
             for module in self._derivation.project.modules:
                 for each in module.scopes.values():
                     for call in each.calls:
-                        if called_name(call) in {"path", "re_path", "url"} and call.args and isinstance(call.args[0], ast.Constant) and isinstance(call.args[0].value, str):
+                        if (
+                            called_name(call) in {"path", "re_path", "url"}
+                            and call.args
+                            and isinstance(call.args[0], ast.Constant)
+                            and isinstance(call.args[0].value, str)
+                        ):
                             for found in _ROUTE.finditer(call.args[0].value):
                                 if found.group(2):
-                                    self._routes.setdefault(found.group(2), set()).add("text" if (found.group(1) or "str") in {"str", "path"} else found.group(1))
+                                    self._routes.setdefault(found.group(2), set()).add(
+                                        "text" if (found.group(1) or "str") in {"str", "path"} else found.group(1)
+                                    )
                                 elif found.group(3):
                                     typed = _DIGITS_ONLY.fullmatch(found.group(4) or "")
                                     self._routes.setdefault(found.group(3), set()).add("int" if typed else "text")
         return self._routes.get(name, set())
-
-    # The current user
 
     def user_of(self, expr: ast.expr, scope: Scope) -> Source | None:
         """Where a value depends on the current user; None if it does not."""
@@ -210,7 +233,11 @@ class Origins:
             case Parameter(name=name, scope=scope):
                 return name in _CURRENT_USER and scope.is_function
             case ast.Attribute(attr="user" | "current_user", value=value):
-                return self.is_request(value, source.scope) or (isinstance(value, ast.Name) and value.id in {"g", "flask_g"}) or (isinstance(value, ast.Attribute) and value.attr == "context")
+                return (
+                    self.is_request(value, source.scope)
+                    or (isinstance(value, ast.Name) and value.id in {"g", "flask_g"})
+                    or (isinstance(value, ast.Attribute) and value.attr == "context")
+                )
             case ast.Name(id="current_user"):
                 return True
             case _:
@@ -226,7 +253,10 @@ class Origins:
                     if self.is_user(source) and not isinstance(source.node, Parameter):
                         return source
         match call.func:
-            case ast.Attribute(value=ast.Call(func=ast.Name(id="super")), attr="list" | "retrieve" | "get" | "dispatch" | "get_context_data" | "get_queryset"):
+            case ast.Attribute(
+                value=ast.Call(func=ast.Name(id="super")),
+                attr="list" | "retrieve" | "get" | "dispatch" | "get_context_data" | "get_queryset",
+            ):
                 return self._user_in_queryset(scope)
             case _:
                 return None
@@ -237,7 +267,10 @@ class Origins:
             return None
         for each in self._inference.classes_of(owner):
             for method in each.children:
-                if method.name in {"get_queryset", "get_object", "get_context_data", "filter_queryset"} and method is not scope:
+                if (
+                    method.name in {"get_queryset", "get_object", "get_context_data", "filter_queryset"}
+                    and method is not scope
+                ):
                     for expr in method.returns:
                         for source in self._derivation.sources(expr, method):
                             if self.is_user(source) and not isinstance(source.node, Parameter):
@@ -250,20 +283,42 @@ class Origins:
             node = source.node
             if self.is_user(source):
                 return True
-            text = node.name if isinstance(node, Parameter) else node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+            text = (
+                node.name
+                if isinstance(node, Parameter)
+                else node.attr
+                if isinstance(node, ast.Attribute)
+                else node.id
+                if isinstance(node, ast.Name)
+                else ""
+            )
             if _USER_WORD.search(text):
                 return True
             if isinstance(node, ast.Call):
-                if any(_USER_WORD.search(each.value) for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str) and "{" not in each.value and ":" not in each.value):
+                if any(
+                    _USER_WORD.search(each.value)
+                    for each in ast.walk(node)
+                    if isinstance(each, ast.Constant)
+                    and isinstance(each.value, str)
+                    and "{" not in each.value
+                    and ":" not in each.value
+                ):
                     return True
-                whole = [arg for arg in (*node.args, *[each.value for each in node.keywords]) if self.is_request(arg, source.scope) or (isinstance(arg, ast.Name) and arg.id in {"self", "args", "kwargs"})]
+                whole = [
+                    arg
+                    for arg in (*node.args, *[each.value for each in node.keywords])
+                    if self.is_request(arg, source.scope)
+                    or (isinstance(arg, ast.Name) and arg.id in {"self", "args", "kwargs"})
+                ]
                 if whole and not self._inference.targets(node, source.scope):
                     return True
-                if any(isinstance(each, ast.Attribute) and _USER_WORD.search(each.attr) for target in self._inference.targets(node, source.scope)[:2] for each in ast.walk(target.node)):
+                if any(
+                    isinstance(each, ast.Attribute) and _USER_WORD.search(each.attr)
+                    for target in self._inference.targets(node, source.scope)[:2]
+                    for each in ast.walk(target.node)
+                ):
                     return True
         return False
-
-    # Clocks
 
     def is_clock(self, node: ast.AST, scope: Scope) -> bool:
         """Whether a call asks for the time."""
@@ -280,7 +335,10 @@ class Origins:
                 pass
         targets = [kind.scope for kind in self._inference.kinds(node.func, scope) if isinstance(kind, Function)]
         return any(
-            any(self.is_clock(part, target) for part in ast.walk(expr)) for target in targets if len(target.calls) <= 4 for expr in target.returns  # noqa: PLR2004 - a function that only asks for the time
+            any(self.is_clock(part, target) for part in ast.walk(expr))
+            for target in targets
+            if len(target.calls) <= SHORT
+            for expr in target.returns
         )
 
     def clock_in(self, expr: ast.expr, scope: Scope) -> Source | None:
@@ -305,7 +363,11 @@ def _route_of(scope: Scope) -> tuple[str, str] | None:
     """The framework and the path of the route that a function serves; None if it serves none by a decorator."""
     for each in scope.decorators:
         if isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute) and each.func.attr in _ROUTE_DECORATORS:
-            first = each.args[0] if each.args else next((keyword.value for keyword in each.keywords if keyword.arg in {"path", "rule"}), None)
+            first = (
+                each.args[0]
+                if each.args
+                else next((keyword.value for keyword in each.keywords if keyword.arg in {"path", "rule"}), None)
+            )
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
                 return ("flask" if each.func.attr == "route" or "<" in first.value else "fastapi"), first.value
     return None
@@ -329,5 +391,3 @@ def _is_text_annotation(parameter: Parameter) -> bool:
 def _body(owner: Scope) -> Iterator[ast.stmt]:
     if isinstance(owner.node, ast.ClassDef):
         yield from owner.node.body
-
-

@@ -83,7 +83,11 @@ class Project:
         if not exact and name.partition(".")[0] in LIBRARIES:
             return None
         end = name.rpartition(".")[2]
-        found = [each for each in self._by_end.get(end, ()) if each.name == name or (not exact and each.name.endswith(f".{name}"))]
+        found = [
+            each
+            for each in self._by_end.get(end, ())
+            if each.name == name or (not exact and each.name.endswith(f".{name}"))
+        ]
         if not found:
             return None
         if "." not in name and not exact:

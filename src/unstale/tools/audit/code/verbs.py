@@ -128,7 +128,9 @@ ONLY_CACHES: Final = frozenset({
     "delete_pattern", "adelete_pattern", "iter_keys", "scan_iter", "flushdb", "flushall", "delete_match",
 })  # fmt: skip
 """Methods that nothing else has: enough, whatever they are called on."""
-AS_DICTS: Final = frozenset({"clear", "add", "has", "exists", "execute", "raw", "scan", "has_key", "expire", "inc", "dec"})
+AS_DICTS: Final = frozenset(
+    {"clear", "add", "has", "exists", "execute", "raw", "scan", "has_key", "expire", "inc", "dec"}
+)
 """Methods that say nothing of a receiver that is only known by its name."""
 
 REMOVES: Final = frozenset({Verb.DELETE, Verb.DELETE_MANY})

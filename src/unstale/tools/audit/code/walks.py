@@ -21,7 +21,9 @@ from unstale.tools.audit.code.scopes import Scope
 from unstale.tools.audit.code.verbs import REMOVES, Verb
 
 MOST_STATES: Final = 300
-DELETES: Final = frozenset({"delete", "unlink", "delete_many", "adelete", "adelete_many", "delete_keys", "multi_delete"})
+DELETES: Final = frozenset(
+    {"delete", "unlink", "delete_many", "adelete", "adelete_many", "delete_keys", "multi_delete"}
+)
 _SCRIPT_WALKS: Final = re.compile(r"""redis\s*\.\s*p?call\s*\(\s*['"](?:keys|scan)['"]""", re.IGNORECASE)
 _SCRIPT_DELETES: Final = re.compile(r"""['"](?:del|unlink)['"]""", re.IGNORECASE)
 _RAW_WALKS: Final = frozenset({"KEYS", "SCAN"})
@@ -81,17 +83,22 @@ class Walks:
             return
         text = each.call.args[0] if each.call.args else each.call.keywords[0].value
         if self.is_script_walk(text, each.scope) and each.method != "evalsha":
-            sources = list(self._derivation.sources(text, each.scope))
-            del sources
             texts = list(self._texts(text, each.scope))
-            deletes = any(_SCRIPT_DELETES.search(one.value) for one in texts)
-            yield Walk(each.call, each.scope, None, Fate.DELETED if deletes else Fate.READ, each.method, tuple(texts))
+            deletes = any(_SCRIPT_DELETES.search(said) for _, said in texts)
+            yield Walk(
+                each.call,
+                each.scope,
+                None,
+                Fate.DELETED if deletes else Fate.READ,
+                each.method,
+                tuple(node for node, _ in texts),
+            )
 
     def is_script_walk(self, text: ast.expr, scope: Scope) -> bool:
         """Whether a script's text walks the keyspace."""
-        return any(_SCRIPT_WALKS.search(one.value) for one in self._texts(text, scope))
+        return any(_SCRIPT_WALKS.search(said) for _, said in self._texts(text, scope))
 
-    def _texts(self, text: ast.expr, scope: Scope) -> Iterator[ast.Constant]:
+    def _texts(self, text: ast.expr, scope: Scope) -> Iterator[tuple[ast.Constant, str]]:
         """The texts that an expression is made of."""
         waiting: list[tuple[ast.expr, Scope]] = [(text, scope)]
         for _ in range(20):
@@ -100,16 +107,18 @@ class Walks:
             each, where = waiting.pop()
             for node in ast.walk(each):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    yield node
+                    yield node, node.value
                 elif isinstance(node, (ast.Name, ast.Attribute)):
-                    for bound in self._inference._bindings_of(node, where):  # noqa: SLF001 - the same package's
+                    for bound in self._inference.bindings_of(node, where):
                         expr = getattr(bound, "expr", None)
                         if isinstance(expr, (ast.Constant, ast.JoinedStr, ast.BinOp, ast.Call)):
                             waiting.append((expr, getattr(bound, "scope", where)))
 
     def _fate(self, walk: CacheCall) -> Fate:
         """Follow the keys."""
-        waiting: list[tuple[Scope, frozenset[ast.AST], frozenset[str]]] = [(walk.scope, frozenset({walk.call}), frozenset())]
+        waiting: list[tuple[Scope, frozenset[ast.AST], frozenset[str]]] = [
+            (walk.scope, frozenset({walk.call}), frozenset())
+        ]
         seen: set[tuple[Scope, frozenset[ast.AST], frozenset[str]]] = set()
         while waiting and len(seen) < MOST_STATES:
             state = waiting.pop(0)
@@ -142,25 +151,30 @@ class Walks:
         if name in DELETES and not self._inference.targets(call, scope):
             return True
         return any(
-            isinstance(kind, Method) and kind.name in DELETES for each in given for kind in self._method_kinds(each, scope)
+            isinstance(kind, Method) and kind.name in DELETES
+            for each in given
+            for kind in self._method_kinds(each, scope)
         ) and name in {"map", "to_thread", "run_in_threadpool", "gather", "submit", "partial", "run_sync"}
 
     def _method_kinds(self, expr: ast.expr, scope: Scope) -> frozenset[object]:
         return frozenset(self._inference.kinds(expr, scope)) if isinstance(expr, ast.Attribute) else frozenset()
 
-    def _handed_on(
-        self, scope: Scope, carried: Carried
-    ) -> Iterator[tuple[Scope, frozenset[ast.AST], frozenset[str]]]:
+    def _handed_on(self, scope: Scope, carried: Carried) -> Iterator[tuple[Scope, frozenset[ast.AST], frozenset[str]]]:
         """Helpers that are given the keys."""
         for call in scope.calls:
             if call in self._calls.of:
                 continue
-            given: list[tuple[int | str, ast.expr]] = [*enumerate(call.args), *[(each.arg or "", each.value) for each in call.keywords]]
+            given: list[tuple[int | str, ast.expr]] = [
+                *enumerate(call.args),
+                *[(each.arg or "", each.value) for each in call.keywords],
+            ]
             which = [at for at, expr in given if carried.has(expr)]
             if not which:
                 continue
             for target in self._inference.targets(call, scope):
-                bound = any(isinstance(kind, Function) and kind.bound for kind in self._inference.kinds(call.func, scope))
+                bound = any(
+                    isinstance(kind, Function) and kind.bound for kind in self._inference.kinds(call.func, scope)
+                )
                 names = {
                     each.name for each in target.parameters for at in which
                     if each.name == at or (isinstance(at, int) and (each.position == at + bound or each.many == "*"))

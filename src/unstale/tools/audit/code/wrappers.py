@@ -22,7 +22,10 @@ from unstale.tools.audit.code.verbs import Verb
 
 MOST_DEEP: Final = 3
 MOST_TARGETS: Final = 8
-_FORMS: Final = re.compile(r"dump|encod|serial|pack|compress|json|pickle|bytes|to_|wrap|^(?:str|dict|list|tuple|int|set|copy|format)$", re.IGNORECASE)
+_FORMS: Final = re.compile(
+    r"dump|encod|serial|pack|compress|json|pickle|bytes|to_|wrap|^(?:str|dict|list|tuple|int|set|copy|format)$",
+    re.IGNORECASE,
+)
 
 
 def _is_form(node: ast.Call | ast.Attribute, scope: Scope) -> bool:
@@ -116,7 +119,12 @@ class Wrappers:
         if key not in self._touches:
             self._touches[key] = False  # while it is asked
             self._touches[key] = bool(self.calls.in_scope[function]) or (
-                depth > 0 and any(self._reaches(target, depth - 1) for call in function.calls for target in self.inference.targets(call, function)[:MOST_TARGETS])
+                depth > 0
+                and any(
+                    self._reaches(target, depth - 1)
+                    for call in function.calls
+                    for target in self.inference.targets(call, function)[:MOST_TARGETS]
+                )
             )
         return self._touches[key]
 
@@ -124,10 +132,21 @@ class Wrappers:
         """Whether a function is a helper for this, and not one that has purposes of its own."""
         if deed.verb in {Verb.GET, Verb.HAS, Verb.FIELDS_GET}:
             stores = any(each.verb in {Verb.SET, Verb.ADD, Verb.GET_OR_SET} for each in deeds)
-            return not stores and any(Carried(target, frozenset({deed.call}), set()).has(each) or self._carried(target, deed).has(each) for each in target.returns)
+            return not stores and any(
+                Carried(target, frozenset({deed.call}), set()).has(each) or self._carried(target, deed).has(each)
+                for each in target.returns
+            )
         if deed.verb in {Verb.SET, Verb.SET_MANY}:
             return not any(each.verb is Verb.GET for each in deeds)
-        return deed.verb in {Verb.DELETE, Verb.DELETE_MANY, Verb.PATTERN, Verb.CLEAR, Verb.COUNT, Verb.WALK, Verb.EXPIRE}
+        return deed.verb in {
+            Verb.DELETE,
+            Verb.DELETE_MANY,
+            Verb.PATTERN,
+            Verb.CLEAR,
+            Verb.COUNT,
+            Verb.WALK,
+            Verb.EXPIRE,
+        }
 
     def _carried(self, target: Scope, deed: Deed) -> Carried:
         carried = Carried(target, frozenset({deed.call}), set())
@@ -140,7 +159,7 @@ class Wrappers:
         """What the caller gives for an expression within a function."""
         if inner is None:
             return None
-        shift = self.inference._shift(call, scope, target)  # noqa: SLF001 - the same package's
+        shift = self.inference.shift(call, scope, target)
         for parameter in target.parameters:
             carried = Carried(target, frozenset(), {parameter.name}, passes)
             carried.spread()

@@ -1,4 +1,4 @@
-'''UNS004 before-commit: the cache is changed before the transaction's COMMIT.
+"""UNS004 before-commit: the cache is changed before the transaction's COMMIT.
 
 Bad::
 
@@ -41,7 +41,7 @@ Good::
         with transaction.atomic():
             user.save()
         cache.delete(f"user:{user.pk}")
-'''
+"""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ from unstale.tools.audit.rules.base import Hit, Rule
 from unstale.tools.audit.rules.fill_race import fills
 
 SIGNALS: Final = frozenset({"post_save", "pre_save", "post_delete", "pre_delete", "m2m_changed"})
-_CHANGES: Final = frozenset({Verb.DELETE, Verb.DELETE_MANY, Verb.PATTERN, Verb.CLEAR, Verb.SET, Verb.SET_MANY, Verb.COUNT})
+_CHANGES: Final = frozenset(
+    {Verb.DELETE, Verb.DELETE_MANY, Verb.PATTERN, Verb.CLEAR, Verb.SET, Verb.SET_MANY, Verb.COUNT}
+)
 _VERSION: Final = re.compile(r"ver(sion)?|gen(eration)?|epoch|stamp|revision|rev\b", re.IGNORECASE)
 _LOCK: Final = re.compile(r"lock|mutex|throttl|rate_?limit", re.IGNORECASE)
 
@@ -110,7 +112,9 @@ def _connected(code: Code) -> set[Scope]:
     for call, scope in code.project.calls.get("connect", ()):
         if isinstance(call.func, ast.Attribute) and _is_signal(call.func.value, scope, code):
             given = [*call.args[:1], *[each.value for each in call.keywords if each.arg == "receiver"]]
-            found |= {kind.scope for each in given for kind in code.inference.kinds(each, scope) if isinstance(kind, Function)}
+            found |= {
+                kind.scope for each in given for kind in code.inference.kinds(each, scope) if isinstance(kind, Function)
+            }
     return found
 
 
@@ -121,7 +125,12 @@ def _is_receiver(scope: Scope, code: Code) -> bool:
             signals = each.args[0].elts if isinstance(each.args[0], (ast.List, ast.Tuple)) else [each.args[0]]
             if any(_is_signal(signal, around, code) for signal in signals):
                 return True
-        if isinstance(each, ast.Call) and _last(each.func) == "connect" and isinstance(each.func, ast.Attribute) and _is_signal(each.func.value, around, code):
+        if (
+            isinstance(each, ast.Call)
+            and _last(each.func) == "connect"
+            and isinstance(each.func, ast.Attribute)
+            and _is_signal(each.func.value, around, code)
+        ):
             return True
     return False
 
@@ -129,7 +138,10 @@ def _is_receiver(scope: Scope, code: Code) -> bool:
 def _is_signal(expr: ast.expr, scope: Scope, code: Code) -> bool:
     if _last(expr) in SIGNALS:
         return True
-    return any(isinstance(kind, External) and kind.name.rpartition(".")[2] in SIGNALS for kind in code.inference.kinds(expr, scope))
+    return any(
+        isinstance(kind, External) and kind.name.rpartition(".")[2] in SIGNALS
+        for kind in code.inference.kinds(expr, scope)
+    )
 
 
 def _is_atomic(expr: ast.expr, scope: Scope, code: Code) -> bool:
@@ -157,7 +169,10 @@ def _within_atomic(node: ast.AST, scope: Scope, code: Code) -> bool:
 
 def _is_put_off(node: ast.AST, scope: Scope) -> bool:
     """Whether a call is an argument of `on_commit`, or of what runs it later."""
-    return any(isinstance(parent, ast.Call) and called_name(parent) in {"on_commit", "run_on_commit", "run_after_commit"} for parent, _ in ancestors(node, scope.module))
+    return any(
+        isinstance(parent, ast.Call) and called_name(parent) in {"on_commit", "run_on_commit", "run_after_commit"}
+        for parent, _ in ancestors(node, scope.module)
+    )
 
 
 def _last(expr: ast.expr) -> str:

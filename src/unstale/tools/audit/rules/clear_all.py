@@ -1,4 +1,4 @@
-'''UNS003 clear-all: a whole shared cache is emptied.
+"""UNS003 clear-all: a whole shared cache is emptied.
 
 Bad::
 
@@ -29,7 +29,7 @@ Good::
 
     def reset():
         settings.cache_clear()
-'''
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-'''UNS007 counter-version: a version that is counted up and can expire.
+"""UNS007 counter-version: a version that is counted up and can expire.
 
 Bad::
 
@@ -24,7 +24,7 @@ Good::
     def visits(page):
         cache.add(f"visits:{page}", 0, 60)
         return cache.incr(f"visits:{page}")
-'''
+"""
 
 from __future__ import annotations
 
@@ -52,7 +52,12 @@ def find(code: Code) -> Iterator[Hit]:
     versions = _versions(code)
     if not versions:
         return
-    deeds = [deed for scope in code.project.scopes for deed in code.wrappers.deeds(scope) if shape(deed.key) in versions and deed.depth == 0]
+    deeds = [
+        deed
+        for scope in code.project.scopes
+        for deed in code.wrappers.deeds(scope)
+        if shape(deed.key) in versions and deed.depth == 0
+    ]
     for key in versions:
         own = [each for each in deeds if shape(each.key) == key]
         if not _can_expire(own):
@@ -60,7 +65,11 @@ def find(code: Code) -> Iterator[Hit]:
         counting = [each for each in own if each.verb is Verb.COUNT]
         drawing = [each for each in own if each.verb is Verb.SET and _is_next(each, code)]
         for each in counting or drawing:
-            also = tuple(other.call for other in own if other.verb in {Verb.SET, Verb.ADD} and other.scope.module is each.scope.module)
+            also = tuple(
+                other.call
+                for other in own
+                if other.verb in {Verb.SET, Verb.ADD} and other.scope.module is each.scope.module
+            )
             yield Hit(each.call, each.scope, also=also, by_name=each.inner.by_name)
         for each in drawing if counting else []:
             yield Hit(each.call, each.scope, by_name=each.inner.by_name)
@@ -73,7 +82,12 @@ def _versions(code: Code) -> set[str]:
         if not scope.is_function:
             continue
         for deed in code.wrappers.deeds(scope):
-            if deed.verb in _READS and deed.key and deed.depth == 0 and _is_in_a_key(deed.call, scope, code, shape(deed.key)):
+            if (
+                deed.verb in _READS
+                and deed.key
+                and deed.depth == 0
+                and _is_in_a_key(deed.call, scope, code, shape(deed.key))
+            ):
                 found.add(shape(deed.key))
     return {each for each in found if each.strip("*")}
 
@@ -97,7 +111,14 @@ def _is_in_a_key(call: ast.Call, scope: Scope, code: Code, own: str) -> bool:
             if used in code.calls.of:
                 continue
             for target in code.inference.targets(used, where)[:2]:
-                given = {p.name for p in target.parameters for at, arg in enumerate(used.args) if p.position in {at, at + (target.owner is not None)} and carried.has(arg) and p.name not in {"self", "cls"}}
+                given = {
+                    p.name
+                    for p in target.parameters
+                    for at, arg in enumerate(used.args)
+                    if p.position in {at, at + (target.owner is not None)}
+                    and carried.has(arg)
+                    and p.name not in {"self", "cls"}
+                }
                 if given:
                     waiting.append((target, frozenset(), frozenset(given)))
         if any(carried.has(each) for each in where.returns):
@@ -110,7 +131,11 @@ def _is_in_a_key(call: ast.Call, scope: Scope, code: Code, own: str) -> bool:
 def _is_key_bit(scope: Scope, code: Code) -> bool:
     """Whether drf-extensions puts what a method returns into its keys."""
     owner = scope.owner
-    return scope.name == "get_data" and owner is not None and any(base.name.endswith("KeyBitBase") for base in code.inference.externals_of(owner))
+    return (
+        scope.name == "get_data"
+        and owner is not None
+        and any(base.name.endswith("KeyBitBase") for base in code.inference.externals_of(owner))
+    )
 
 
 def _can_expire(own: list[Deed]) -> bool:
@@ -118,7 +143,7 @@ def _can_expire(own: list[Deed]) -> bool:
     for each in own:
         timeout = each.inner.timeout
         given = timeout is not None and not (isinstance(timeout, ast.Constant) and timeout.value is None)
-        if each.verb is Verb.EXPIRE and each.inner.method not in {"persist"} and given:
+        if each.verb is Verb.EXPIRE and each.inner.method != "persist" and given:
             return True
         if each.verb in {Verb.SET, Verb.ADD, Verb.GET_OR_SET}:
             if given:
@@ -132,7 +157,9 @@ def _is_next(deed: Deed, code: Code) -> bool:
     """Whether what is stored is the next one, or was drawn."""
     if deed.value is None:
         return False
-    carried = code.derivation.carried(deed.scope, [each.call for each in code.calls.in_scope[deed.scope] if each.verb is Verb.GET])
+    carried = code.derivation.carried(
+        deed.scope, [each.call for each in code.calls.in_scope[deed.scope] if each.verb is Verb.GET]
+    )
     for node in ast.walk(deed.value):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and carried.has(node):
             return True

@@ -1,4 +1,4 @@
-'''UNS005 fill-race: read, missing, computed, stored.
+"""UNS005 fill-race: read, missing, computed, stored.
 
 Bad::
 
@@ -28,7 +28,7 @@ Good::
             return False
         cache.set(f"limit:{address}", count + 1, 60)
         return True
-'''
+"""
 
 from __future__ import annotations
 
@@ -116,9 +116,15 @@ def fills(code: Code, scope: Scope) -> Iterator[Fill]:
 def _memberships(code: Code, scope: Scope, key: str) -> Iterator[ast.Compare]:
     """`key in cache`."""
     for node in ast.walk(scope.node):
-        if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.In, ast.NotIn)):
-            if any(isinstance(kind, Client) for kind in code.inference.kinds(node.comparators[0], scope)) and written(code.keys.form(node.left, scope)) == key:
-                yield node
+        if (
+            isinstance(node, ast.Compare)
+            and isinstance(node.ops[0], (ast.In, ast.NotIn))
+            and (
+                any(isinstance(kind, Client) for kind in code.inference.kinds(node.comparators[0], scope))
+                and written(code.keys.form(node.left, scope)) == key
+            )
+        ):
+            yield node
 
 
 def _is_fill(code: Code, scope: Scope, store: Deed, reads: list[Deed], tests: list[ast.Compare]) -> bool:
@@ -174,7 +180,11 @@ def _is_computed(code: Code, scope: Scope, store: Deed, reads: set[ast.Call]) ->
                 return True
             if isinstance(node, ast.Name) and node.id not in seen:
                 seen.add(node.id)
-                exprs += [each.expr for each in code.inference.home(node.id, scope)[1] if isinstance(each, Value) and each.scope.is_function]
+                exprs += [
+                    each.expr
+                    for each in code.inference.home(node.id, scope)[1]
+                    if isinstance(each, Value) and each.scope.is_function
+                ]
     return False
 
 

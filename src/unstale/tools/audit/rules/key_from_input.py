@@ -1,4 +1,4 @@
-'''UNS010 key-from-input: text from a request is part of a cache key.
+"""UNS010 key-from-input: text from a request is part of a cache key.
 
 Bad::
 
@@ -30,7 +30,7 @@ Good::
     def page(request, pk):
         number = int(request.GET.get("page", 1))
         cache.set(f"page:{pk}:{number}:{request.user.id}", render_page(pk, number), 60)
-'''
+"""
 
 from __future__ import annotations
 
@@ -47,7 +47,10 @@ from unstale.tools.audit.results import Level
 from unstale.tools.audit.rules.base import Hit, Rule
 
 _STORES: Final = frozenset({Verb.SET, Verb.GET_OR_SET, Verb.SET_MANY})
-_NO_CACHE: Final = re.compile(r"limit|throttl|lock|session|token|otp|attempt|nonce|captcha|login|block|csrf|verif|queue|rate|blacklist|ban", re.IGNORECASE)
+_NO_CACHE: Final = re.compile(
+    r"limit|throttl|lock|session|token|otp|attempt|nonce|captcha|login|block|csrf|verif|queue|rate|blacklist|ban",
+    re.IGNORECASE,
+)
 
 
 def find(code: Code) -> Iterator[Hit]:
@@ -76,12 +79,16 @@ def _hit(deed: Deed, node: object) -> Hit:
         also.append(node)
     if deed.key_given is not None:
         also.append(deed.key_given)
-    return Hit(deed.call, deed.scope, also=tuple(each for each in also if _is_near(each, deed)), by_name=deed.inner.by_name)
+    return Hit(
+        deed.call, deed.scope, also=tuple(each for each in also if _is_near(each, deed)), by_name=deed.inner.by_name
+    )
 
 
 def _is_near(node: ast.AST, deed: Deed) -> bool:
     within = deed.scope.node
-    return isinstance(within, (ast.FunctionDef, ast.AsyncFunctionDef)) and within.lineno <= getattr(node, "lineno", 0) <= (within.end_lineno or 0)
+    return isinstance(within, (ast.FunctionDef, ast.AsyncFunctionDef)) and within.lineno <= getattr(
+        node, "lineno", 0
+    ) <= (within.end_lineno or 0)
 
 
 def _literal(deed: Deed) -> str:

@@ -1,4 +1,4 @@
-'''UNS002 keyspace-walk: the keyspace is walked to read, count or list keys.
+"""UNS002 keyspace-walk: the keyspace is walked to read, count or list keys.
 
 Bad::
 
@@ -26,7 +26,7 @@ Good::
 
     def forget():
         client.delete(*client.keys("session:*"))
-'''
+"""
 
 from __future__ import annotations
 
@@ -43,7 +43,13 @@ def find(code: Code) -> Iterator[Hit]:
     for walk in code.walks:
         if walk.fate is Fate.READ:
             known = code.calls.of.get(walk.call)
-            yield Hit(walk.call, walk.scope, also=walk.also, reached_by=walk.scope, by_name=known is not None and known.by_name)
+            yield Hit(
+                walk.call,
+                walk.scope,
+                also=walk.also,
+                reached_by=walk.scope,
+                by_name=known is not None and known.by_name,
+            )
 
 
 RULE = Rule(

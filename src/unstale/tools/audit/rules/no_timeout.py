@@ -1,4 +1,4 @@
-'''UNS009 no-timeout: a cache entry without an end.
+"""UNS009 no-timeout: a cache entry without an end.
 
 Bad::
 
@@ -29,7 +29,7 @@ Good::
 
     def enqueue(job):
         client.set(f"job:{job.id}", job.payload)
-'''
+"""
 
 from __future__ import annotations
 
@@ -60,9 +60,18 @@ def find(code: Code) -> Iterator[Hit]:
         filled = {fill.store.inner.call: fill.store.call for fill in fills(code, scope)} if scope.is_function else {}
         for each in code.calls.in_scope[scope]:
             if each.is_redis:
-                if each.verb in _REDIS and not _has_timeout(each, code) and (each.call in filled or _is_cache(each, code)):
+                if (
+                    each.verb in _REDIS
+                    and not _has_timeout(each, code)
+                    and (each.call in filled or _is_cache(each, code))
+                ):
                     yield Hit(each.call, scope, by_name=each.by_name)
-            elif each.verb in _DJANGO and each.family in {Family.DJANGO, Family.FLASK, Family.CASHEWS, Family.AIOCACHE} and isinstance(each.timeout, ast.Constant) and each.timeout.value is None:
+            elif (
+                each.verb in _DJANGO
+                and each.family in {Family.DJANGO, Family.FLASK, Family.CASHEWS, Family.AIOCACHE}
+                and isinstance(each.timeout, ast.Constant)
+                and each.timeout.value is None
+            ):
                 yield Hit(each.call, scope, by_name=each.by_name)
     for module in code.project.modules:
         for node in module.dicts:
@@ -71,7 +80,11 @@ def find(code: Code) -> Iterator[Hit]:
 
 def _settings(node: ast.Dict, scope: Scope) -> Iterator[Hit]:
     """`"TIMEOUT": None` beside a BACKEND."""
-    names = {key.value: (key, value) for key, value in zip(node.keys, node.values, strict=True) if isinstance(key, ast.Constant)}
+    names = {
+        key.value: (key, value)
+        for key, value in zip(node.keys, node.values, strict=True)
+        if isinstance(key, ast.Constant)
+    }
     if "BACKEND" in names and "TIMEOUT" in names:
         key, value = names["TIMEOUT"]
         if isinstance(value, ast.Constant) and value.value is None:

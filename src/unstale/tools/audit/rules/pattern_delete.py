@@ -1,4 +1,4 @@
-'''UNS001 pattern-delete: keys are deleted by walking the keyspace.
+"""UNS001 pattern-delete: keys are deleted by walking the keyspace.
 
 Bad::
 
@@ -29,7 +29,7 @@ Good::
     def forget(cached: dict[str, int]):
         for key in list(cached.keys()):
             del cached[key]
-'''
+"""
 
 from __future__ import annotations
 

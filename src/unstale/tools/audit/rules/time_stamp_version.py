@@ -1,4 +1,4 @@
-'''UNS006 time-stamp-version: a time is stored to be compared with another time.
+"""UNS006 time-stamp-version: a time is stored to be compared with another time.
 
 Bad::
 
@@ -36,7 +36,7 @@ Good::
             return True
         cache.set(f"tries:{address}", time.time())
         return False
-'''
+"""
 
 from __future__ import annotations
 
@@ -54,7 +54,10 @@ from unstale.tools.audit.code.verbs import Verb
 from unstale.tools.audit.results import Level
 from unstale.tools.audit.rules.base import Hit, Rule
 
-_TIMES: Final = re.compile(r"updated|modified|changed|invalidat|timestamp|_at$|last_|mtime|stamp|since|created|_ts$|^ts$|version", re.IGNORECASE)
+_TIMES: Final = re.compile(
+    r"updated|modified|changed|invalidat|timestamp|_at$|last_|mtime|stamp|since|created|_ts$|^ts$|version",
+    re.IGNORECASE,
+)
 _ORDERS: Final = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
 _STORES: Final = frozenset({Verb.SET, Verb.ADD, Verb.FIELDS_SET, Verb.SET_MANY})
 _READS: Final = frozenset({Verb.GET, Verb.FIELDS_GET, Verb.GET_MANY})
@@ -80,11 +83,16 @@ def find(code: Code) -> Iterator[Hit]:
         (deed.call, scope, shape(deed.key), deed.inner.by_name)
         for scope in code.project.scopes
         for deed in code.wrappers.deeds(scope)
-        if deed.verb in _STORES and deed.value is not None and deed.depth <= 1 and code.origins.clock_in(deed.value, scope) is not None
+        if deed.verb in _STORES
+        and deed.value is not None
+        and deed.depth <= 1
+        and code.origins.clock_in(deed.value, scope) is not None
     ]
     if not stamped:
         return
-    reading = {scope.module for scope in code.project.scopes if any(deed.verb in _READS for deed in code.wrappers.deeds(scope))}
+    reading = {
+        scope.module for scope in code.project.scopes if any(deed.verb in _READS for deed in code.wrappers.deeds(scope))
+    }
     comparisons = [each for module in reading for scope in module.scopes.values() for each in _comparisons(scope, code)]
     seen: set[ast.Call] = set()
     for call, scope, key, by_name in stamped:
@@ -124,13 +132,33 @@ class _Side:
             node = source.node
             if isinstance(node, ast.Call):
                 if (known := deeds.get(node)) is None and source.scope is not scope:
-                    known = next((deed for deed in code.wrappers.deeds(source.scope) if deed.call is node and deed.verb in _READS), None)
+                    known = next(
+                        (
+                            deed
+                            for deed in code.wrappers.deeds(source.scope)
+                            if deed.call is node and deed.verb in _READS
+                        ),
+                        None,
+                    )
                 if known is not None:
                     self.reads.add(shape(known.key))
                 if code.origins.is_clock(node, source.scope):
                     self.is_now = True
-            name = node.name if isinstance(node, Parameter) else node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else called_name(node) if isinstance(node, ast.Call) else ""
-            if _TIMES.search(name) and not any(isinstance(kind, Function) for kind in (code.inference.kinds(node, source.scope) if isinstance(node, ast.Name) else ())):
+            name = (
+                node.name
+                if isinstance(node, Parameter)
+                else node.attr
+                if isinstance(node, ast.Attribute)
+                else node.id
+                if isinstance(node, ast.Name)
+                else called_name(node)
+                if isinstance(node, ast.Call)
+                else ""
+            )
+            if _TIMES.search(name) and not any(
+                isinstance(kind, Function)
+                for kind in (code.inference.kinds(node, source.scope) if isinstance(node, ast.Name) else ())
+            ):
                 self.is_time = True
         self.is_time = self.is_time or bool(self.reads)
 

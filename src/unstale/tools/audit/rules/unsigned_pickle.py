@@ -1,4 +1,4 @@
-'''UNS008 unsigned-pickle: what comes from a cache is unpickled without proof of who wrote it.
+"""UNS008 unsigned-pickle: what comes from a cache is unpickled without proof of who wrote it.
 
 Bad::
 
@@ -33,7 +33,7 @@ Good::
 
     def model():
         return pickle.loads(Path("model.bin").read_bytes())
-'''
+"""
 
 from __future__ import annotations
 
@@ -50,10 +50,30 @@ from unstale.tools.audit.code.verbs import Verb
 from unstale.tools.audit.results import Level
 from unstale.tools.audit.rules.base import Hit, Rule
 
-_LOADS: Final = re.compile(r"(?:_?pickle|cPickle|cloudpickle|dill|joblib)(?:\.\w+)*\.loads?|six\.moves\.cPickle\.loads?|django\.utils\.six\.moves\.cPickle\.loads?")
+_LOADS: Final = re.compile(
+    r"(?:_?pickle|cPickle|cloudpickle|dill|joblib)(?:\.\w+)*\.loads?|six\.moves\.cPickle\.loads?|django\.utils\.six\.moves\.cPickle\.loads?"
+)
 _READS: Final = frozenset({Verb.GET, Verb.GET_MANY, Verb.FIELDS_GET, Verb.RAW, Verb.SCRIPT})
-_OTHER_READS: Final = frozenset({"lrange", "lpop", "rpop", "blpop", "brpop", "smembers", "zrange", "hvals", "hscan_iter", "getdel", "lindex", "get_message", "spop"})
-_SERIALIZERS: Final = re.compile(r"(?:\w+\.)*(?:serializers?|coder|serializer)\.(?:\w+\.)*Pickle\w*|(?:\w+\.)*Pickle(?:Serializer|Coder)")
+_OTHER_READS: Final = frozenset(
+    {
+        "lrange",
+        "lpop",
+        "rpop",
+        "blpop",
+        "brpop",
+        "smembers",
+        "zrange",
+        "hvals",
+        "hscan_iter",
+        "getdel",
+        "lindex",
+        "get_message",
+        "spop",
+    }
+)
+_SERIALIZERS: Final = re.compile(
+    r"(?:\w+\.)*(?:serializers?|coder|serializer)\.(?:\w+\.)*Pickle\w*|(?:\w+\.)*Pickle(?:Serializer|Coder)"
+)
 _CACHE_NAMES: Final = re.compile(r"redis|valkey|cache|aiocache|cashews", re.IGNORECASE)
 _VERIFIES: Final = frozenset({"compare_digest", "unsign", "verify", "unsign_object", "constant_time_compare"})
 
@@ -73,7 +93,9 @@ def find(code: Code) -> Iterator[Hit]:
 
 
 def _is_pickle(call: ast.Call, scope: Scope, code: Code) -> bool:
-    return any(isinstance(kind, External) and _LOADS.fullmatch(kind.name) for kind in code.inference.kinds(call.func, scope))
+    return any(
+        isinstance(kind, External) and _LOADS.fullmatch(kind.name) for kind in code.inference.kinds(call.func, scope)
+    )
 
 
 def _from_cache(expr: ast.expr, scope: Scope, code: Code) -> bool:
@@ -82,9 +104,12 @@ def _from_cache(expr: ast.expr, scope: Scope, code: Code) -> bool:
             known = code.calls.of.get(source.node)
             if known is not None and known.verb in _READS:
                 return True
-            if known is None and called_name(source.node) in _OTHER_READS and isinstance(source.node.func, ast.Attribute):
-                if _CACHE_NAMES.search(ast.unparse(source.node.func.value)):
-                    return True
+            if (
+                known is None
+                and called_name(source.node) in _OTHER_READS
+                and isinstance(source.node.func, ast.Attribute)
+            ) and _CACHE_NAMES.search(ast.unparse(source.node.func.value)):
+                return True
     return False
 
 
@@ -95,7 +120,9 @@ def _is_verified(call: ast.Call, scope: Scope) -> bool:
 def _names_serializer(call: ast.Call, scope: Scope, code: Code) -> bool:
     """`PickleSerializer()` of a cache's library."""
     return called_name(call).startswith("Pickle") and any(
-        isinstance(kind, External) and _CACHE_NAMES.search(kind.name) and kind.name.rpartition(".")[2] in {"PickleSerializer", "PickleCoder"}
+        isinstance(kind, External)
+        and _CACHE_NAMES.search(kind.name)
+        and kind.name.rpartition(".")[2] in {"PickleSerializer", "PickleCoder"}
         for kind in code.inference.kinds(call.func, scope)
     )
 
@@ -121,7 +148,10 @@ def _passed(scope: Scope, code: Code) -> Iterator[Hit]:
             for given in (*call.args, *[keyword.value for keyword in call.keywords]):
                 if isinstance(given, (ast.Name, ast.Attribute)):
                     name = given.id if isinstance(given, ast.Name) else given.attr
-                    if name in {"PickleCoder", "PickleSerializer"} and any(isinstance(kind, External) and _CACHE_NAMES.search(kind.name) for kind in code.inference.kinds(given, each)):
+                    if name in {"PickleCoder", "PickleSerializer"} and any(
+                        isinstance(kind, External) and _CACHE_NAMES.search(kind.name)
+                        for kind in code.inference.kinds(given, each)
+                    ):
                         yield Hit(given, each)
 
 

@@ -1,4 +1,4 @@
-'''UNS011 user-data-shared: what depends on the current user is stored under a key without the user.
+"""UNS011 user-data-shared: what depends on the current user is stored under a key without the user.
 
 Bad::
 
@@ -37,7 +37,7 @@ Good::
     @vary_on_cookie
     def account(request):
         return render(request, "account.html", {"name": request.user.name})
-'''
+"""
 
 from __future__ import annotations
 
@@ -56,8 +56,21 @@ from unstale.tools.audit.results import Level
 from unstale.tools.audit.rules.base import Hit, Rule
 
 _STORES: Final = frozenset({Verb.SET, Verb.GET_OR_SET})
-_SOMEBODY: Final = re.compile(r"user|session|account|member|customer|profile|owner|token|email|phone|login|uid|tenant", re.IGNORECASE)
-_LOGIN: Final = frozenset({"login_required", "permission_required", "user_passes_test", "LoginRequiredMixin", "PermissionRequiredMixin", "UserPassesTestMixin", "staff_member_required", "AccessMixin"})
+_SOMEBODY: Final = re.compile(
+    r"user|session|account|member|customer|profile|owner|token|email|phone|login|uid|tenant", re.IGNORECASE
+)
+_LOGIN: Final = frozenset(
+    {
+        "login_required",
+        "permission_required",
+        "user_passes_test",
+        "LoginRequiredMixin",
+        "PermissionRequiredMixin",
+        "UserPassesTestMixin",
+        "staff_member_required",
+        "AccessMixin",
+    }
+)
 _VARIES: Final = frozenset({"vary_on_cookie", "vary_on_headers"})
 
 
@@ -67,8 +80,17 @@ def find(code: Code) -> Iterator[Hit]:
         if scope.is_function:
             yield from _stores(scope, code)
         for call in scope.calls:
-            if called_name(call) == "cache_page" and not _varies_around(call, scope) and _is_personal(call, scope, code):
-                yield Hit(call, scope, "cache_page keeps one page for everybody, and this view is a user's own.", "unstale's cached_view(per_user=True), or vary_on_cookie.")
+            if (
+                called_name(call) == "cache_page"
+                and not _varies_around(call, scope)
+                and _is_personal(call, scope, code)
+            ):
+                yield Hit(
+                    call,
+                    scope,
+                    "cache_page keeps one page for everybody, and this view is a user's own.",
+                    "unstale's cached_view(per_user=True), or vary_on_cookie.",
+                )
 
 
 def _stores(scope: Scope, code: Code) -> Iterator[Hit]:
@@ -93,7 +115,9 @@ def _varies_around(call: ast.Call, scope: Scope) -> bool:
         if _says_vary(parent):
             return True
         node = parent
-    return isinstance(parent, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and any(_says_vary(each) for each in parent.decorator_list)
+    return isinstance(parent, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and any(
+        _says_vary(each) for each in parent.decorator_list
+    )
 
 
 def _says_vary(node: ast.AST) -> bool:
@@ -125,8 +149,14 @@ def _views(call: ast.Call, scope: Scope, code: Code) -> Iterator[Scope]:
             return
         if isinstance(parent, ast.Call) and parent.func is node:
             for arg in parent.args[:1]:
-                target = arg.func.value if isinstance(arg, ast.Call) and isinstance(arg.func, ast.Attribute) and arg.func.attr == "as_view" else arg
-                yield from (kind.scope for kind in code.inference.kinds(target, scope) if isinstance(kind, (Function, Class)))
+                target = (
+                    arg.func.value
+                    if isinstance(arg, ast.Call) and isinstance(arg.func, ast.Attribute) and arg.func.attr == "as_view"
+                    else arg
+                )
+                yield from (
+                    kind.scope for kind in code.inference.kinds(target, scope) if isinstance(kind, (Function, Class))
+                )
             return
         if isinstance(parent, ast.stmt):
             return
@@ -139,7 +169,9 @@ def _is_view_personal(view: Scope, code: Code) -> bool:
         names |= {_name(each) for each in view.node.bases}
     if names & _LOGIN or any("login_required" in ast.unparse(each) for each in view.decorators):
         return True
-    if any("IsAuthenticated" in ast.unparse(each) and "OrReadOnly" not in ast.unparse(each) for each in _permissions(view)):
+    if any(
+        "IsAuthenticated" in ast.unparse(each) and "OrReadOnly" not in ast.unparse(each) for each in _permissions(view)
+    ):
         return True
     scopes = [view, *code.inference.classes_of(view)] if view.is_class else [view]
     return any(_uses_user(each.node, code, each) for each in scopes)
@@ -149,13 +181,16 @@ def _permissions(view: Scope) -> Iterator[ast.AST]:
     yield from view.decorators
     if isinstance(view.node, ast.ClassDef):
         for statement in view.node.body:
-            if isinstance(statement, ast.Assign) and any(isinstance(target, ast.Name) and target.id == "permission_classes" for target in statement.targets):
+            if isinstance(statement, ast.Assign) and any(
+                isinstance(target, ast.Name) and target.id == "permission_classes" for target in statement.targets
+            ):
                 yield statement.value
 
 
 def _uses_user(node: ast.AST, code: Code, scope: Scope) -> bool:
     return any(
-        isinstance(each, ast.Attribute) and each.attr == "user" and code.origins.is_request(each.value, scope) for each in ast.walk(node)
+        isinstance(each, ast.Attribute) and each.attr == "user" and code.origins.is_request(each.value, scope)
+        for each in ast.walk(node)
     )
 
 
@@ -174,7 +209,7 @@ RULE = Rule(
     "user-data-shared",
     Level.ERROR,
     "What is stored depends on the current user, and the key does not say which: the next user is given it.",
-    "Put the user into the key, or use a bound cache: cache.scope(\"user\", user.pk).",
+    'Put the user into the key, or use a bound cache: cache.scope("user", user.pk).',
     find,
     __doc__,
 )
