@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -125,6 +126,7 @@ class _Run:
             callers=tuple(self._callers(hit.reached_by, code)),
             also=tuple(sorted({each for node in hit.also for each in _lines(node)})),
             patterns=proposals(code, hit.pattern, hit.scope) if hit.pattern is not None else (),
+            family=str(known.family) if isinstance(hit.node, ast.Call) and (known := code.calls.of.get(hit.node)) else "",
             by_name=hit.by_name,
             cell=cell,
         )

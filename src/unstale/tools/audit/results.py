@@ -50,6 +50,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """Other lines of the file that belong to it: where the key is made, the read of a fill."""
     patterns: tuple[str, ...] = ()
     """TAG_PATTERNS that make it one write."""
+    family: str = ""
+    """Whose call it is: django, redis, cashews and so on; "" where it is none of a cache's own."""
     by_name: bool = False
     """Whether the receiver was taken for a cache by its name only."""
     cell: int | None = None

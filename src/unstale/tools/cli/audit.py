@@ -17,6 +17,7 @@ from rich.console import Console
 from unstale.tools.audit import AuditError, Report, settings_of
 from unstale.tools.audit import audit as audited
 from unstale.tools.audit.baseline import Baseline, baseline_of, read, written
+from unstale.tools.audit.fixes import fixes, write
 from unstale.tools.audit.rules import RULES
 from unstale.tools.audit.sarif import sarif
 from unstale.tools.audit.text import lines
@@ -48,6 +49,8 @@ def audit(  # noqa: PLR0913 - a command's options
     write_baseline: Annotated[
         bool, typer.Option("--write-baseline", help="Write what is found now into --baseline.")
     ] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Show what can be rewritten safely, as a diff; --yes writes it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --fix: write it.")] = False,
     out: Annotated[Path | None, typer.Option(help="A file for the report, in place of the terminal.")] = None,
     listed: Annotated[bool, typer.Option("--list", help="List the rules.")] = False,
 ) -> None:
@@ -69,11 +72,33 @@ def audit(  # noqa: PLR0913 - a command's options
             f"{len(report.findings)} findings are known to {baseline} from now on.", markup=False, soft_wrap=True
         )
         return
+    if fix:
+        _fix(path, report, yes=yes)
+        return
     _show(report, form, out)
     if report.interrupted:
         raise typer.Exit(STOPPED)
     if report.findings:
         raise typer.Exit(FOUND)
+
+
+def _fix(path: Path, report: Report, *, yes: bool) -> None:
+    """Show what would be rewritten, or write it."""
+    try:
+        made = fixes(path, report, settings_of(path))
+        for each in made:
+            sys.stdout.writelines(each.diff())
+        if yes:
+            write(path, made)
+    except AuditError as error:
+        _cannot(str(error))
+        return
+    for said in (*(one for each in made for one in each.done), *(one for each in made for one in each.left)):
+        errors.print(said, markup=False, soft_wrap=True)
+    changed = sum(each.new != each.old for each in made)
+    errors.print(f"{changed} files {'were' if yes else 'would be'} rewritten.{'' if yes or not changed else ' --yes writes them.'}")
+    if report.interrupted:
+        raise typer.Exit(STOPPED)
 
 
 def _audited(

@@ -9,6 +9,7 @@ from unstale.tools.audit.code.callers import Callers
 from unstale.tools.audit.code.derivation import Derivation
 from unstale.tools.audit.code.inferring import Inference
 from unstale.tools.audit.code.keys import Keys
+from unstale.tools.audit.code.declarations import declared_patterns
 from unstale.tools.audit.code.origins import Origins
 from unstale.tools.audit.code.project import Project
 from unstale.tools.audit.code.scopes import Module
@@ -29,6 +30,7 @@ class Code:
         callers: who calls a function.
         walks: what becomes of keys that were walked.
         origins: requests, users and clocks.
+        declared: the TAG_PATTERNS that its settings declare to unstale's backend.
     """
 
     def __init__(self, modules: Iterable[Module], own_names: Iterable[str] = ()) -> None:
@@ -47,3 +49,4 @@ class Code:
         self.callers = Callers(self.inference)
         self.walks = Walks(self.calls, self.derivation, self.callers)
         self.origins = Origins(self.derivation)
+        self.declared = declared_patterns(self.project.modules)

@@ -36,9 +36,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from unstale.tools.audit.code.understood import Code
-from unstale.tools.audit.code.walks import Fate
+from unstale.tools.audit.code.declarations import nameless
+from unstale.tools.audit.code.verbs import Verb
+from unstale.tools.audit.code.walks import Fate, Walk
 from unstale.tools.audit.results import Level
 from unstale.tools.audit.rules.base import Hit, Rule
+from unstale.tools.audit.tag_patterns import proposals
 
 
 def find(code: Code) -> Iterator[Hit]:
@@ -46,6 +49,8 @@ def find(code: Code) -> Iterator[Hit]:
     for walk in code.walks:
         if walk.fate is Fate.DELETED:
             known = code.calls.of.get(walk.call)
+            if known is not None and known.verb is Verb.PATTERN and _is_declared(walk, code):
+                continue  # unstale's backend makes it one write
             yield Hit(
                 walk.call,
                 walk.scope,
@@ -56,6 +61,13 @@ def find(code: Code) -> Iterator[Hit]:
                 pattern=walk.pattern,
                 by_name=known is not None and known.by_name,
             )
+
+
+def _is_declared(walk: Walk, code: Code) -> bool:
+    if walk.pattern is None or not code.declared:
+        return False
+    needed = proposals(code, walk.pattern, walk.scope)
+    return bool(needed) and {nameless(each) for each in needed} <= code.declared
 
 
 RULE = Rule(
