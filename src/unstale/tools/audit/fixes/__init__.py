@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from unstale.tools.audit.code.declarations import DJANGO_REDIS, caches_of
+from unstale.tools.audit.code.declarations import DJANGO_REDIS, caches_of, nameless
 from unstale.tools.audit.code.indexing import indexed
 from unstale.tools.audit.errors import AuditError
 from unstale.tools.audit.fixes.backends import with_unstale
@@ -25,7 +27,8 @@ from unstale.tools.audit.results import Finding, Report
 from unstale.tools.audit.settings import Settings
 from unstale.tools.audit.sources import files, read
 
-FIXED: frozenset[str] = frozenset({"UNS001", "UNS004", "UNS005"})
+_NAMED: Final = re.compile(rb"""caches\[["'](\w+)["']\]""")
+FIXED: Final[frozenset[str]] = frozenset({"UNS001", "UNS004", "UNS005"})
 """Rules of which some findings can be rewritten."""
 
 
@@ -67,11 +70,14 @@ def fixes(root: Path, report: Report, settings: Settings) -> list[Fix]:
             by_path.setdefault(finding.path, []).append(finding)
     made: list[Fix] = []
     patterns = _patterns(report.findings)
-    for file, path in files(root, settings):
+    every = list(files(root, settings))
+    deleting = {each.path for each in report.findings if each.rule == "UNS001"}
+    named = _aliases(file.read_bytes() for file, path in every if path in deleting)
+    for file, path in every:
         wanted = by_path.get(path, [])
         old = file.read_bytes() if wanted or (patterns and b"CACHES" in _head(file)) else b""
         if old:
-            fix = _fixed(file, path, old, wanted, patterns, settings)
+            fix = _fixed(file, path, old, wanted, (patterns, named), settings)
             if fix.new != fix.old or fix.left:
                 made.append(fix)
     return made
@@ -85,16 +91,29 @@ def _head(file: Path) -> bytes:
 
 
 def _patterns(findings: Iterable[Finding]) -> tuple[str, ...]:
-    """All TAG_PATTERNS that Django's pattern deletes need."""
-    return tuple(dict.fromkeys(text for each in findings if each.rule == "UNS001" and each.family == "django" for text in each.patterns))
+    """All TAG_PATTERNS that Django's pattern deletes need; of those that differ in names of placeholders one."""
+    found: dict[str, str] = {}
+    for finding in findings:
+        if finding.rule == "UNS001" and finding.family == "django":
+            for text in finding.patterns:
+                found.setdefault(nameless(text), text)
+    return tuple(found.values())
 
 
-def _fixed(file: Path, path: str, old: bytes, wanted: list[Finding], patterns: tuple[str, ...], settings: Settings) -> Fix:
+def _aliases(files_of: Iterable[bytes]) -> frozenset[str]:
+    """The caches whose keys are deleted by pattern: the default one, and those that such a file names."""
+    return frozenset({"default", *(found.decode() for text in files_of for found in _NAMED.findall(text))})
+
+
+def _fixed(  # noqa: PLR0913 - what a file is rewritten by
+    file: Path, path: str, old: bytes, wanted: list[Finding], declared: tuple[tuple[str, ...], frozenset[str]], settings: Settings
+) -> Fix:
     new, done, left = rewritten(old, wanted)
+    patterns, named = declared
     source, _ = read(file, path, settings)
     if patterns and source is not None:
         module = indexed(path, source.module_name, source.tree, is_package=source.is_package)
-        aliases = [each.alias for each in caches_of([module]) if each.backend == DJANGO_REDIS]
+        aliases = [each.alias for each in caches_of([module]) if each.backend == DJANGO_REDIS and each.alias in named]
         if aliases:
             new, said = with_unstale(new, aliases, patterns)
             done += said
