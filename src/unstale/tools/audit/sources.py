@@ -20,6 +20,7 @@ from typing import Any, Final
 import pathspec
 
 from unstale.tools.audit.errors import AuditError
+from unstale.tools.audit.modern import older
 from unstale.tools.audit.results import Problem
 from unstale.tools.audit.settings import Settings
 
@@ -169,10 +170,23 @@ def parsed(text: str, path: str) -> tuple[ast.Module | None, Problem | None]:
             warnings.simplefilter("ignore")  # the audited code's own: an invalid escape, `is` with a literal
             return ast.parse(text), None
     except SyntaxError as error:
+        if (tree := _modern(text)) is not None:
+            return tree, None
         said = f"{_HEADER}Python {_version()} cannot parse it: {error.msg}{_python_2(text, error.lineno)}."
         return None, Problem(path, said, error.lineno)
     except (ValueError, RecursionError, MemoryError) as error:
         return None, Problem(path, f"{_HEADER}it cannot be parsed: {str(error) or type(error).__name__}.")
+
+
+def _modern(text: str) -> ast.Module | None:
+    """The syntax of code in a newer Python than this one."""
+    rewritten = older(text)
+    if rewritten is None:
+        return None
+    try:
+        return ast.parse(rewritten)
+    except (SyntaxError, ValueError, RecursionError):
+        return None
 
 
 def _version() -> str:

@@ -9,19 +9,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from unstale.tools.audit.code.inferring import TASK_CALLS, Inference
 from unstale.tools.audit.code.kinds import Function
 from unstale.tools.audit.code.project import called_name
 from unstale.tools.audit.code.scopes import Scope
-
-_COMMON: Final = frozenset(name for each in (dict, list, set, str, bytes, object, int, tuple) for name in dir(each)) | {
-    "get", "set", "delete", "save", "run", "execute", "filter", "all", "create", "send", "close", "open", "read", "write",
-    "first", "last", "exists", "count", "start", "stop", "handle", "process", "call", "apply", "load", "dump", "query",
-    "post", "put", "patch", "add", "main", "list", "retrieve", "destroy", "ready", "connect", "scan", "flush",
-}  # fmt: skip
-
 
 class Site(NamedTuple):
     """A call, and where it stands."""
@@ -71,17 +64,7 @@ class Callers:
                 for kind in self._inference.kinds(arg, scope)
                 if isinstance(kind, Function)
             ]
-        if targets:
-            return function in targets
-        return called_name(call) == function.name and self._is_alone(call, scope, function)
-
-    def _is_alone(self, call: ast.Call, scope: Scope, function: Scope) -> bool:
-        if not isinstance(call.func, ast.Attribute) or function.owner is None or function.name in _COMMON:
-            return False
-        if self._inference.kinds(call.func.value, scope):
-            return False
-        owners = {each.owner for each in self._inference.project.functions[function.name] if each.owner is not None}
-        return any(all(one in self._inference.classes_of(each) for each in owners) for one in owners)
+        return function in (targets or self._inference.likely(call, scope))
 
     def all(self, function: Scope) -> list[Site]:
         """The calls of a function, of the functions in which these stand, and so on: each once, the nearest first."""

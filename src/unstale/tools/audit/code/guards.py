@@ -68,12 +68,12 @@ def is_after_miss(node: ast.AST, module: Module, is_value: Says) -> bool:
         match parent:
             case ast.If(test=test, body=body, orelse=orelse):
                 said = missing_in(test, is_value)
-                if said is not None and child is not test:
-                    return (child in body) if said else (child in orelse)
+                if said is not None and child in (body if said else orelse):
+                    return True
             case ast.IfExp(test=test, body=one, orelse=other):
                 said = missing_in(test, is_value)
-                if said is not None and child is not test:
-                    return child is one if said else child is other
+                if said is not None and child is (one if said else other):
+                    return True
             case ast.ExceptHandler():
                 tried = module.parents[parent]
                 if isinstance(tried, (ast.Try, ast.TryStar)) and any(_holds(each, is_value) for each in tried.body):

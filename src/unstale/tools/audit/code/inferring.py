@@ -62,6 +62,12 @@ PROPERTIES: Final = frozenset(
 TASK_CALLS: Final = frozenset(
     {"delay", "apply_async", "s", "si", "apply", "send", "enqueue", "defer", "kiq", "__wrapped__"}
 )
+COMMON: Final = frozenset(name for each in (dict, list, set, str, bytes, object, int, tuple) for name in dir(each)) | {
+    "set", "delete", "save", "run", "execute", "filter", "all", "create", "send", "close", "open", "read", "write", "first",
+    "last", "exists", "start", "stop", "handle", "process", "call", "apply", "load", "dump", "query", "post", "put", "patch",
+    "main", "list", "retrieve", "destroy", "ready", "connect", "scan", "flush",
+}  # fmt: skip
+"""Names of methods that anything may have."""
 _WRAPPING_TYPES: Final = frozenset({"Optional", "Union", "Annotated", "ClassVar", "Final", "AsyncGenerator", "Generator", "AsyncIterator", "Iterator", "Awaitable", "Type", "type", "InitVar", "Coroutine", "Provide", "Inject"})  # fmt: skip
 _BUILTINS: Final = frozenset(dir(builtins))
 
@@ -647,6 +653,19 @@ class Inference:
                 case _:
                     pass
         return found
+
+    def likely(self, call: ast.Call, scope: Scope) -> list[Scope]:
+        """The project's functions that a call runs; where nothing is known of the receiver, those of its method's name.
+
+        Only if all methods of that name are of one family of classes, and nothing of Python's own has one.
+        """
+        found = self.targets(call, scope)
+        if found or not isinstance(call.func, ast.Attribute) or call.func.attr in COMMON or self.kinds(call.func.value, scope):
+            return found
+        methods = [each for each in self.project.functions.get(call.func.attr, ()) if each.owner is not None]
+        owners = {each.owner for each in methods if each.owner is not None}
+        is_one = any(all(one in self.classes_of(each) for each in owners) for one in owners)
+        return methods if is_one else []
 
 
 def argument_of(call: ast.Call, parameter: Parameter, shift: int = 0) -> ast.expr | None:

@@ -125,7 +125,12 @@ LIBRARIES: Final = REDIS_LIBRARIES | {
     "pylibmc", "bmemcached", "emcache", "aiomcache", "klepto", "percache", "requests_cache", "hishel", "jinja2", "pymongo",
     "motor", "elasticsearch", "lmdb", "unstale", "theine", "cacheout", "expiringdict", "lru", "pylru", "mongoengine",
 }  # fmt: skip
-"""Never a module of the project, even where one has the same name."""
+"""Not a module of the project, even where a file of it ends in the same name."""
+OFTEN_OWN: Final = frozenset({
+    "redis_cache", "redis_lru", "cachelib", "arq", "lru", "walrus", "beaker", "motor", "kombu", "theine", "streamlit",
+    "expiringdict", "redis_om", "redis_sentinel", "fastapi_redis", "glide", "aio_redis", "methodtools", "cacheout", "memcache",
+})  # fmt: skip
+"""Of these, names that projects give to their own modules as well: the project's, where it has one."""
 NO_CACHES: Final = (frozenset(sys.stdlib_module_names) | LIBRARIES) - REDIS_LIBRARIES
 """What comes from these is a cache only where a table says so."""
 

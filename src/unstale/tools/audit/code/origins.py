@@ -29,7 +29,7 @@ _INPUT: Final = frozenset({
 _KEEPS_TEXT: Final = frozenset({
     "str", "format", "join", "strip", "lstrip", "rstrip", "lower", "upper", "title", "replace", "urlencode", "quote",
     "quote_plus", "unquote", "get", "getlist", "dict", "items", "values", "keys", "sorted", "tuple", "list", "set",
-    "split", "dumps", "encode", "decode", "copy", "pop", "removeprefix", "removesuffix", "repr", "escape", "force_str",
+    "split", "dumps", "loads", "encode", "decode", "copy", "pop", "removeprefix", "removesuffix", "repr", "escape", "force_str",
     "slice", "getall", "multi_items", "get_full_path", "build_absolute_uri", "get_raw_uri", "get_json", "get_data", "to_dict",
     "get_argument", "get_query_argument", "frozenset", "reversed", "map", "filter", "lists", "casefold", "get_list",
     "iri_to_uri", "urlparse", "parse_qs", "parse_qsl", "format_map", "capitalize", "zip", "model_dump", "model_dump_json", "enumerate",

@@ -10,7 +10,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from unstale.tools.audit.code.kinds import LIBRARIES
+from unstale.tools.audit.code.kinds import LIBRARIES, OFTEN_OWN
 from unstale.tools.audit.code.scopes import Annotated, Defined, Imported, Module, Scope, Value
 
 
@@ -80,7 +80,7 @@ class Project:
 
     def module(self, name: str, by: Module, *, exact: bool = False) -> Module | None:
         """A module of the project by the name under which another one imports it; None for a library's."""
-        if not exact and name.partition(".")[0] in LIBRARIES:
+        if not exact and (root := name.partition(".")[0]) in LIBRARIES and not (root in OFTEN_OWN and self._by_end.get(name.rpartition(".")[2])):
             return None
         end = name.rpartition(".")[2]
         found = [

@@ -96,7 +96,7 @@ _REDIS: Final = {
     "flush_db": _CLEAR, "flush_all": _CLEAR, "execute_command": Act(Verb.RAW), "execute": Act(Verb.RAW),
     "eval": Act(Verb.SCRIPT), "evalsha": Act(Verb.SCRIPT), "register_script": Act(Verb.SCRIPT),
     "script_load": Act(Verb.SCRIPT), "hset": _FIELDS_SET, "hmset": _FIELDS_SET, "hsetnx": _FIELDS_SET,
-    "hmset_dict": _FIELDS_SET, "hget": _FIELDS_GET, "hgetall": _FIELDS_GET, "hmget": _FIELDS_GET,
+    "hmset_dict": _FIELDS_SET, "hget": _FIELDS_GET, "hgetall": _FIELDS_GET, "hexists": _FIELDS_GET, "hmget": _FIELDS_GET,
 }  # fmt: skip
 _CASHEWS: Final = {
     "get": _GET, "get_many": Act(Verb.GET_MANY, many=True), "set": _SET, "set_many": _SET_MANY, "exists": _HAS,

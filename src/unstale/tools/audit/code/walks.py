@@ -171,7 +171,13 @@ class Walks:
             which = [at for at, expr in given if carried.has(expr)]
             if not which:
                 continue
-            for target in self._inference.targets(call, scope):
+            if called_name(call) in {"map", "filter", "for_each"}:
+                kinds = [kind for arg in call.args[:1] for kind in self._inference.kinds(arg, scope)]
+                for kind in kinds:
+                    if isinstance(kind, Function):
+                        names = {each.name for each in kind.scope.parameters if each.name not in {"self", "cls"}}
+                        yield kind.scope, frozenset(), frozenset(names)
+            for target in self._inference.likely(call, scope):
                 bound = any(
                     isinstance(kind, Function) and kind.bound for kind in self._inference.kinds(call.func, scope)
                 )

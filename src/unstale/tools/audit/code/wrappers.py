@@ -100,7 +100,7 @@ class Wrappers:
             self._active.discard(scope)
 
     def _helped(self, call: ast.Call, scope: Scope, known: Known, depth: int) -> Iterator[Deed]:
-        targets = self.inference.targets(call, scope)
+        targets = self.inference.likely(call, scope)
         if not 0 < len(targets) <= MOST_TARGETS:
             return
         reaching = [target for target in targets if self._reaches(target, depth - 1)]
@@ -123,7 +123,7 @@ class Wrappers:
                 and any(
                     self._reaches(target, depth - 1)
                     for call in function.calls
-                    for target in self.inference.targets(call, function)[:MOST_TARGETS]
+                    for target in self.inference.likely(call, function)[:MOST_TARGETS]
                 )
             )
         return self._touches[key]

@@ -74,6 +74,7 @@ _OTHER_READS: Final = frozenset(
 _SERIALIZERS: Final = re.compile(
     r"(?:\w+\.)*(?:serializers?|coder|serializer)\.(?:\w+\.)*Pickle\w*|(?:\w+\.)*Pickle(?:Serializer|Coder)"
 )
+_PICKLES: Final = frozenset({"pickle", "_pickle", "cloudpickle", "dill", "cPickle", "pk", "joblib"})
 _CACHE_NAMES: Final = re.compile(r"redis|valkey|cache|aiocache|cashews", re.IGNORECASE)
 _VERIFIES: Final = frozenset({"compare_digest", "unsign", "verify", "unsign_object", "constant_time_compare"})
 
@@ -81,8 +82,9 @@ _VERIFIES: Final = frozenset({"compare_digest", "unsign", "verify", "unsign_obje
 def find(code: Code) -> Iterator[Hit]:
     """Every load of a pickle out of a cache, and every setting that names a pickle serializer of one."""
     for scope in code.project.scopes:
+        pickles = not _PICKLES.isdisjoint(scope.module.scope.bindings)
         for call in scope.calls:
-            if called_name(call) in {"loads", "load"} and call.args and _is_pickle(call, scope, code):
+            if (pickles or called_name(call) in {"loads", "load"}) and call.args and _is_pickle(call, scope, code):
                 if _from_cache(call.args[0], scope, code) and not _is_verified(call, scope):
                     yield Hit(call, scope)
             elif _names_serializer(call, scope, code):
