@@ -76,6 +76,23 @@ def test_a_large_file(tmp_path: Path) -> None:
     assert "bytes" in report.problems[0].why
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "type Name = str\n",
+        "def f[T](x: T) -> T: ...\n",
+        'd = {}\nx = f"{d["a"]} {"\\n".join(d)}"\n',
+        "try:\n    pass\nexcept A, B:\n    pass\n",
+    ],
+)
+def test_newer_syntax(tmp_path: Path, code: str) -> None:
+    """Code in a newer Python than this one is audited, too, and lines stay."""
+    (tmp_path / "new.py").write_text(code + BAD)
+    report = audit(tmp_path)
+    assert report.problems == ()
+    assert [finding.line for finding in report.findings] == [(code + BAD).count("\n")]
+
+
 def test_deep_nesting(tmp_path: Path) -> None:
     """An expression that is nested too deeply is told, not a traceback."""
     (tmp_path / "deep.py").write_text("x = " + " + ".join(["a"] * 20_000) + "\n")
@@ -83,6 +100,16 @@ def test_deep_nesting(tmp_path: Path) -> None:
     report = audit(tmp_path)
     assert [finding.path for finding in report.findings] == ["good.py"]
     assert [problem.path for problem in report.problems] == ["deep.py"]
+
+
+def test_long_chains(tmp_path: Path) -> None:
+    """Hundreds of calls on one another, and functions that call one another in a circle, end."""
+    chain = "x = redis" + ".filter(a)" * 300 + ".keys('a*')\n"
+    circle = "".join(f"def f{n}(cache=None):\n    return f{(n + 1) % 90}(f{(n + 7) % 90}(cache))\n" for n in range(90))
+    (tmp_path / "a.py").write_text(f"{BAD}{chain}{circle}f0(f1()).delete_pattern('x*')\n")
+    report = audit(tmp_path)
+    assert report.problems == ()
+    assert [finding.rule for finding in report.findings] == ["UNS003", "UNS001"]
 
 
 def test_a_notebook(tmp_path: Path) -> None:

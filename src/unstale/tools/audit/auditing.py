@@ -102,8 +102,11 @@ class _Run:
         code = Code(self.modules, self.settings.cache_names)
         for rule in rules:
             watch(f"{rule.id} {rule.name}")
-            for hit in rule.find(code):
-                self.findings.append(self._finding(rule, hit, code))
+            try:
+                for hit in rule.find(code):
+                    self.findings.append(self._finding(rule, hit, code))
+            except RecursionError:
+                self.problems.append(Problem(".", f"{rule.id} is not complete: some code is nested too deeply."))
 
     def _finding(self, rule: Rule, hit: Hit, code: Code) -> Finding:
         path = hit.scope.module.path

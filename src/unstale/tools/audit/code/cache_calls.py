@@ -216,6 +216,8 @@ def made(  # noqa: PLR0913 - what a call is made of
     given = call.args[skip:]
     key = _given(given, call, act.key, act.key_names)
     value = _given(given, call, act.value, VALUE_NAMES) if act.value is not None else None
+    if act.verb is Verb.FIELDS_SET and len(given) > 2:  # noqa: PLR2004 - hset(name, field, value)
+        value = given[2]
     timeout = _given(given, call, act.timeout, TIMEOUT_NAMES) if act.verb is not Verb.COUNT else None
     verb = act.verb
     keywords = {each.arg: each.value for each in call.keywords}

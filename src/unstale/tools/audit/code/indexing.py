@@ -44,7 +44,7 @@ class _Indexer:
         self.module = module
         self.inside: list[tuple[Scope, ast.AST]] = []
         self.grown: list[tuple[str, Value]] = []
-        self.special: dict[type[ast.AST], Callable[[Any, Scope], None]] = {
+        self.special: dict[type[ast.AST], Callable[[Any, Scope], Iterable[ast.AST] | None]] = {
             ast.FunctionDef: self._function,
             ast.AsyncFunctionDef: self._function,
             ast.Lambda: self._lambda,
@@ -105,10 +105,15 @@ class _Indexer:
             self._visit(node, scope)
 
     def _visit(self, node: ast.AST, scope: Scope) -> None:
-        if special := self.special.get(type(node)):
-            special(node, scope)
-        else:
-            self._all(ast.iter_child_nodes(node), scope)
+        """A node and what is in it, with a stack of our own: chains of hundreds of calls are not too deep."""
+        waiting = [node]
+        while waiting:
+            each = waiting.pop()
+            special = self.special.get(type(each))
+            if special is None:
+                waiting += reversed(list(ast.iter_child_nodes(each)))
+            elif (more := special(each, scope)) is not None:
+                waiting += reversed(list(more))
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
         inner = self._scope(node, node.name, scope)
@@ -202,13 +207,13 @@ class _Indexer:
             self._visit(item.context_expr, scope)
         self._all(node.body, scope)
 
-    def _call(self, node: ast.Call, scope: Scope) -> None:
+    def _call(self, node: ast.Call, scope: Scope) -> Iterable[ast.AST]:
         scope.calls.append(node)
         func = node.func
         if isinstance(func, ast.Attribute) and func.attr in GROWING and isinstance(func.value, ast.Name):
             for arg in node.args:
                 self.grown.append((func.value.id, Value(arg, scope, (Step.MADE_OF,))))
-        self._all(ast.iter_child_nodes(node), scope)
+        return ast.iter_child_nodes(node)
 
     def _return(self, node: ast.Return, scope: Scope) -> None:
         if node.value is not None:
@@ -224,13 +229,13 @@ class _Indexer:
         """Python wants it to stand before the names are used."""
         scope.elsewhere.update(node.names)
 
-    def _compare(self, node: ast.Compare, scope: Scope) -> None:
+    def _compare(self, node: ast.Compare, scope: Scope) -> Iterable[ast.AST]:
         scope.compares.append(node)
-        self._all(ast.iter_child_nodes(node), scope)
+        return ast.iter_child_nodes(node)
 
-    def _dict(self, node: ast.Dict, scope: Scope) -> None:
+    def _dict(self, node: ast.Dict, scope: Scope) -> Iterable[ast.AST]:
         scope.module.dicts.append(node)
-        self._all(ast.iter_child_nodes(node), scope)
+        return ast.iter_child_nodes(node)
 
     def _target(self, target: ast.expr, value: ast.expr, steps: tuple[Step | int, ...], scope: Scope) -> None:
         match target:

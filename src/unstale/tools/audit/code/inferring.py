@@ -47,6 +47,8 @@ MOST_CALLS: Final = 200
 """A name that is called more often in a project tells nothing of its parameters."""
 MOST_STEPS: Final = 20_000
 """Of one question; then what is known so far is the answer."""
+MOST_DEEP: Final = 60
+"""Questions within one another; each takes some ten frames of Python's stack."""
 PASSES_ON: Final = frozenset({
     "functools.partial", "asgiref.sync.sync_to_async", "asgiref.sync.async_to_sync", "functools.wraps",
     "channels.db.database_sync_to_async", "copy.copy", "copy.deepcopy", "weakref.proxy", "weakref.ref",
@@ -100,7 +102,7 @@ class Inference:
         if not self._asked:
             self._steps = 0
         self._steps += 1
-        if key in self._asked or self._steps > MOST_STEPS:
+        if key in self._asked or self._steps > MOST_STEPS or len(self._asked) > MOST_DEEP:
             self._cuts += 1
             return NOTHING
         self._asked.add(key)

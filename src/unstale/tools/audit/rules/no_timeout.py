@@ -47,6 +47,7 @@ from unstale.tools.audit.code.verbs import TIMEOUT_NAMES, Verb
 from unstale.tools.audit.results import Level
 from unstale.tools.audit.rules.base import Hit, Rule
 from unstale.tools.audit.rules.fill_race import fills
+from unstale.tools.audit.rules.time_stamp_version import shape
 
 _DJANGO: Final = frozenset({Verb.SET, Verb.SET_MANY, Verb.ADD, Verb.GET_OR_SET})
 _REDIS: Final = frozenset({Verb.SET, Verb.SET_MANY, Verb.FIELDS_SET})
@@ -56,14 +57,16 @@ _STORE: Final = re.compile(r"lock|queue|session|token|count|config|setting|regis
 
 def find(code: Code) -> Iterator[Hit]:
     """Every store of a cache entry without a time-out."""
+    every = [fill.store for scope in code.project.scopes if scope.is_function for fill in fills(code, scope)]
+    filled = {store.inner.call for store in every}
+    shapes = {shape(store.key) for store in every} - {"*"}
     for scope in code.project.scopes:
-        filled = {fill.store.inner.call: fill.store.call for fill in fills(code, scope)} if scope.is_function else {}
         for each in code.calls.in_scope[scope]:
             if each.is_redis:
                 if (
                     each.verb in _REDIS
                     and not _has_timeout(each, code)
-                    and (each.call in filled or _is_cache(each, code))
+                    and (each.call in filled or _is_cache(each, code, shapes))
                 ):
                     yield Hit(each.call, scope, by_name=each.by_name)
             elif (
@@ -108,11 +111,13 @@ def _has_timeout(each: CacheCall, code: Code) -> bool:
     return any(isinstance(arg, ast.Starred) for arg in each.call.args)
 
 
-def _is_cache(each: CacheCall, code: Code) -> bool:
-    """Whether what is stored is a cache's: by what the key, the function or the class says of itself."""
+def _is_cache(each: CacheCall, code: Code, shapes: set[str]) -> bool:
+    """Whether what is stored is a cache's: it is filled elsewhere, or the key, the function or the class says so."""
     if each.value is None and each.verb is Verb.SET:
         return False
     key = written(code.keys.form(each.key, each.scope)) if each.key is not None else ""
+    if each.key is not None and shape(code.keys.form(each.key, each.scope)) in shapes:
+        return True
     names = [key, each.scope.qualified]
     if _STORE.search(key) or _STORE.search(each.scope.name):
         return False
