@@ -41,3 +41,20 @@ def queryset_delete(user):
     with transaction.atomic():
         Order.objects.filter(user=user).delete()
         user.orders.clear()
+
+
+class Checkout:
+    def place(self, data):
+        with transaction.atomic():
+            order = self.create_order(data)
+            self.drop_pages(order)  # expect: UNS004
+        return order
+
+    def create_order(self, data):
+        order = Order.objects.create(**data)
+        cache.delete(f"orders:{order.user_id}")
+        return order
+
+    def drop_pages(self, order):
+        for page in range(3):
+            cache.delete(f"page:{order.user_id}:{page}")

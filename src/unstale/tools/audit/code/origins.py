@@ -206,11 +206,24 @@ class Origins:
     def user_of(self, expr: ast.expr, scope: Scope) -> Source | None:
         """Where a value depends on the current user; None if it does not."""
         for source in self._derivation.sources(expr, scope, results=2):
-            if self.is_user(source):
+            if self.is_user(source) and not isinstance(source.node, Parameter):
+                return source
+            if isinstance(source.node, ast.Call) and source.depth == 0 and self._is_given_user(source.node, source.scope):
                 return source
             if isinstance(source.node, ast.Call) and (found := self._used_within(source.node, source.scope)):
                 return found
         return self._user_in_tests(expr, scope)
+
+    def _is_given_user(self, call: ast.Call, scope: Scope) -> bool:
+        """Whether a call is given the parameter `user`, or something of it: a query by it."""
+        for arg in (*call.args, *[each.value for each in call.keywords]):
+            inner = arg
+            while isinstance(inner, ast.Attribute):
+                inner = inner.value
+            if isinstance(inner, ast.Name) and inner.id in _CURRENT_USER:
+                _, bindings = self._inference.home(inner.id, scope)
+                return any(isinstance(each, Parameter) for each in bindings)
+        return False
 
     def _user_in_tests(self, expr: ast.expr, scope: Scope) -> Source | None:
         """Which value a name has may depend on the user, too: `if request.user.is_staff: rows = …`."""

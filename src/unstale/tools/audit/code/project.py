@@ -80,7 +80,7 @@ class Project:
 
     def module(self, name: str, by: Module, *, exact: bool = False) -> Module | None:
         """A module of the project by the name under which another one imports it; None for a library's."""
-        if not exact and (root := name.partition(".")[0]) in LIBRARIES and not (root in OFTEN_OWN and self._by_end.get(name.rpartition(".")[2])):
+        if not exact and self._is_library(name, by):
             return None
         end = name.rpartition(".")[2]
         found = [
@@ -95,9 +95,12 @@ class Project:
             found = [each for each in found if each.is_package or each.name.rpartition(".")[0] in near] or []
         return max(found, key=lambda each: _shared(each.name, by.name), default=None)
 
-    def has_package(self, name: str) -> bool:
-        """Whether some module lies below a dotted name."""
-        return any(module.name.startswith(f"{name}.") or f".{name}." in module.name for module in self.modules)
+    def _is_library(self, name: str, by: Module) -> bool:
+        """Whether a name is a library's, and not the project's own, nor that library's source itself."""
+        root = name.partition(".")[0]
+        if root not in LIBRARIES or f"{by.name}.".removeprefix("src.").startswith(f"{root}."):
+            return False
+        return not (root in OFTEN_OWN and self._by_end.get(name.rpartition(".")[2]))
 
     def attributes_of(self, owner: Scope) -> dict[str, list[Value | Annotated]]:
         """What the methods of one class set on `self`, without its bases."""

@@ -67,6 +67,13 @@ SIGNALS: Final = frozenset({"post_save", "pre_save", "post_delete", "pre_delete"
 _CHANGES: Final = frozenset(
     {Verb.DELETE, Verb.DELETE_MANY, Verb.PATTERN, Verb.CLEAR, Verb.SET, Verb.SET_MANY, Verb.COUNT}
 )
+SHORT: Final = 5
+"""A function with no more calls than these does one thing."""
+_SAYS_CACHE: Final = re.compile(r"cache|redis|invalidat|purge|evict|flush|bust|expire|forget|clear|refresh|bump", re.IGNORECASE)
+_WRITES: Final = frozenset({
+    "save", "create", "bulk_create", "update", "get_or_create", "update_or_create", "bulk_update", "commit", "asave", "acreate",
+})  # fmt: skip
+"""Methods by which a function changes the database."""
 _VERSION: Final = re.compile(r"ver(sion)?|gen(eration)?|epoch|stamp|revision|rev\b", re.IGNORECASE)
 _LOCK: Final = re.compile(r"lock|mutex|throttl|rate_?limit", re.IGNORECASE)
 
@@ -87,7 +94,9 @@ def find(code: Code) -> Iterator[Hit]:
             if deed.call in seen or deed.call in stores or not _changes(deed):
                 continue
             within = atomic or _within_atomic(deed.call, scope, code)
-            if (receiver or (within and deed.depth <= 1)) and not _is_put_off(deed.call, scope):
+            if not (receiver or (within and deed.depth <= 1)) or _is_put_off(deed.call, scope):
+                continue
+            if deed.depth == 0 or _is_about_caches(deed.call, scope, code):
                 seen.add(deed.call)
                 where = "a signal of the model" if receiver and not within else "a transaction"
                 yield Hit(
@@ -97,6 +106,17 @@ def find(code: Code) -> Iterator[Hit]:
                     "after a rollback the cache was changed for nothing.",
                     by_name=deed.inner.by_name,
                 )
+
+
+def _is_about_caches(call: ast.Call, scope: Scope, code: Code) -> bool:
+    """Whether a helper is there for the cache, and not a step of the program that changes the cache as well."""
+    for target in code.inference.likely(call, scope):
+        names = (target.name, target.owner.name if target.owner is not None else "")
+        if any(_SAYS_CACHE.search(name) for name in names):
+            return True
+        if len(target.calls) <= SHORT and _WRITES.isdisjoint(map(called_name, target.calls)):
+            return True
+    return False
 
 
 def _changes(deed: Deed) -> bool:
