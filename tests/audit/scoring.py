@@ -2,8 +2,8 @@
 
     python tests/audit/scoring.py FOLDER    the table by rule and by project; FOLDER has checkouts OWNER__NAME
 
-A finding is right if an expectation of its rule names one of its lines: those of the call, or of what belongs to it. Each
-expectation counts once. What is doubtful counts for nothing, found or not.
+A finding is right if an expectation of its rule names one of its lines: those of the call, or of what belongs to it.
+Each expectation counts once. What is doubtful counts for nothing, found or not.
 """
 
 from __future__ import annotations
@@ -145,7 +145,8 @@ def table(by_rule: dict[str, Score], by_project: dict[str, Score]) -> Iterator[s
 
 def _row(name: str, score: Score) -> str:
     callers = f"{score.callers_found} of {score.callers_expected}" if score.callers_expected else ""
-    return f"| {name} | {score.right} | {len(score.wrong)} | {len(score.missed)} | {score.precision:.2f} | {score.recall:.2f} | {callers} |"
+    counts = f"{score.right} | {len(score.wrong)} | {len(score.missed)}"
+    return f"| {name} | {counts} | {score.precision:.2f} | {score.recall:.2f} | {callers} |"
 
 
 def main(words: Sequence[str]) -> int:

@@ -1,4 +1,5 @@
 """What --fix rewrites, what it leaves, and that what it has rewritten works."""
+# ruff: noqa: E501 - code as it stands in files
 
 from __future__ import annotations
 
@@ -74,7 +75,11 @@ def test_an_awaited_fill(tmp_path: Path) -> None:
 
 def test_before_commit(tmp_path: Path) -> None:
     """It is put off; what it is given is computed where it stood."""
-    seen, _ = fixed(tmp_path, HEAD + "def f(user):\n    with transaction.atomic():\n        user.save()\n        cache.delete(f'u:{user.pk}')  # gone\n")
+    seen, _ = fixed(
+        tmp_path,
+        HEAD
+        + "def f(user):\n    with transaction.atomic():\n        user.save()\n        cache.delete(f'u:{user.pk}')  # gone\n",
+    )
     assert "        transaction.on_commit(partial(cache.delete, f'u:{user.pk}'))  # gone\n" in seen
     assert "from functools import partial\n" in seen
     assert [finding for finding in audit(tmp_path).findings if finding.rule == "UNS004"] == []
@@ -114,7 +119,9 @@ def test_line_ends_and_encodings_stay(tmp_path: Path) -> None:
     code = "# coding: latin-1\r\n# é\r\nfrom django.core.cache import cache\r\n\r\ndef f():\r\n    cache.delete_many(cache.keys('é*'))\r\n"
     (tmp_path / "a.py").write_bytes(code.encode("latin-1"))
     write(tmp_path, fixes(tmp_path, audit(tmp_path), Settings()))
-    assert (tmp_path / "a.py").read_bytes() == code.replace("delete_many(cache.keys('é*'))", "delete_pattern('é*')").encode("latin-1")
+    assert (tmp_path / "a.py").read_bytes() == code.replace(
+        "delete_many(cache.keys('é*'))", "delete_pattern('é*')"
+    ).encode("latin-1")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +174,9 @@ def test_the_planted_faults() -> None:
 def test_the_shop_works_after_it(tmp_path: Path) -> None:
     """After --fix --yes the shop runs on unstale, its own test passes, and what is left is for people to decide."""
     shutil.copytree(SHOP, tmp_path / "shop", ignore=shutil.ignore_patterns("__pycache__"))
-    for file in (tmp_path / "shop").rglob("*.py"):  # its comments are this test's, and a comment is never rewritten away
+    for file in (tmp_path / "shop").rglob(
+        "*.py"
+    ):  # its comments are this test's, and a comment is never rewritten away
         file.write_text(re.sub(r"  # expect: .*", "", file.read_text()))
     command = [sys.executable, "-m", "unstale", "audit", str(tmp_path / "shop"), "--fix"]
     before = (tmp_path / "shop/shop/services.py").read_text()
@@ -185,6 +194,12 @@ def test_the_shop_works_after_it(tmp_path: Path) -> None:
         "SHOP_CACHE": f"embedded://{tmp_path / 'cache'}",
     }
     ran = subprocess.run(
-        [sys.executable, "-W", "ignore", "try_it.py"], cwd=tmp_path / "shop", env=environment, capture_output=True, text=True, check=False, timeout=100
+        [sys.executable, "-W", "ignore", "try_it.py"],
+        cwd=tmp_path / "shop",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
     )
     assert (ran.stdout, ran.returncode) == ("", 0), ran.stderr[-2000:]

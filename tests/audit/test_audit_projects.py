@@ -55,8 +55,8 @@ def test_an_expectation_is_well_formed(file: Path) -> None:
 def found(rule: str, line: int, *, end: int | None = None, also: tuple[int, ...] = ()) -> Finding:
     """A finding in a.py."""
     return Finding(
-        rule=rule, name="", path="a.py", line=line, column=1, end_line=end or line, level=Level.NOTE, symbol="", text="",
-        why="", remedy="", also=also,
+        rule=rule, name="", path="a.py", line=line, column=1, end_line=end or line, level=Level.NOTE, symbol="",
+        text="", why="", remedy="", also=also,
     )  # fmt: skip
 
 

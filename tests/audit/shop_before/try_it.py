@@ -8,7 +8,6 @@ from django.contrib.auth import get_user_model  # noqa: E402
 from django.core.cache import cache  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
-
 from shop import services  # noqa: E402
 from shop.models import Order, Product  # noqa: E402
 

@@ -129,7 +129,9 @@ class _Run:
             callers=tuple(self._callers(hit.reached_by, code)),
             also=tuple(sorted({each for node in hit.also for each in _lines(node)})),
             patterns=proposals(code, hit.pattern, hit.scope) if hit.pattern is not None else (),
-            family=str(known.family) if isinstance(hit.node, ast.Call) and (known := code.calls.of.get(hit.node)) else "",
+            family=str(known.family)
+            if isinstance(hit.node, ast.Call) and (known := code.calls.of.get(hit.node))
+            else "",
             by_name=hit.by_name,
             cell=cell,
         )

@@ -1,8 +1,9 @@
-"""Code in a newer Python than the one that audits: written as an older one has it, line for line, so that `ast` reads it.
+"""Code in a newer Python than the one that audits: written as an older one has it, line for line.
 
-`type X = …` and type parameters (3.12), quotes and backslashes within an f-string's braces (3.12), `except A, B:` (3.14).
+`type X = …`, type parameters, and quotes and backslashes within an f-string's braces (3.12), `except A, B:` (3.14).
 Types do not matter to an audit; lines do, and stay.
 """
+# ruff: noqa: N802, ARG002 - the methods have libcst's names and arguments
 
 from __future__ import annotations
 
@@ -31,16 +32,25 @@ class _Older(cst.CSTTransformer):
     def leave_TypeAlias(self, original_node: cst.TypeAlias, updated_node: cst.TypeAlias) -> cst.Assign:
         return cst.Assign([cst.AssignTarget(updated_node.name)], updated_node.value)
 
-    def leave_ExceptHandler(self, original_node: cst.ExceptHandler, updated_node: cst.ExceptHandler) -> cst.ExceptHandler:
+    def leave_ExceptHandler(
+        self, original_node: cst.ExceptHandler, updated_node: cst.ExceptHandler
+    ) -> cst.ExceptHandler:
         if isinstance(updated_node.type, cst.Tuple) and not updated_node.type.lpar:
-            return updated_node.with_changes(type=updated_node.type.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()]))
+            return updated_node.with_changes(
+                type=updated_node.type.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
+            )
         return updated_node
 
-    def leave_FormattedString(self, original_node: cst.FormattedString, updated_node: cst.FormattedString) -> cst.FormattedString:
+    def leave_FormattedString(
+        self, original_node: cst.FormattedString, updated_node: cst.FormattedString
+    ) -> cst.FormattedString:
         quote = updated_node.quote
         inner = _Requoted("'" if '"' in quote else '"')
         return updated_node.with_changes(
-            parts=[part.visit(inner) if isinstance(part, cst.FormattedStringExpression) else part for part in updated_node.parts]
+            parts=[
+                part.visit(inner) if isinstance(part, cst.FormattedStringExpression) else part
+                for part in updated_node.parts
+            ]
         )
 
 
@@ -57,7 +67,9 @@ class _Requoted(cst.CSTTransformer):
             inside = ""  # it cannot be written there
         return cst.SimpleString(f"{updated_node.prefix}{self.quote}{inside}{self.quote}")
 
-    def leave_FormattedString(self, original_node: cst.FormattedString, updated_node: cst.FormattedString) -> cst.BaseExpression:
+    def leave_FormattedString(
+        self, original_node: cst.FormattedString, updated_node: cst.FormattedString
+    ) -> cst.BaseExpression:
         has_own = any(isinstance(part, cst.FormattedStringExpression) for part in updated_node.parts)
         text = "".join(part.value for part in updated_node.parts if isinstance(part, cst.FormattedStringText))
         if has_own and updated_node.quote[0] != self.quote:

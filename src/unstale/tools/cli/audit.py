@@ -49,7 +49,9 @@ def audit(  # noqa: PLR0913 - a command's options
     write_baseline: Annotated[
         bool, typer.Option("--write-baseline", help="Write what is found now into --baseline.")
     ] = False,
-    fix: Annotated[bool, typer.Option("--fix", help="Show what can be rewritten safely, as a diff; --yes writes it.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Show what can be rewritten safely, as a diff; --yes writes it.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --fix: write it.")] = False,
     out: Annotated[Path | None, typer.Option(help="A file for the report, in place of the terminal.")] = None,
     listed: Annotated[bool, typer.Option("--list", help="List the rules.")] = False,
@@ -96,7 +98,9 @@ def _fix(path: Path, report: Report, *, yes: bool) -> None:
     for said in (*(one for each in made for one in each.done), *(one for each in made for one in each.left)):
         errors.print(said, markup=False, soft_wrap=True)
     changed = sum(each.new != each.old for each in made)
-    errors.print(f"{changed} files {'were' if yes else 'would be'} rewritten.{'' if yes or not changed else ' --yes writes them.'}")
+    errors.print(f"{changed} files {'were' if yes else 'would be'} rewritten.")
+    if changed and not yes:
+        errors.print("--yes writes them.")
     if report.interrupted:
         raise typer.Exit(STOPPED)
 

@@ -1,7 +1,7 @@
 """The calls of caches and Redis clients in a project: which verb, on which key.
 
-A receiver is a cache by where it comes from. Where that cannot be found, by its name, if the method fits; such calls say
-`by_name`. What is known to be something else (a dict, a session, a library's object) is never taken for one.
+A receiver is a cache by where it comes from. Where that cannot be found, by its name, if the method fits; such calls
+say `by_name`. What is known to be something else (a dict, a session, a library's object) is never taken for one.
 """
 
 from __future__ import annotations
@@ -169,7 +169,9 @@ class CacheCalls:
             family = next(each for each in Family if func.attr in ACTS[each])
         return made(call, scope, family, func.attr, act, by_name=True)
 
-    def _may_be_one(self, func: ast.Attribute, call: ast.Call, kinds: Kinds, scope: Scope) -> bool:
+    def _may_be_one(  # noqa: PLR0911 - one reason after the other
+        self, func: ast.Attribute, call: ast.Call, kinds: Kinds, scope: Scope
+    ) -> bool:
         """Whether a receiver that is no known client is one by its name, or by what only caches have."""
         if any(isinstance(kind, (Object, Class, Function, Package)) for kind in kinds) and not _is_open(
             kinds, self._inference

@@ -1,8 +1,8 @@
 """Who calls a function of the project, to any depth.
 
-A call belongs to a function if its callee resolves to it; where it does not resolve, if all methods of that
-name in the project are of one family of classes, and nothing of Python's own has one. A function within a function belongs to the outer one: calling a
-decorator is calling what it wraps.
+A call belongs to a function if its callee resolves to it; where nothing is known of the receiver, if all methods of
+that name in the project are of one family of classes, and nothing of Python's own has one. A function within a function
+belongs to the outer one: calling a decorator is calling what it wraps.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from unstale.tools.audit.code.inferring import TASK_CALLS, Inference
 from unstale.tools.audit.code.kinds import Function
 from unstale.tools.audit.code.project import called_name
 from unstale.tools.audit.code.scopes import Scope
+
 
 class Site(NamedTuple):
     """A call, and where it stands."""

@@ -35,7 +35,9 @@ def caches_of(modules: Iterable[Module]) -> Iterator[Declared]:
     """Every alias of every CACHES that is written out as a dict."""
     for module in modules:
         for statement in ast.walk(module.tree) if "CACHES" in module.scope.bindings else ():
-            if isinstance(statement, ast.Assign) and any(isinstance(each, ast.Name) and each.id == "CACHES" for each in statement.targets):
+            if isinstance(statement, ast.Assign) and any(
+                isinstance(each, ast.Name) and each.id == "CACHES" for each in statement.targets
+            ):
                 yield from _aliases(module, statement.value)
 
 
@@ -52,7 +54,14 @@ def _aliases(module: Module, value: ast.expr) -> Iterator[Declared]:
 
 
 def _item(node: ast.Dict, name: str) -> ast.expr | None:
-    return next((value for key, value in zip(node.keys, node.values, strict=True) if isinstance(key, ast.Constant) and key.value == name), None)
+    return next(
+        (
+            value
+            for key, value in zip(node.keys, node.values, strict=True)
+            if isinstance(key, ast.Constant) and key.value == name
+        ),
+        None,
+    )
 
 
 def _texts(patterns: ast.expr | None) -> Iterator[str]:

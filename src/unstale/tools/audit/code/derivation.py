@@ -45,7 +45,7 @@ class Derivation:
         self.inference = inference
         self.project = inference.project
 
-    def sources(
+    def sources(  # noqa: C901, PLR0912 - a case for each sort of binding
         self, expr: ast.expr, scope: Scope, *, callers: int = 0, results: int = 0, passes: Passes | None = None
     ) -> Iterator[Source]:
         """What a value is made of.

@@ -30,7 +30,7 @@ def ancestors(node: ast.AST, module: Module) -> Iterator[tuple[ast.AST, ast.AST]
         child = parent
 
 
-def missing_in(test: ast.expr, is_value: Says) -> bool | None:
+def missing_in(test: ast.expr, is_value: Says) -> bool | None:  # noqa: PLR0911 - a case for each sort of test
     """What a test says where it is true: True that the value is missing, False that it is there, None nothing."""
     match test:
         case ast.UnaryOp(op=ast.Not(), operand=inner):
@@ -93,7 +93,9 @@ def _blocks(node: ast.AST) -> Iterator[list[ast.AST]]:
             yield block
 
 
-def _left_before(statements: Sequence[ast.AST], is_value: Says) -> bool:
+def _left_before(  # noqa: C901, PLR0911 - a case for each sort of statement
+    statements: Sequence[ast.AST], is_value: Says
+) -> bool:
     """Whether one of these statements leaves the block where the value is there."""
     for each in statements:
         match each:

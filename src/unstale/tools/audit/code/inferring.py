@@ -54,8 +54,8 @@ PASSES_ON: Final = frozenset({
     "channels.db.database_sync_to_async", "copy.copy", "copy.deepcopy", "weakref.proxy", "weakref.ref",
 })  # fmt: skip
 LAZY: Final = frozenset({
-    "django.utils.functional.SimpleLazyObject", "django.utils.functional.lazy", "werkzeug.local.LocalProxy",
-    "next", "anext", "asyncio.run", "asyncio.wait_for", "fastapi.Depends", "fastapi.params.Depends", "fastapi.Security",
+    "django.utils.functional.SimpleLazyObject", "django.utils.functional.lazy", "werkzeug.local.LocalProxy", "next",
+    "anext", "asyncio.run", "asyncio.wait_for", "fastapi.Depends", "fastapi.params.Depends", "fastapi.Security",
     "dependency_injector.providers.Singleton", "dependency_injector.providers.Factory", "contextlib.closing",
 })  # fmt: skip
 PROPERTIES: Final = frozenset(
@@ -65,12 +65,15 @@ TASK_CALLS: Final = frozenset(
     {"delay", "apply_async", "s", "si", "apply", "send", "enqueue", "defer", "kiq", "__wrapped__"}
 )
 COMMON: Final = frozenset(name for each in (dict, list, set, str, bytes, object, int, tuple) for name in dir(each)) | {
-    "set", "delete", "save", "run", "execute", "filter", "all", "create", "send", "close", "open", "read", "write", "first",
-    "last", "exists", "start", "stop", "handle", "process", "call", "apply", "load", "dump", "query", "post", "put", "patch",
-    "main", "list", "retrieve", "destroy", "ready", "connect", "scan", "flush",
+    "set", "delete", "save", "run", "execute", "filter", "all", "create", "send", "close", "open", "read", "write",
+    "first", "last", "exists", "start", "stop", "handle", "process", "call", "apply", "load", "dump", "query", "post",
+    "put", "patch", "main", "list", "retrieve", "destroy", "ready", "connect", "scan", "flush",
 }  # fmt: skip
 """Names of methods that anything may have."""
-_WRAPPING_TYPES: Final = frozenset({"Optional", "Union", "Annotated", "ClassVar", "Final", "AsyncGenerator", "Generator", "AsyncIterator", "Iterator", "Awaitable", "Type", "type", "InitVar", "Coroutine", "Provide", "Inject"})  # fmt: skip
+_WRAPPING_TYPES: Final = frozenset({
+    "Optional", "Union", "Annotated", "ClassVar", "Final", "AsyncGenerator", "Generator", "AsyncIterator", "Iterator",
+    "Awaitable", "Type", "type", "InitVar", "Coroutine", "Provide", "Inject",
+})  # fmt: skip
 _BUILTINS: Final = frozenset(dir(builtins))
 
 
@@ -662,7 +665,12 @@ class Inference:
         Only if all methods of that name are of one family of classes, and nothing of Python's own has one.
         """
         found = self.targets(call, scope)
-        if found or not isinstance(call.func, ast.Attribute) or call.func.attr in COMMON or self.kinds(call.func.value, scope):
+        if (
+            found
+            or not isinstance(call.func, ast.Attribute)
+            or call.func.attr in COMMON
+            or self.kinds(call.func.value, scope)
+        ):
             return found
         methods = [each for each in self.project.functions.get(call.func.attr, ()) if each.owner is not None]
         owners = {each.owner for each in methods if each.owner is not None}

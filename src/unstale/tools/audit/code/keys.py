@@ -218,7 +218,7 @@ def written(form: Form) -> str:
     return "".join(part if isinstance(part, str) else f"{{{part.text}}}" for part in form)
 
 
-def _is_text(expr: ast.expr) -> bool:
+def _is_text(expr: ast.expr) -> bool:  # noqa: PLR0911 - a case for each sort of expression
     """Whether it is worth to put an expression in the place of its name: it is text, or is made of text."""
     match expr:
         case ast.Constant(value=str() | bytes() | int()) | ast.JoinedStr():

@@ -1,7 +1,7 @@
 """What a value may be, and what libraries' names are. Tables; `inferring` applies them.
 
-A kind says as much as a rule needs: which family of cache a client belongs to, which class of the project an object has,
-or under which dotted name a library has it.
+A kind says as much as a rule needs: which family of cache a client belongs to, which class of the project an object
+has, or under which dotted name a library has it.
 """
 
 from __future__ import annotations
@@ -118,17 +118,19 @@ REDIS_LIBRARIES: Final = frozenset({
     "aio_redis", "channels_redis", "kombu", "rq", "cacheops",
 })  # fmt: skip
 LIBRARIES: Final = REDIS_LIBRARIES | {
-    "django", "cashews", "aiocache", "fastapi_cache", "flask_caching", "flask_cache", "cachelib", "pickle", "cloudpickle",
-    "dill", "requests", "httpx", "cachetools", "flask", "fastapi", "starlette", "rest_framework", "celery", "sqlalchemy",
-    "diskcache", "joblib", "dogpile", "pymemcache", "memcache", "boto3", "pandas", "numpy", "torch",
-    "streamlit", "async_lru", "methodtools", "beaker", "werkzeug", "aiohttp", "sanic", "tornado", "cachecontrol",
-    "pylibmc", "bmemcached", "emcache", "aiomcache", "klepto", "percache", "requests_cache", "hishel", "jinja2", "pymongo",
-    "motor", "elasticsearch", "lmdb", "unstale", "theine", "cacheout", "expiringdict", "lru", "pylru", "mongoengine",
+    "django", "cashews", "aiocache", "fastapi_cache", "flask_caching", "flask_cache", "cachelib", "pickle",
+    "cloudpickle", "dill", "requests", "httpx", "cachetools", "flask", "fastapi", "starlette", "rest_framework",
+    "celery", "sqlalchemy", "diskcache", "joblib", "dogpile", "pymemcache", "memcache", "boto3", "pandas", "numpy",
+    "torch", "streamlit", "async_lru", "methodtools", "beaker", "werkzeug", "aiohttp", "sanic", "tornado",
+    "cachecontrol", "pylibmc", "bmemcached", "emcache", "aiomcache", "klepto", "percache", "requests_cache", "hishel",
+    "jinja2", "pymongo", "motor", "elasticsearch", "lmdb", "unstale", "theine", "cacheout", "expiringdict", "lru",
+    "pylru", "mongoengine",
 }  # fmt: skip
 """Not a module of the project, even where a file of it ends in the same name."""
 OFTEN_OWN: Final = frozenset({
     "redis_cache", "redis_lru", "cachelib", "arq", "lru", "walrus", "beaker", "motor", "kombu", "theine", "streamlit",
-    "expiringdict", "redis_om", "redis_sentinel", "fastapi_redis", "glide", "aio_redis", "methodtools", "cacheout", "memcache",
+    "expiringdict", "redis_om", "redis_sentinel", "fastapi_redis", "glide", "aio_redis", "methodtools", "cacheout",
+    "memcache",
 })  # fmt: skip
 """Of these, names that projects give to their own modules as well: the project's, where it has one."""
 NO_CACHES: Final = (frozenset(sys.stdlib_module_names) | LIBRARIES) - REDIS_LIBRARIES
@@ -149,7 +151,8 @@ _CLASSES: Final = (
     (r"django\.core\.cache\.backends\.base\.BaseCache|django\.core\.cache\.BaseCache", _DJANGO),
     (r"django_(redis|valkey)\.(cache|client)\..*", _DJANGO),
     (r"redis_cache\..*", _DJANGO),
-    (r"(aiocache\.(backends\.\w+\.)?\w*Cache|aiocache\.caches\.(get|create)|aiocache\.Cache\.from_url)", Client(Family.AIOCACHE)),
+    (r"aiocache\.(backends\.\w+\.)?\w*Cache", Client(Family.AIOCACHE)),
+    (r"aiocache\.caches\.(get|create)|aiocache\.Cache\.from_url", Client(Family.AIOCACHE)),
     (r"aiocache\.(base\.)?BaseCache", Client(Family.AIOCACHE)),
     (r"cashews\.(wrapper\.)?Cache", Client(Family.CASHEWS)),
     (r"fastapi_cache\.backends\..*Backend|fastapi_cache\.FastAPICache\.get_backend", Client(Family.FASTAPI_BACKEND)),
@@ -158,7 +161,8 @@ _CLASSES: Final = (
     (r"cachelib\.(redis\.)?RedisCache", Client(Family.FLASK)),
 )  # fmt: skip
 _CALLS_TO: Final = tuple((re.compile(pattern), client) for pattern, client in _CLASSES)
-_ROOTS: Final = "|".join(sorted(REDIS_LIBRARIES - {"kombu", "rq", "cacheops", "redis_cache", "channels_redis", "redis_lru", "aioredlock"}))  # fmt: skip
+_WITHOUT_CLIENTS: Final = {"kombu", "rq", "cacheops", "redis_cache", "channels_redis", "redis_lru", "aioredlock"}
+_ROOTS: Final = "|".join(sorted(REDIS_LIBRARIES - _WITHOUT_CLIENTS))
 _REDIS_CALL: Final = re.compile(
     rf"(?:{_ROOTS})\.(?:\w+\.)*"
     r"(?:\w*(?:Redis|Valkey)\w*?(?:Client|Cluster|Proxy)?|Client|GlideClient|GlideClusterClient|Database|from_url"
@@ -209,6 +213,9 @@ def client_of_method(client: Client, method: str) -> Client | None:
     return _GIVES.get(method)
 
 
+_HELD_CLIENTS: Final = frozenset({"_client", "_read_client", "_write_client", "_read_clients", "client", "redis"})
+
+
 def client_of_attribute(client: Client, attribute: str) -> Client | None:
     """The client that a client has as an attribute: `cache._cache`, `cache.client`, `flask_cache.cache`."""
     match client.family, attribute:
@@ -216,7 +223,7 @@ def client_of_attribute(client: Client, attribute: str) -> Client | None:
             return client
         case Family.FLASK, "cache":
             return client
-        case Family.FLASK | Family.AIOCACHE | Family.FASTAPI_BACKEND, "_client" | "_read_client" | "_write_client" | "_read_clients" | "client" | "redis":  # fmt: skip
+        case Family.FLASK | Family.AIOCACHE | Family.FASTAPI_BACKEND, _ if attribute in _HELD_CLIENTS:
             return _REDIS
         case _:
             return None

@@ -21,18 +21,19 @@ _REQUESTS: Final = frozenset(
     {"request", "req", "http_request", "_request", "websocket", "django_request", "drf_request"}
 )
 _INPUT: Final = frozenset({
-    "GET", "POST", "query_params", "args", "path", "path_info", "META", "COOKIES", "cookies", "headers", "body", "data",
-    "form", "json", "values", "url", "full_path", "query_string", "path_params", "match_info", "rel_url", "view_args",
-    "get_full_path", "build_absolute_uri", "get_raw_uri", "get_json", "get_data", "base_url", "uri", "query", "arguments",
-    "get_argument", "get_query_argument", "raw_uri",
+    "GET", "POST", "query_params", "args", "path", "path_info", "META", "COOKIES", "cookies", "headers", "body",
+    "data", "form", "json", "values", "url", "full_path", "query_string", "path_params", "match_info", "rel_url",
+    "view_args", "get_full_path", "build_absolute_uri", "get_raw_uri", "get_json", "get_data", "base_url", "uri",
+    "query", "arguments", "get_argument", "get_query_argument", "raw_uri",
 })  # fmt: skip
 _KEEPS_TEXT: Final = frozenset({
     "str", "format", "join", "strip", "lstrip", "rstrip", "lower", "upper", "title", "replace", "urlencode", "quote",
     "quote_plus", "unquote", "get", "getlist", "dict", "items", "values", "keys", "sorted", "tuple", "list", "set",
-    "split", "dumps", "loads", "encode", "decode", "copy", "pop", "removeprefix", "removesuffix", "repr", "escape", "force_str",
-    "slice", "getall", "multi_items", "get_full_path", "build_absolute_uri", "get_raw_uri", "get_json", "get_data", "to_dict",
-    "get_argument", "get_query_argument", "frozenset", "reversed", "map", "filter", "lists", "casefold", "get_list",
-    "iri_to_uri", "urlparse", "parse_qs", "parse_qsl", "format_map", "capitalize", "zip", "model_dump", "model_dump_json", "enumerate",
+    "split", "dumps", "loads", "encode", "decode", "copy", "pop", "removeprefix", "removesuffix", "repr", "escape",
+    "force_str", "slice", "getall", "multi_items", "get_full_path", "build_absolute_uri", "get_raw_uri", "get_json",
+    "get_data", "to_dict", "get_argument", "get_query_argument", "frozenset", "reversed", "map", "filter", "lists",
+    "casefold", "get_list", "iri_to_uri", "urlparse", "parse_qs", "parse_qsl", "format_map", "capitalize", "zip",
+    "model_dump", "model_dump_json", "enumerate",
 })  # fmt: skip
 """Calls whose result has the text that they are given."""
 _VALIDATED: Final = frozenset(
@@ -161,8 +162,7 @@ class Origins:
                     base.name.startswith("pydantic.") for base in self._inference.externals_of(kind.scope)
                 ):
                     return any(
-                        isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and field.target.id == node.attr
-                        and ast.unparse(field.annotation) in {"str", "str | None", "Optional[str]"} and not (field.value is not None and any(word in ast.unparse(field.value) for word in _BOUNDED))
+                        _is_text_field(field, node.attr)
                         for each in self._inference.classes_of(kind.scope) for field in _body(each)
                     )  # fmt: skip
         return False
@@ -208,7 +208,11 @@ class Origins:
         for source in self._derivation.sources(expr, scope, results=2):
             if self.is_user(source) and not isinstance(source.node, Parameter):
                 return source
-            if isinstance(source.node, ast.Call) and source.depth == 0 and self._is_given_user(source.node, source.scope):
+            if (
+                isinstance(source.node, ast.Call)
+                and source.depth == 0
+                and self._is_given_user(source.node, source.scope)
+            ):
                 return source
             if isinstance(source.node, ast.Call) and (found := self._used_within(source.node, source.scope)):
                 return found
@@ -367,8 +371,8 @@ class Origins:
         if self.is_clock(node, scope):
             return True
         return called_name(node) in {
-            "dumps", "dict", "str", "int", "float", "round", "isoformat", "strftime", "timestamp", "list", "tuple", "encode",
-            "dump", "packb", "format", "update", "repr", "total_seconds", "model_dump", "asdict",
+            "dumps", "dict", "str", "int", "float", "round", "isoformat", "strftime", "timestamp", "list", "tuple",
+            "encode", "dump", "packb", "format", "update", "repr", "total_seconds", "model_dump", "asdict",
         } or called_name(node)[:1].isupper()  # fmt: skip
 
 
@@ -384,6 +388,15 @@ def _route_of(scope: Scope) -> tuple[str, str] | None:
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
                 return ("flask" if each.func.attr == "route" or "<" in first.value else "fastapi"), first.value
     return None
+
+
+def _is_text_field(field: ast.stmt, name: str) -> bool:
+    """Whether a statement of a model's body declares a field for any text."""
+    if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name) or field.target.id != name:
+        return False
+    default = ast.unparse(field.value) if field.value is not None else ""
+    is_text = ast.unparse(field.annotation) in {"str", "str | None", "Optional[str]"}
+    return is_text and not any(word in default for word in _BOUNDED)
 
 
 def _is_view(scope: Scope) -> bool:

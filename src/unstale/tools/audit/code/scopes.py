@@ -76,7 +76,7 @@ class Parameter:
     Attributes:
         scope: the function.
         name: its name.
-        position: its place among those that can be given by position; None for one by keyword only, `*args`, `**kwargs`.
+        position: its place among those that can be given by position; None for keyword only, `*args`, `**kwargs`.
         annotation: as it is written.
         default: as it is written.
         many: "*" or "**" if it takes several.

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from unstale.tools.audit.code.cache_calls import CacheCalls
 from unstale.tools.audit.code.callers import Callers
+from unstale.tools.audit.code.declarations import declared_patterns
 from unstale.tools.audit.code.derivation import Derivation
 from unstale.tools.audit.code.inferring import Inference
 from unstale.tools.audit.code.keys import Keys
-from unstale.tools.audit.code.declarations import declared_patterns
 from unstale.tools.audit.code.origins import Origins
 from unstale.tools.audit.code.project import Project
 from unstale.tools.audit.code.scopes import Module

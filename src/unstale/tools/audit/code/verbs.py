@@ -1,7 +1,7 @@
 """What the methods of caches and Redis clients do, and which of their arguments is the key. Tables, by family.
 
-Sources: Django's `BaseCache`, django-redis 7's `RedisCache`, redis-py's commands (aioredis has the same names), cashews 7's
-`Cache`, aiocache 0.12's `BaseCache`, fastapi-cache2 0.2's `FastAPICache` and `Backend`, Flask-Caching's `Cache`.
+Sources: Django's `BaseCache`, django-redis 7's `RedisCache`, redis-py's commands (aioredis has the same names), cashews
+7's `Cache`, aiocache 0.12's `BaseCache`, fastapi-cache2 0.2's `FastAPICache` and `Backend`, Flask-Caching's `Cache`.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ _REDIS: Final = {
     "flush_db": _CLEAR, "flush_all": _CLEAR, "execute_command": Act(Verb.RAW), "execute": Act(Verb.RAW),
     "eval": Act(Verb.SCRIPT), "evalsha": Act(Verb.SCRIPT), "register_script": Act(Verb.SCRIPT),
     "script_load": Act(Verb.SCRIPT), "hset": _FIELDS_SET, "hmset": _FIELDS_SET, "hsetnx": _FIELDS_SET,
-    "hmset_dict": _FIELDS_SET, "hget": _FIELDS_GET, "hgetall": _FIELDS_GET, "hexists": _FIELDS_GET, "hmget": _FIELDS_GET,
+    "hmset_dict": _FIELDS_SET, "hget": _FIELDS_GET, "hgetall": _FIELDS_GET, "hexists": _FIELDS_GET,
+    "hmget": _FIELDS_GET,
 }  # fmt: skip
 _CASHEWS: Final = {
     "get": _GET, "get_many": Act(Verb.GET_MANY, many=True), "set": _SET, "set_many": _SET_MANY, "exists": _HAS,

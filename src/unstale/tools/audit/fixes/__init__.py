@@ -105,8 +105,13 @@ def _aliases(files_of: Iterable[bytes]) -> frozenset[str]:
     return frozenset({"default", *(found.decode() for text in files_of for found in _NAMED.findall(text))})
 
 
-def _fixed(  # noqa: PLR0913 - what a file is rewritten by
-    file: Path, path: str, old: bytes, wanted: list[Finding], declared: tuple[tuple[str, ...], frozenset[str]], settings: Settings
+def _fixed(
+    file: Path,
+    path: str,
+    old: bytes,
+    wanted: list[Finding],
+    declared: tuple[tuple[str, ...], frozenset[str]],
+    settings: Settings,
 ) -> Fix:
     new, done, left = rewritten(old, wanted)
     patterns, named = declared
@@ -120,7 +125,9 @@ def _fixed(  # noqa: PLR0913 - what a file is rewritten by
     try:
         ast.parse(new)
     except (SyntaxError, ValueError) as error:
-        raise AuditError(f"{path} would not parse after it was rewritten ({error}): nothing was written. Please report it.") from error
+        raise AuditError(
+            f"{path} would not parse after it was rewritten ({error}): nothing was written. Please report it."
+        ) from error
     return Fix(path, old, new, tuple(done), tuple(left))
 
 

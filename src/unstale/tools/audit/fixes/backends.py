@@ -3,6 +3,7 @@
 LOCATION and OPTIONS may stay as they are: unstale's backend honours django-redis's, maps them, or says why it ignores
 them (docs/django-migration.md).
 """
+# ruff: noqa: N802 - the methods have libcst's names
 
 from __future__ import annotations
 
@@ -45,16 +46,24 @@ class _Settings(cst.CSTTransformer):
         return updated_node.with_changes(value=_changed(updated_node.value, self._alias))
 
     def _alias(self, name: str, value: cst.BaseExpression) -> cst.BaseExpression:
-        if name not in self.aliases or not isinstance(value, cst.Dict) or _text(_value(value, "BACKEND")) != DJANGO_REDIS:
+        if (
+            name not in self.aliases
+            or not isinstance(value, cst.Dict)
+            or _text(_value(value, "BACKEND")) != DJANGO_REDIS
+        ):
             return value
         self.said.append(f'CACHES["{name}"] has unstale\'s backend, with {len(self.patterns)} TAG_PATTERNS.')
         made = _changed(value, lambda key, old: _as_before(old, UNSTALE) if key == "BACKEND" else old)
         options = _value(made, "OPTIONS")
         if isinstance(options, cst.Dict):
-            return _changed(made, lambda key, old: self._options(old) if key == "OPTIONS" and isinstance(old, cst.Dict) else old)
+            return _changed(
+                made, lambda key, old: self._options(old) if key == "OPTIONS" and isinstance(old, cst.Dict) else old
+            )
         if options is not None:
             return made  # not written out: told by the backend's own warnings
-        return _with_first(made, "OPTIONS", cst.Dict([_element("TAG_PATTERNS", _listed(self.patterns))]), behind="BACKEND")
+        return _with_first(
+            made, "OPTIONS", cst.Dict([_element("TAG_PATTERNS", _listed(self.patterns))]), behind="BACKEND"
+        )
 
     def _options(self, options: cst.Dict) -> cst.Dict:
         known = _value(options, "TAG_PATTERNS")
@@ -64,7 +73,10 @@ class _Settings(cst.CSTTransformer):
             return options
         have = {_text(each.value) for each in known.elements}
         new = [cst.Element(cst.SimpleString(_quoted(text))) for text in self.patterns if text not in have]
-        return _changed(options, lambda key, old: known.with_changes(elements=[*known.elements, *new]) if key == "TAG_PATTERNS" else old)
+        return _changed(
+            options,
+            lambda key, old: known.with_changes(elements=[*known.elements, *new]) if key == "TAG_PATTERNS" else old,
+        )
 
 
 def _changed(node: cst.Dict, change: Callable[[str, cst.BaseExpression], cst.BaseExpression]) -> cst.Dict:
@@ -79,7 +91,14 @@ def _changed(node: cst.Dict, change: Callable[[str, cst.BaseExpression], cst.Bas
 def _with_first(node: cst.Dict, name: str, value: cst.BaseExpression, behind: str = "") -> cst.Dict:
     """A dict with one more item, at its beginning or behind another one, on a line of its own where the others are."""
     elements = list(node.elements)
-    at = next((number + 1 for number, each in enumerate(elements) if isinstance(each, cst.DictElement) and _text(each.key) == behind), 0)
+    at = next(
+        (
+            number + 1
+            for number, each in enumerate(elements)
+            if isinstance(each, cst.DictElement) and _text(each.key) == behind
+        ),
+        0,
+    )
     before = node.lbrace.whitespace_after
     between: cst.BaseParenthesizableWhitespace = cst.SimpleWhitespace(" ")
     if isinstance(before, cst.ParenthesizedWhitespace):
@@ -92,7 +111,9 @@ def _with_first(node: cst.Dict, name: str, value: cst.BaseExpression, behind: st
         elements[-1] = last.with_changes(comma=comma)
         return node.with_changes(elements=[*elements, made.with_changes(comma=trailing)])
     is_last = not elements
-    return node.with_changes(elements=[*elements[:at], made if is_last else made.with_changes(comma=comma), *elements[at:]])
+    return node.with_changes(
+        elements=[*elements[:at], made if is_last else made.with_changes(comma=comma), *elements[at:]]
+    )
 
 
 def _element(name: str, value: cst.BaseExpression) -> cst.DictElement:
@@ -113,7 +134,9 @@ def _as_before(old: cst.BaseExpression, text: str) -> cst.BaseExpression:
 
 
 def _value(node: cst.Dict, name: str) -> cst.BaseExpression | None:
-    return next((each.value for each in node.elements if isinstance(each, cst.DictElement) and _text(each.key) == name), None)
+    return next(
+        (each.value for each in node.elements if isinstance(each, cst.DictElement) and _text(each.key) == name), None
+    )
 
 
 def _text(node: cst.BaseExpression | None) -> str | None:

@@ -7,9 +7,10 @@
         found = load()
         cache.set(key, found, 60)
 
-`partial` and not a lambda: what the call is given is computed where it stands, as before; after a delete an object has no
-primary key any more.
+`partial` and not a lambda: what the call is given is computed where it stands, as before; after a delete an object
+has no primary key any more.
 """
+# ruff: noqa: N802 - the methods have libcst's names
 
 from __future__ import annotations
 
@@ -50,7 +51,11 @@ def rewritten(old: bytes, findings: Sequence[Finding]) -> tuple[bytes, list[str]
         for name, item in sorted(rewriter.needs):
             AddImportsVisitor.add_needed_import(context, name, item)
         new = AddImportsVisitor(context).transform_module(new)
-    left = [f"{each.path}:{each.line}: {each.rule} is left: {_why(each)}" for each in findings if each not in rewriter.done and not _by_backend(each)]
+    left = [
+        f"{each.path}:{each.line}: {each.rule} is left: {_why(each)}"
+        for each in findings
+        if each not in rewriter.done and not _by_backend(each)
+    ]
     return new.bytes, [said for _, said in sorted(rewriter.said)], left
 
 
@@ -124,11 +129,21 @@ class _Rewriter(cst.CSTTransformer):
 
     def _put_off(self, call: cst.Call, updated: cst.SimpleStatementLine) -> cst.SimpleStatementLine | None:
         finding = self._finding(call, "UNS004")
-        free = self.taken.get("partial", "functools") == "functools" and self.taken.get("transaction", "django.db") == "django.db"
-        if finding is None or not free or any(m.matches(item.item, _OTHER_DATABASE) for each in self.around for item in each.items):
+        free = (
+            self.taken.get("partial", "functools") == "functools"
+            and self.taken.get("transaction", "django.db") == "django.db"
+        )
+        if (
+            finding is None
+            or not free
+            or any(m.matches(item.item, _OTHER_DATABASE) for each in self.around for item in each.items)
+        ):
             return None
         given = [cst.Arg(call.func), *[arg.with_changes(comma=cst.MaybeSentinel.DEFAULT) for arg in call.args]]
-        later = cst.Call(cst.Attribute(cst.Name("transaction"), cst.Name("on_commit")), [cst.Arg(cst.Call(cst.Name("partial"), given))])
+        later = cst.Call(
+            cst.Attribute(cst.Name("transaction"), cst.Name("on_commit")),
+            [cst.Arg(cst.Call(cst.Name("partial"), given))],
+        )
         self.needs |= {("functools", "partial"), ("django.db", "transaction")}
         self._done(finding, "put off until COMMIT.")
         return updated.with_changes(body=[cst.Expr(later)])
@@ -146,7 +161,9 @@ class _Rewriter(cst.CSTTransformer):
             case _:
                 return None
 
-    def leave_IndentedBlock(self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock) -> cst.IndentedBlock:
+    def leave_IndentedBlock(
+        self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock
+    ) -> cst.IndentedBlock:
         """Two statements that are one fill, and two that are one pattern delete."""
         old, new = list(original_node.body), list(updated_node.body)
         body: list[cst.BaseStatement] = []
@@ -162,12 +179,19 @@ class _Rewriter(cst.CSTTransformer):
         """`x = cache.get(key)`, then `if x is None:` with `x = load()` and `cache.set(key, x, …)`."""
         match first, second:
             case (
-                cst.SimpleStatementLine(body=[cst.Assign(targets=[cst.AssignTarget(target=cst.Name() as name)], value=cst.Call() as get)]),
+                cst.SimpleStatementLine(
+                    body=[cst.Assign(targets=[cst.AssignTarget(target=cst.Name() as name)], value=cst.Call() as get)]
+                ),
                 cst.If(
-                    test=cst.Comparison(left=cst.Name(value=tested), comparisons=[cst.ComparisonTarget(operator=cst.Is(), comparator=cst.Name(value="None"))]),
+                    test=cst.Comparison(
+                        left=cst.Name(value=tested),
+                        comparisons=[cst.ComparisonTarget(operator=cst.Is(), comparator=cst.Name(value="None"))],
+                    ),
                     body=cst.IndentedBlock(
                         body=[
-                            cst.SimpleStatementLine(body=[cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=loaded))], value=load)]),
+                            cst.SimpleStatementLine(
+                                body=[cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=loaded))], value=load)]
+                            ),
                             cst.SimpleStatementLine(body=[cst.Expr(value=cst.Call() as store)]),
                         ]
                     ),
@@ -178,35 +202,72 @@ class _Rewriter(cst.CSTTransformer):
             case _:
                 return None
 
-    def _get_or_set(  # noqa: PLR0913 - the parts of a fill
-        self, first: cst.SimpleStatementLine, second: cst.If, name: cst.Name, get: cst.Call, load: cst.BaseExpression, store: cst.Call
+    def _get_or_set(
+        self,
+        first: cst.SimpleStatementLine,
+        second: cst.If,
+        name: cst.Name,
+        get: cst.Call,
+        load: cst.BaseExpression,
+        store: cst.Call,
     ) -> cst.BaseStatement | None:
         finding = self._finding(store, "UNS005")
         shape = m.Call(func=m.Attribute(attr=m.Name("get")), args=[m.Arg(keyword=None, star="")])
-        if finding is None or not m.matches(get, shape) or not m.matches(store, m.Call(func=m.Attribute(attr=m.Name("set")))):
+        if (
+            finding is None
+            or not m.matches(get, shape)
+            or not m.matches(store, m.Call(func=m.Attribute(attr=m.Name("set"))))
+        ):
             return None
         own, other = cst.ensure_type(get.func, cst.Attribute), cst.ensure_type(store.func, cst.Attribute)
         given = list(store.args)
         if len(given) < 2 or any(each.star for each in given) or given[0].keyword or given[1].keyword:  # noqa: PLR2004 - key and value
             return None
-        same = self._code(own.value) == self._code(other.value) and self._code(get.args[0].value) == self._code(given[0].value)
+        same = self._code(own.value) == self._code(other.value) and self._code(get.args[0].value) == self._code(
+            given[0].value
+        )
         stored = m.matches(given[1].value, m.Name(name.value))
-        if not same or not stored or m.findall(load, _NO_LAMBDA) or m.findall(load, m.Name(name.value)) or _has_comments(second):
+        if (
+            not same
+            or not stored
+            or m.findall(load, _NO_LAMBDA)
+            or m.findall(load, m.Name(name.value))
+            or _has_comments(second)
+        ):
             return None
         loader = cst.Lambda(cst.Parameters(), load)
         args = [given[0], cst.Arg(loader, comma=cst.MaybeSentinel.DEFAULT), *given[2:]]
-        made = cst.Call(own.with_changes(attr=cst.Name("get_or_set")), [each.with_changes(comma=cst.MaybeSentinel.DEFAULT) for each in args])
+        made = cst.Call(
+            own.with_changes(attr=cst.Name("get_or_set")),
+            [each.with_changes(comma=cst.MaybeSentinel.DEFAULT) for each in args],
+        )
         self._done(finding, "get, load and set are get_or_set().")
         assign = cst.ensure_type(first.body[0], cst.Assign)
         return first.with_changes(body=[assign.with_changes(value=made)])
 
-    def _deleted(self, first: cst.BaseStatement, second: cst.BaseStatement, rest: Sequence[cst.BaseStatement]) -> cst.BaseStatement | None:
+    def _deleted(
+        self, first: cst.BaseStatement, second: cst.BaseStatement, rest: Sequence[cst.BaseStatement]
+    ) -> cst.BaseStatement | None:
         """`keys = cache.keys(pattern)`, then `cache.delete_many(keys)`, and `keys` nowhere else."""
         match first, second:
             case (
-                cst.SimpleStatementLine(body=[cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))], value=cst.Call(func=cst.Attribute(value=cache, attr=cst.Name(value="keys"))) as walk)]),
                 cst.SimpleStatementLine(
-                    body=[cst.Expr(value=cst.Call(func=cst.Attribute(value=same, attr=cst.Name(value="delete_many")), args=[cst.Arg(value=cst.Name(value=given))]))],
+                    body=[
+                        cst.Assign(
+                            targets=[cst.AssignTarget(target=cst.Name(value=name))],
+                            value=cst.Call(func=cst.Attribute(value=cache, attr=cst.Name(value="keys"))) as walk,
+                        )
+                    ]
+                ),
+                cst.SimpleStatementLine(
+                    body=[
+                        cst.Expr(
+                            value=cst.Call(
+                                func=cst.Attribute(value=same, attr=cst.Name(value="delete_many")),
+                                args=[cst.Arg(value=cst.Name(value=given))],
+                            )
+                        )
+                    ],
                     leading_lines=[],
                 ),
             ) if name == given and self._code(cache) == self._code(same):
@@ -214,7 +275,9 @@ class _Rewriter(cst.CSTTransformer):
                 if finding is None or any(m.findall(each, m.Name(name)) for each in rest):
                     return None
                 self._done(finding, "keys() and delete_many() are delete_pattern().")
-                return first.with_changes(body=[cst.Expr(walk.with_changes(func=cst.Attribute(cache, cst.Name("delete_pattern"))))])
+                return first.with_changes(
+                    body=[cst.Expr(walk.with_changes(func=cst.Attribute(cache, cst.Name("delete_pattern"))))]
+                )
             case _:
                 return None
 
@@ -222,7 +285,9 @@ class _Rewriter(cst.CSTTransformer):
         return self.module.code_for_node(node)
 
 
-_OTHER_DATABASE: Final = m.Call(func=m.OneOf(m.Name("atomic"), m.Attribute(attr=m.Name("atomic"))), args=[m.AtLeastN(n=1)])
+_OTHER_DATABASE: Final = m.Call(
+    func=m.OneOf(m.Name("atomic"), m.Attribute(attr=m.Name("atomic"))), args=[m.AtLeastN(n=1)]
+)
 
 
 def _bound(module: cst.Module) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The rules, one module each. A rule says where; what people are told stands beside it, with examples that are tests."""
+"""The rules, one module each. A rule says where; beside it stands what people are told, and examples."""
 
 from __future__ import annotations
 

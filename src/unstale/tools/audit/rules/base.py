@@ -1,4 +1,4 @@
-"""What a rule is: an id, words for people, and a function from code to hits. Rules read; they print and open nothing."""
+"""What a rule is: an id, words for people, and a function from code to hits. Rules read; they print nothing."""
 
 from __future__ import annotations
 

@@ -69,9 +69,12 @@ _CHANGES: Final = frozenset(
 )
 SHORT: Final = 5
 """A function with no more calls than these does one thing."""
-_SAYS_CACHE: Final = re.compile(r"cache|redis|invalidat|purge|evict|flush|bust|expire|forget|clear|refresh|bump", re.IGNORECASE)
+_SAYS_CACHE: Final = re.compile(
+    r"cache|redis|invalidat|purge|evict|flush|bust|expire|forget|clear|refresh|bump", re.IGNORECASE
+)
 _WRITES: Final = frozenset({
-    "save", "create", "bulk_create", "update", "get_or_create", "update_or_create", "bulk_update", "commit", "asave", "acreate",
+    "save", "create", "bulk_create", "update", "get_or_create", "update_or_create", "bulk_update", "commit", "asave",
+    "acreate",
 })  # fmt: skip
 """Methods by which a function changes the database."""
 _VERSION: Final = re.compile(r"ver(sion)?|gen(eration)?|epoch|stamp|revision|rev\b", re.IGNORECASE)
@@ -102,8 +105,8 @@ def find(code: Code) -> Iterator[Hit]:
                 yield Hit(
                     deed.call,
                     scope,
-                    f"This runs within {where}, before COMMIT: until then others load the old rows again and store them, and "
-                    "after a rollback the cache was changed for nothing.",
+                    f"This runs within {where}, before COMMIT: until then others load the old rows again and "
+                    "store them, and after a rollback the cache was changed for nothing.",
                     by_name=deed.inner.by_name,
                 )
 
@@ -181,9 +184,9 @@ def _has_atomic(scope: Scope, code: Code) -> bool:
 
 def _within_atomic(node: ast.AST, scope: Scope, code: Code) -> bool:
     for parent, child in ancestors(node, scope.module):
-        if isinstance(parent, (ast.With, ast.AsyncWith)) and child in parent.body:
-            if any(_is_atomic(item.context_expr, scope, code) for item in parent.items):
-                return True
+        is_within = isinstance(parent, (ast.With, ast.AsyncWith)) and child in parent.body
+        if is_within and any(_is_atomic(item.context_expr, scope, code) for item in parent.items):
+            return True
     return False
 
 
@@ -207,10 +210,10 @@ RULE = Rule(
     "UNS004",
     "before-commit",
     Level.ERROR,
-    "The cache is changed before the transaction's COMMIT: until then others load the old rows again and store them, and they "
-    "stay.",
-    "Do it after COMMIT: transaction.on_commit(lambda: …). unstale's Django backend does so by itself for tags and declared "
-    "patterns, and invalidates(Model, …) needs no signal.",
+    "The cache is changed before the transaction's COMMIT: until then others load the old rows again and store "
+    "them, and they stay.",
+    "Do it after COMMIT: transaction.on_commit(lambda: …). unstale's Django backend does so by itself for tags and "
+    "declared patterns, and invalidates(Model, …) needs no signal.",
     find,
     __doc__,
 )

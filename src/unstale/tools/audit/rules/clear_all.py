@@ -53,9 +53,10 @@ RULE = Rule(
     "UNS003",
     "clear-all",
     Level.WARNING,
-    "A whole cache is emptied: what others keep in the same database goes as well, and every reader loads anew at once.",
-    "Invalidate the tags of what has changed. To make all of one cache stale, unstale's clear() is one write, leaves what "
-    "is not its own, and can be spread over a time (over=60).",
+    "A whole cache is emptied: what others keep in the same database goes as well, and every reader loads anew "
+    "at once.",
+    "Invalidate the tags of what has changed. To make all of one cache stale, unstale's clear() is one write, leaves "
+    "what is not its own, and can be spread over a time (over=60).",
     find,
     __doc__,
 )

@@ -44,7 +44,10 @@ from unstale.tools.audit.rules.time_stamp_version import shape
 
 _READS: Final = frozenset({Verb.GET, Verb.GET_OR_SET, Verb.COUNT})
 _KEYED: Final = frozenset({Verb.GET, Verb.SET, Verb.GET_OR_SET, Verb.ADD, Verb.HAS, Verb.DELETE})
-_DRAWN: Final = frozenset({"uuid4", "uuid1", "token_hex", "token_urlsafe", "randint", "random", "get_random_string", "time", "now", "time_ns", "utcnow", "hex", "getrandbits"})  # fmt: skip
+_DRAWN: Final = frozenset({
+    "uuid4", "uuid1", "token_hex", "token_urlsafe", "randint", "random", "get_random_string", "time", "now",
+    "time_ns", "utcnow", "hex", "getrandbits",
+})  # fmt: skip
 
 
 def find(code: Code) -> Iterator[Hit]:
@@ -92,7 +95,9 @@ def _versions(code: Code) -> set[str]:
     return {each for each in found if each.strip("*")}
 
 
-def _is_in_a_key(call: ast.Call, scope: Scope, code: Code, own: str) -> bool:
+def _is_in_a_key(  # noqa: C901 - three ways on
+    call: ast.Call, scope: Scope, code: Code, own: str
+) -> bool:
     """Follow what was read, through names and results, to another cache key."""
     waiting: list[tuple[Scope, frozenset[ast.AST], frozenset[str]]] = [(scope, frozenset({call}), frozenset())]
     seen: set[object] = set()
@@ -104,9 +109,9 @@ def _is_in_a_key(call: ast.Call, scope: Scope, code: Code, own: str) -> bool:
         where, seeds, names = state
         carried = code.derivation.carried(where, seeds, names)
         for other in code.calls.in_scope[where]:
-            if other.verb in _KEYED and other.call not in seeds:
-                if any(carried.has(key) for key in other.keys) and shape(code.keys.form(other.keys[0], where)) != own:
-                    return True
+            is_used = other.verb in _KEYED and other.call not in seeds and any(map(carried.has, other.keys))
+            if is_used and shape(code.keys.form(other.keys[0], where)) != own:
+                return True
         for used in where.calls:
             if used in code.calls.of:
                 continue
@@ -181,9 +186,10 @@ RULE = Rule(
     "UNS007",
     "counter-version",
     Level.ERROR,
-    "A version that is part of other keys can expire or be evicted. Then it begins anew, and old values under old numbers come "
-    "back.",
-    "A tag: its stamp is never used twice, and a lost one makes its values stale. Else store the version with timeout=None.",
+    "A version that is part of other keys can expire or be evicted. Then it begins anew, and old values under old "
+    "numbers come back.",
+    "A tag: its stamp is never used twice, and a lost one makes its values stale. Else store the version "
+    "with timeout=None.",
     find,
     __doc__,
 )

@@ -51,12 +51,13 @@ from unstale.tools.audit.rules.base import Hit, Rule
 _READS: Final = frozenset({Verb.GET, Verb.HAS, Verb.FIELDS_GET})
 _STORES: Final = frozenset({Verb.SET, Verb.FIELDS_SET})
 _MADE_UP: Final = frozenset({
-    "time", "now", "utcnow", "today", "uuid4", "uuid1", "token_hex", "token_urlsafe", "token_bytes", "randint", "random",
-    "choice", "choices", "get_random_string", "int", "str", "float", "bool", "bytes", "dict", "list", "set", "tuple", "dumps",
-    "loads", "encode", "decode", "isoformat", "timestamp", "timedelta", "total_seconds", "hexdigest", "strftime", "len",
-    "max", "min", "round", "format", "join", "sha256", "sha1", "md5", "append", "range", "randrange", "time_ns", "strip",
-    "lower", "upper", "abs", "print", "fromisoformat", "fromtimestamp", "datetime", "replace", "packb", "unpackb", "split",
-    "sorted", "items", "keys", "values", "monotonic", "deque", "defaultdict", "OrderedDict", "isinstance", "sample",
+    "time", "now", "utcnow", "today", "uuid4", "uuid1", "token_hex", "token_urlsafe", "token_bytes", "randint",
+    "random", "choice", "choices", "get_random_string", "int", "str", "float", "bool", "bytes", "dict", "list", "set",
+    "tuple", "dumps", "loads", "encode", "decode", "isoformat", "timestamp", "timedelta", "total_seconds",
+    "hexdigest", "strftime", "len", "max", "min", "round", "format", "join", "sha256", "sha1", "md5", "append",
+    "range", "randrange", "time_ns", "strip", "lower", "upper", "abs", "print", "fromisoformat", "fromtimestamp",
+    "datetime", "replace", "packb", "unpackb", "split", "sorted", "items", "keys", "values", "monotonic", "deque",
+    "defaultdict", "OrderedDict", "isinstance", "sample",
 })  # fmt: skip
 """Calls that compute nothing from data elsewhere."""
 
@@ -77,8 +78,8 @@ def find(code: Code) -> Iterator[Hit]:
                 yield Hit(
                     fill.store.call,
                     scope,
-                    f"A value is loaded after a miss of {_said(fill.store)!r} and stored: what is invalidated between load and store is put "
-                    "back, and stays.",
+                    f"A value is loaded after a miss of {_said(fill.store)!r} and stored: what is invalidated between "
+                    "load and store is put back, and stays.",
                     also=fill.also,
                     by_name=fill.store.inner.by_name,
                 )
@@ -215,8 +216,10 @@ RULE = Rule(
     "UNS005",
     "fill-race",
     Level.ERROR,
-    "A value is read, found missing, loaded and stored. What is invalidated between load and store is put back, and stays.",
-    "get_or_set(key, loader, tags=…) of unstale: it observes the stamps before it loads, and one loader a key runs at a time.",
+    "A value is read, found missing, loaded and stored. What is invalidated between load and store is put back, and "
+    "stays.",
+    "get_or_set(key, loader, tags=…) of unstale: it observes the stamps before it loads, and one loader a key runs at "
+    "a time.",
     find,
     __doc__,
 )

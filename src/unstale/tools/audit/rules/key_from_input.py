@@ -99,8 +99,8 @@ RULE = Rule(
     "UNS010",
     "key-from-input",
     Level.WARNING,
-    "A cache key has text from a request in it, as it came: anybody can fill the cache with keys of any length, and a separator in it makes "
-    "two different things one key.",
+    "A cache key has text from a request in it, as it came: anybody can fill the cache with keys of any length, and a "
+    "separator in it makes two different things one key.",
     "Validate it (a number, one of a list), or put a hash of it into the key.",
     find,
     __doc__,

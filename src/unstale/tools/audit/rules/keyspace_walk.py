@@ -56,8 +56,8 @@ RULE = Rule(
     "UNS002",
     "keyspace-walk",
     Level.WARNING,
-    "The whole keyspace is walked to find some keys. KEYS stops the server until it is through; SCAN takes as long in all, "
-    "in many round trips.",
+    "The whole keyspace is walked to find some keys. KEYS stops the server until it is through; SCAN takes as long in "
+    "all, in many round trips.",
     "Keep what is to be listed or counted in a set of its own (SADD, SCARD, SSCAN), or in the database.",
     find,
     __doc__,

@@ -52,7 +52,11 @@ from unstale.tools.audit.rules.time_stamp_version import shape
 _DJANGO: Final = frozenset({Verb.SET, Verb.SET_MANY, Verb.ADD, Verb.GET_OR_SET})
 _REDIS: Final = frozenset({Verb.SET, Verb.SET_MANY, Verb.FIELDS_SET})
 _CACHE: Final = re.compile(r"(?:^|[^a-z])cach(?:e|ed|es|ing)(?:$|[^a-z])|[a-z]Cache|^Cache", re.IGNORECASE)
-_STORE: Final = re.compile(r"lock|queue|session|token|count|config|setting|registry|state|status|job|task|subscri|offset|cursor|last_|lease|limit|otp|nonce|heartbeat|progress|history|message|flag|online", re.IGNORECASE)  # fmt: skip
+_STORE: Final = re.compile(
+    r"lock|queue|session|token|count|config|setting|registry|state|status|job|task|subscri|offset|cursor|last_|lease|limit"
+    r"|otp|nonce|heartbeat|progress|history|message|flag|online",
+    re.IGNORECASE,
+)
 
 
 def find(code: Code) -> Iterator[Hit]:
@@ -105,9 +109,9 @@ def _has_timeout(each: CacheCall, code: Code) -> bool:
         return True
     wanted = written(code.keys.form(each.key, each.scope)) if each.key is not None else None
     for other in code.calls.in_scope[each.scope]:
-        if other.verb is Verb.EXPIRE and other.method != "persist" and other.key is not None:
-            if wanted is None or written(code.keys.form(other.key, each.scope)) == wanted:
-                return True
+        ends = other.verb is Verb.EXPIRE and other.method != "persist"
+        if ends and other.key is not None and wanted in {None, written(code.keys.form(other.key, each.scope))}:
+            return True
     return any(isinstance(arg, ast.Starred) for arg in each.call.args)
 
 
@@ -129,7 +133,8 @@ RULE = Rule(
     "no-timeout",
     Level.WARNING,
     "A cache entry that never ends: what is missed by an invalidation stays for good, and memory only grows.",
-    "Give it a time-out, as long as a stale answer could be borne: it is the last resort where an invalidation was missed.",
+    "Give it a time-out, as long as a stale answer could be borne: it is the last resort where an invalidation was "
+    "missed.",
     find,
     __doc__,
 )

@@ -35,8 +35,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from unstale.tools.audit.code.understood import Code
 from unstale.tools.audit.code.declarations import nameless
+from unstale.tools.audit.code.understood import Code
 from unstale.tools.audit.code.verbs import Verb
 from unstale.tools.audit.code.walks import Fate, Walk
 from unstale.tools.audit.results import Level
@@ -54,8 +54,8 @@ def find(code: Code) -> Iterator[Hit]:
             yield Hit(
                 walk.call,
                 walk.scope,
-                f"{walk.how} goes through every key of the database, whatever it finds: its cost grows with the keyspace, "
-                "and the server does nothing else meanwhile.",
+                f"{walk.how} goes through every key of the database, whatever it finds: its cost grows with the "
+                "keyspace, and the server does nothing else meanwhile.",
                 also=walk.also,
                 reached_by=walk.scope,
                 pattern=walk.pattern,

@@ -113,9 +113,9 @@ def _comparisons(scope: Scope, code: Code) -> Iterator[Comparison]:
         if len(node.ops) != 1 or not isinstance(node.ops[0], _ORDERS):
             continue
         left, right = _Side(node.left, scope, code), _Side(node.comparators[0], scope, code)
-        if (left.reads and right.is_time) or (right.reads and left.is_time):
-            if not (left.is_now or right.is_now):
-                yield Comparison(node, scope, frozenset(left.reads | right.reads))
+        is_one = (left.reads and right.is_time) or (right.reads and left.is_time)
+        if is_one and not (left.is_now or right.is_now):
+            yield Comparison(node, scope, frozenset(left.reads | right.reads))
 
 
 class _Side:
@@ -167,8 +167,8 @@ RULE = Rule(
     "UNS006",
     "time-stamp-version",
     Level.ERROR,
-    "Whether a value is fresh is decided by comparing times. Clocks differ between hosts, and a value that was loaded before a "
-    "change and stored after it has the newer time: it is served, stale.",
+    "Whether a value is fresh is decided by comparing times. Clocks differ between hosts, and a value that was loaded "
+    "before a change and stored after it has the newer time: it is served, stale.",
     "A tag: its stamp is random and is observed before the load, so no clock decides.",
     find,
     __doc__,
