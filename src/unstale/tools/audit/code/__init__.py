@@ -3,6 +3,7 @@
     scopes      a module's names, and what is bound to them        indexing    from a syntax tree to scopes
     project     modules that import each other, classes, calls     kinds       what a value may be
     inferring   the kinds of an expression                         verbs       what the methods of caches do
+                (annotating, calling, classes, decorators: its parts, which ask it by `asking`)
     derivation  what a value is made of, and where it goes         cache_calls the calls of caches
     keys        keys, written so that they can be compared         wrappers    the project's own helpers
     guards      under which condition a statement is reached       callers     who calls a function, to any depth

@@ -11,7 +11,8 @@ import ast
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from unstale.tools.audit.code.inferring import TASK_CALLS, Inference
+from unstale.tools.audit.code.calling import TASK_CALLS
+from unstale.tools.audit.code.inferring import Inference
 from unstale.tools.audit.code.kinds import Function
 from unstale.tools.audit.code.project import called_name
 from unstale.tools.audit.code.scopes import Scope

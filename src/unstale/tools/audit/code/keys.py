@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from unstale.tools.audit.code.inferring import Inference, argument_of
+from unstale.tools.audit.code.calling import argument_of
+from unstale.tools.audit.code.inferring import Inference
 from unstale.tools.audit.code.scopes import Imported, Parameter, Scope, Value
 
 MOST_DEEP: Final = 8

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from unstale.tools.audit.code.cache_calls import CacheCall, CacheCalls
+from unstale.tools.audit.code.calling import argument_of
 from unstale.tools.audit.code.derivation import Carried, Passes
-from unstale.tools.audit.code.inferring import Inference, argument_of
+from unstale.tools.audit.code.inferring import Inference
 from unstale.tools.audit.code.keys import Form, Keys, Known
 from unstale.tools.audit.code.project import called_name
 from unstale.tools.audit.code.scopes import Scope

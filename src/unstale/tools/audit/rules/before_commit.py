@@ -50,8 +50,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from unstale.tools.audit.code.calling import TASK_CALLS
 from unstale.tools.audit.code.guards import ancestors
-from unstale.tools.audit.code.inferring import TASK_CALLS
 from unstale.tools.audit.code.keys import written
 from unstale.tools.audit.code.kinds import External, Function
 from unstale.tools.audit.code.project import called_name
@@ -184,8 +184,8 @@ def _has_atomic(scope: Scope, code: Code) -> bool:
 
 def _within_atomic(node: ast.AST, scope: Scope, code: Code) -> bool:
     for parent, child in ancestors(node, scope.module):
-        is_within = isinstance(parent, (ast.With, ast.AsyncWith)) and child in parent.body
-        if is_within and any(_is_atomic(item.context_expr, scope, code) for item in parent.items):
+        items = parent.items if isinstance(parent, (ast.With, ast.AsyncWith)) and child in parent.body else []
+        if any(_is_atomic(item.context_expr, scope, code) for item in items):
             return True
     return False
 
