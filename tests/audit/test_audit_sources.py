@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from unstale.tools.audit import AuditError, Settings, audit, settings_of
@@ -129,6 +130,15 @@ def test_a_notebook(tmp_path: Path) -> None:
     report = audit(tmp_path)
     assert [(finding.rule, finding.cell, finding.line) for finding in report.findings] == [("UNS001", 5, 2)]
     assert sorted(problem.path for problem in report.problems) == ["bad.ipynb", "book.ipynb"]
+
+
+def test_names_of_any_bytes(tmp_path: Path) -> None:
+    """A file whose name is no UTF-8, and a notebook with half a character, are audited and can be written as JSON."""
+    (tmp_path / os.fsdecode(b"a\xff.py")).write_text(BAD)
+    (tmp_path / "b.ipynb").write_text(json.dumps({"cells": [{"cell_type": "code", "source": BAD + "x = '\ud800'"}]}))
+    report = audit(tmp_path)
+    assert len(report.findings) == 2
+    assert msgspec.json.encode(report)
 
 
 def test_one_file(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def _below(folder: Path, base: str, left: _Left) -> Iterator[tuple[Path, str]]:
         if is_folder and not left.has(path, is_folder=True):
             yield from _below(Path(entry.path), path, left)
         elif entry.name.endswith((".py", ".ipynb")) and entry.is_file() and not left.has(path, is_folder=False):
-            yield Path(entry.path), path
+            yield Path(entry.path), path.encode("utf-8", "replace").decode()  # a name may hold any bytes
 
 
 def read(file: Path, path: str, settings: Settings) -> tuple[Source | None, list[Problem]]:
@@ -242,7 +242,7 @@ def _code(cell: Any) -> str | None:
     if cell["cell_type"] != "code":
         return None
     source = cell.get("source", cell.get("input", ""))
-    text = source if isinstance(source, str) else "".join(source)
+    text = (source if isinstance(source, str) else "".join(source)).encode("utf-8", "replace").decode()
     if text.lstrip().startswith("%%"):
         return None
     return "\n".join(_plain(line) for line in text.splitlines())

@@ -12,19 +12,18 @@ from typing import Annotated, Final
 
 import msgspec
 import typer
-from rich.console import Console
+from rich.text import Text
 
-from unstale.tools.audit import AuditError, Report, settings_of
+from unstale.tools.audit import Report, settings_of
 from unstale.tools.audit import audit as audited
 from unstale.tools.audit.baseline import Baseline, baseline_of, read, written
 from unstale.tools.audit.fixes import fixes, write
 from unstale.tools.audit.rules import RULES
 from unstale.tools.audit.sarif import sarif
 from unstale.tools.audit.text import lines
-from unstale.tools.cli import CANNOT, STOPPED
+from unstale.tools.cli import STOPPED
+from unstale.tools.cli.saying import console, errors, fail, told
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
 FOUND: Final = 1
 
 
@@ -61,23 +60,21 @@ def audit(  # noqa: PLR0913 - a command's options
         _list()
         return
     if write_baseline and baseline is None:
-        _cannot("--write-baseline needs --baseline FILE.")
-    try:
+        fail("--write-baseline needs --baseline FILE.")
+    with told("The report"):
         known = read(baseline) if baseline is not None and not write_baseline else None
         report = _audited(path, select, ignore, known, include_tests=include_tests)
-    except AuditError as error:
-        _cannot(str(error))
-        return
-    if write_baseline and baseline is not None:
-        _write(baseline, written(baseline_of(report.findings)))
-        errors.print(
-            f"{len(report.findings)} findings are known to {baseline} from now on.", markup=False, soft_wrap=True
-        )
-        return
-    if fix:
-        _fix(path, report, yes=yes)
-        return
-    _show(report, form, out)
+        if write_baseline and baseline is not None:
+            if report.interrupted:
+                raise typer.Exit(STOPPED)  # what is not all must not be taken for it
+            baseline.write_bytes(written(baseline_of(report.findings)))
+            count = len(report.findings)
+            errors.print(f"{count} findings are known to {baseline} from now on.", markup=False, soft_wrap=True)
+            return
+        if fix:
+            _fix(path, report, yes=yes)
+            return
+        _show(report, form, out)
     if report.interrupted:
         raise typer.Exit(STOPPED)
     if report.findings:
@@ -86,15 +83,12 @@ def audit(  # noqa: PLR0913 - a command's options
 
 def _fix(path: Path, report: Report, *, yes: bool) -> None:
     """Show what would be rewritten, or write it."""
-    try:
-        made = fixes(path, report, settings_of(path))
-        for each in made:
-            sys.stdout.writelines(each.diff())
-        if yes:
-            write(path, made)
-    except AuditError as error:
-        _cannot(str(error))
-        return
+    made = fixes(path, report, settings_of(path))
+    for each in made:
+        sys.stdout.buffer.writelines(line.encode("utf-8", "replace") for line in each.diff())
+    sys.stdout.flush()
+    if yes:
+        write(path, made)
     for said in (*(one for each in made for one in each.done), *(one for each in made for one in each.left)):
         errors.print(said, markup=False, soft_wrap=True)
     changed = sum(each.new != each.old for each in made)
@@ -118,7 +112,7 @@ def _audited(
     if not errors.is_terminal:
         return audited(path, settings, known)
     with errors.status("") as status:
-        return audited(path, settings, known, lambda what: status.update(what[-60:]))
+        return audited(path, settings, known, lambda what: status.update(Text(what[-60:])))
 
 
 def _show(report: Report, form: Format, out: Path | None) -> None:
@@ -130,23 +124,11 @@ def _show(report: Report, form: Format, out: Path | None) -> None:
         case Format.SARIF:
             made = sarif(report)
     if out is None:
-        sys.stdout.write(made.decode("utf-8"))
+        sys.stdout.buffer.write(made)
     else:
-        _write(out, made)
-
-
-def _write(file: Path, made: bytes) -> None:
-    try:
-        file.write_bytes(made)
-    except OSError as error:
-        _cannot(f"{file} cannot be written: {error.strerror}.")
+        out.write_bytes(made)
 
 
 def _list() -> None:
     for rule in RULES.values():
         console.print(f"{rule.id} {rule.name}: {rule.why}", markup=False, soft_wrap=True)
-
-
-def _cannot(why: str) -> None:
-    errors.print(why, markup=False, soft_wrap=True)
-    raise typer.Exit(CANNOT)
