@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -29,7 +30,13 @@ class Place(msgspec.Struct, frozen=True):
     path: str
     line: int
     why: str = ""
-    callers: tuple[str, ...] = ()
+    callers: tuple[str | dict[str, Any], ...] = ()
+    """As "path:line", or with path and line."""
+
+    @property
+    def places(self) -> list[str]:
+        """Its callers, each as "path:line"."""
+        return [each if isinstance(each, str) else f"{each['path']}:{each['line']}" for each in self.callers]
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +45,7 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     repository: str
     commit: str = ""
     kind: str = ""
-    scope: str | tuple[str, ...] = ""
+    scope: Any = ""
     finding: tuple[Place, ...] = ()
     not_finding: tuple[Place, ...] = ()
     doubtful: tuple[Place, ...] = ()
@@ -56,7 +63,7 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
 
     def covers(self, path: str, root: Path) -> bool:
         """Whether a file was read by hand: all are, unless the scope names folders or files."""
-        named = [self.scope] if isinstance(self.scope, str) else list(self.scope)
+        named = [self.scope] if isinstance(self.scope, str) else [each for each in self.scope if isinstance(each, str)]
         places = [each.strip("/") for each in named if each and (root / each).exists() and each not in {".", "./"}]
         return not places or any(path == each or path.startswith(f"{each}/") for each in places)
 
@@ -118,12 +125,17 @@ def scored(expected: Expected, findings: Iterable[Finding]) -> dict[str, Score]:
         found = left.pop(fitting[0][1])
         scores[place.rule].right += 1
         reached = {f"{each.path}:{each.line}" for each in found.callers}
-        scores[place.rule].callers_expected += len(place.callers)
-        scores[place.rule].callers_found += sum(each in reached for each in place.callers)
+        scores[place.rule].callers_expected += len(place.places)
+        scores[place.rule].callers_found += sum(_place(each) in reached for each in place.places)
     for finding in left:
         if not any(covered(finding, place) is not None for place in expected.doubtful):
             scores[finding.rule].wrong.append(f"{finding.path}:{finding.line} {finding.rule} {finding.text}")
     return scores
+
+
+def _place(said: str) -> str:
+    """A path and a line, without what is said behind them."""
+    return ":".join(said.split(" ")[0].split(":")[:2])
 
 
 def audited(expected: Expected, root: Path) -> list[Finding]:

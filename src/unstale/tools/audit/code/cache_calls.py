@@ -28,6 +28,7 @@ from unstale.tools.audit.code.kinds import (
     Package,
     Plain,
 )
+from unstale.tools.audit.code.project import called_name
 from unstale.tools.audit.code.scopes import Module, Scope
 from unstale.tools.audit.code.verbs import ACTS, AS_DICTS, ONLY_CACHES, TIMEOUT_NAMES, VALUE_NAMES, Act, Verb
 
@@ -127,7 +128,9 @@ class CacheCalls:
                 return self._of_receiver(call, func, scope)
             if func.attr not in {"to_thread", "run_in_threadpool", "run_sync"}:
                 return None
-        if isinstance(func, (ast.Name, ast.Attribute)):
+        if isinstance(func, (ast.Name, ast.Attribute)) or (
+            isinstance(func, ast.Call) and called_name(func) == "getattr"
+        ):
             for kind in self._inference.kinds(func, scope):
                 if isinstance(kind, Method) and (act := ACTS[kind.client.family].get(kind.name)):
                     return made(call, scope, kind.client.family, kind.name, act)

@@ -26,6 +26,8 @@ from unstale.tools.audit.code.scopes import Parameter, Scope
 
 MOST_CALLS: Final = 200
 """A name that is called more often in a project tells nothing of its parameters."""
+MOST_METHODS: Final = 12
+"""A method of which a project has more says nothing by its name."""
 PASSES_ON: Final = frozenset({
     "functools.partial", "asgiref.sync.sync_to_async", "asgiref.sync.async_to_sync", "functools.wraps",
     "channels.db.database_sync_to_async", "copy.copy", "copy.deepcopy", "weakref.proxy", "weakref.ref",
@@ -52,6 +54,7 @@ class Calling:
     def __init__(self, asks: Asks) -> None:
         """Take the whole."""
         self._asks = asks
+        self._of_one_family: dict[str, list[Scope]] = {}
 
     def call(self, call: ast.Call, scope: Scope) -> Iterator[Kind]:
         """What a call gives."""
@@ -169,10 +172,18 @@ class Calling:
             or self._asks.kinds(call.func.value, scope)
         ):
             return found
-        methods = [each for each in self._asks.project.functions.get(call.func.attr, ()) if each.owner is not None]
-        owners = {each.owner for each in methods if each.owner is not None}
-        is_one = any(all(one in self._asks.classes_of(each) for each in owners) for one in owners)
-        return methods if is_one else []
+        return self._methods(call.func.attr)
+
+    def _methods(self, name: str) -> list[Scope]:
+        """All methods of a name, if they are of one family of classes."""
+        if name not in self._of_one_family:
+            methods = [each for each in self._asks.project.functions.get(name, ()) if each.owner is not None]
+            owners = (
+                {each.owner for each in methods if each.owner is not None} if len(methods) <= MOST_METHODS else set()
+            )
+            is_one = any(all(one in self._asks.classes_of(each) for each in owners) for one in owners)
+            self._of_one_family[name] = methods if is_one else []
+        return self._of_one_family[name]
 
     def arguments(self, parameter: Parameter) -> Iterator[tuple[ast.expr, Scope]]:
         """What the project's calls give for a parameter."""

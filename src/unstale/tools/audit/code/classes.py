@@ -88,6 +88,9 @@ class Classes:
         if not above:
             for each in self.subclasses_of(owner):
                 found |= self._in_classes([each] if found else self.classes_of(each), name, bound=bound)
+        if not above and self._is_protocol(owner):
+            for each in self._implementing(owner):
+                found |= self._in_classes([each], name, bound=bound)
         if not found:
             for base in self.externals_of(owner):
                 if client := client_of_call(base.name):
@@ -95,6 +98,17 @@ class Classes:
         if not found and bound:
             found |= self._delegated(classes, name)
         yield from found
+
+    def _is_protocol(self, owner: Scope) -> bool:
+        return any(base.name.rpartition(".")[2] == "Protocol" for base in self.externals_of(owner))
+
+    def _implementing(self, protocol: Scope) -> list[Scope]:
+        """The classes that have all methods of a protocol, without saying so."""
+        wanted = {each.name for each in protocol.children if each.is_function and not each.name.startswith("__")}
+        if not wanted:
+            return []
+        found = [each.owner for each in self._asks.project.functions.get(min(wanted), ()) if each.owner is not None]
+        return [each for each in found if each is not protocol and wanted <= {one.name for one in each.children}]
 
     def _in_classes(self, classes: Iterable[Scope], name: str, *, bound: bool) -> set[Kind]:
         """What the first of the classes has under a name; what is set on `self` by any of them."""

@@ -198,7 +198,16 @@ def _computes(call: ast.Call, scope: Scope, code: Code, carried: Carried) -> boo
         return not any(isinstance(kind, Plain) for kind in code.inference.kinds(owner, scope))
     if call in code.calls.of and code.calls.of[call].verb is not Verb.FIELDS_GET:
         return False
-    return name not in _MADE_UP or bool(code.inference.targets(call, scope))
+    targets = code.inference.targets(call, scope)
+    if targets and all(_makes_up(each) for each in targets):
+        return False
+    return name not in _MADE_UP or bool(targets)
+
+
+def _makes_up(function: Scope) -> bool:
+    """Whether a function is given nothing and asks nobody: a default, a code drawn by chance."""
+    given = [each for each in function.parameters if each.name not in {"self", "cls"}]
+    return not given and all(called_name(each) in _MADE_UP for each in function.calls)
 
 
 def _is_locked(store: Deed, reads: list[Deed], scope: Scope, deeds: list[Deed]) -> bool:

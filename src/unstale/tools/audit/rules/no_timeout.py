@@ -75,7 +75,7 @@ def find(code: Code) -> Iterator[Hit]:
                     yield Hit(each.call, scope, by_name=each.by_name)
             elif (
                 each.verb in _DJANGO
-                and each.family in {Family.DJANGO, Family.FLASK, Family.CASHEWS, Family.AIOCACHE}
+                and each.family is Family.DJANGO
                 and isinstance(each.timeout, ast.Constant)
                 and each.timeout.value is None
             ):

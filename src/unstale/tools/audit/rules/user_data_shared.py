@@ -133,6 +133,13 @@ def _says_vary(node: ast.AST) -> bool:
 
 
 def _is_personal(call: ast.Call, scope: Scope, code: Code) -> bool:
+    parents = scope.module.parents
+    node: ast.AST = call
+    while (parent := parents.get(node)) is not None and not isinstance(parent, ast.stmt):
+        wraps = isinstance(parent, ast.Call) and (parent.func is node or called_name(parent) in _LOGIN)
+        if wraps and any(isinstance(each, ast.Call) and called_name(each) in _LOGIN for each in ast.walk(parent)):
+            return True
+        node = parent
     return any(_is_view_personal(view, code) for view in _views(call, scope, code))
 
 
