@@ -135,7 +135,7 @@ def scored(expected: Expected, findings: Iterable[Finding]) -> dict[str, Score]:
 
 def _place(said: str) -> str:
     """A path and a line, without what is said behind them."""
-    return ":".join(said.split(" ")[0].split(":")[:2])
+    return ":".join(said.split(" ", maxsplit=1)[0].split(":")[:2])
 
 
 def audited(expected: Expected, root: Path) -> list[Finding]:

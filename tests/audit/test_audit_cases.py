@@ -11,7 +11,7 @@ import pytest
 from unstale.tools.audit import audit
 
 CASES = Path(__file__).parent / "cases"
-_EXPECTED = re.compile(r"#\s*expect:\s*((?:UNS\d{3}\s*)+)$")
+_EXPECTED = re.compile(r"(?:#|--)\s*expect:\s*((?:UNS\d{3}\s*)+)$")
 
 
 def expected(folder: Path) -> Counter[tuple[str, int, str]]:

@@ -22,3 +22,17 @@ def unlock(name, token):
 
 def forget(prefix):
     return script(args=[prefix])
+
+
+class Scripts:
+    PURGE = """-- expect: UNS001
+    local cursor = '0'
+    repeat
+        local found = redis.call("SCAN", cursor, "MATCH", ARGV[1])
+        cursor = found[1]
+        for _, key in ipairs(found[2]) do redis.call("UNLINK", key) end
+    until cursor == '0'
+    """
+
+    def run(self, runner, prefix):
+        return runner.go(self.PURGE, prefix)

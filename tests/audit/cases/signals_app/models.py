@@ -58,3 +58,13 @@ class Checkout:
     def drop_pages(self, order):
         for page in range(3):
             cache.delete(f"page:{order.user_id}:{page}")
+
+
+def issue(user, client):
+    import redis
+
+    store = redis.Redis()
+    with transaction.atomic():
+        user.save()
+        store.set(f"otp:{user.pk}", "1", ex=60)
+        store.delete(f"profile:{user.pk}")  # expect: UNS004

@@ -70,3 +70,9 @@ def execute_scan(like):
 
 def text_of(like):
     return b",".join(r.keys(like))  # expect: UNS002
+
+
+def rows_of_keys(session):
+    for key in r.scan_iter("row:*"):  # expect: UNS002
+        data = r.hgetall(key)
+        session.delete(session.get(Row, data[b"id"]))

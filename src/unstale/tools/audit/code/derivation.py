@@ -107,9 +107,11 @@ class Derivation:
                     case _:
                         pass
 
-    def carried(self, scope: Scope, seeds: Iterable[ast.AST], names: Iterable[str] = ()) -> Carried:
+    def carried(
+        self, scope: Scope, seeds: Iterable[ast.AST], names: Iterable[str] = (), passes: Passes | None = None
+    ) -> Carried:
         """What in a function is made of some of its expressions and names."""
-        found = Carried(scope, frozenset(seeds), set(names))
+        found = Carried(scope, frozenset(seeds), set(names), passes)
         found.spread()
         return found
 

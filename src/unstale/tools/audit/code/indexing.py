@@ -68,6 +68,7 @@ class _Indexer:
             ast.Nonlocal: self._global,
             ast.Compare: self._compare,
             ast.Dict: self._dict,
+            ast.Constant: self._constant,
         }
 
     def begin(self) -> None:
@@ -232,6 +233,11 @@ class _Indexer:
     def _compare(self, node: ast.Compare, scope: Scope) -> Iterable[ast.AST]:
         scope.compares.append(node)
         return ast.iter_child_nodes(node)
+
+    @staticmethod
+    def _constant(node: ast.Constant, scope: Scope) -> None:
+        if isinstance(node.value, str) and ("redis.call" in node.value or "redis.pcall" in node.value):
+            scope.module.scripts.append((node, node.value))
 
     def _dict(self, node: ast.Dict, scope: Scope) -> Iterable[ast.AST]:
         scope.module.dicts.append(node)

@@ -186,6 +186,7 @@ class Module:
         scope: its names.
         scopes: every scope in it, of each node that has one.
         dicts: every dict that is written out.
+        scripts: every text that is a Lua script for Redis.
     """
 
     path: str
@@ -194,6 +195,7 @@ class Module:
     tree: ast.Module
     scopes: dict[ast.AST, Scope] = field(default_factory=dict)
     dicts: list[ast.Dict] = field(default_factory=list)
+    scripts: list[tuple[ast.Constant, str]] = field(default_factory=list)
     _parents: dict[ast.AST, ast.AST] | None = None
 
     @property

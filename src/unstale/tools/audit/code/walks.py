@@ -24,6 +24,7 @@ MOST_STATES: Final = 300
 DELETES: Final = frozenset(
     {"delete", "unlink", "delete_many", "adelete", "adelete_many", "delete_keys", "multi_delete"}
 )
+_ANSWERS: Final = frozenset({Verb.GET, Verb.GET_MANY, Verb.FIELDS_GET, Verb.HAS, Verb.EXPIRE, Verb.COUNT})
 _SCRIPT_WALKS: Final = re.compile(r"""redis\s*\.\s*p?call\s*\(\s*['"](?:keys|scan)['"]""", re.IGNORECASE)
 _SCRIPT_DELETES: Final = re.compile(r"""['"](?:del|unlink)['"]""", re.IGNORECASE)
 _RAW_WALKS: Final = frozenset({"KEYS", "SCAN"})
@@ -41,7 +42,7 @@ class Walk(NamedTuple):
     """A call that walks the keyspace.
 
     Attributes:
-        call: the call.
+        call: the call; the text of a script that no call is seen to run.
         scope: where it stands.
         pattern: what it looks for.
         fate: what becomes of the keys.
@@ -49,7 +50,7 @@ class Walk(NamedTuple):
         also: what else belongs to it: a script's text.
     """
 
-    call: ast.Call
+    call: ast.expr
     scope: Scope
     pattern: ast.expr | None
     fate: Fate
@@ -77,6 +78,20 @@ class Walks:
                 yield Walk(each.call, each.scope, pattern, self._fate(each), each.method)
             elif each.verb is Verb.SCRIPT:
                 yield from self._script(each)
+        yield from self._texts_elsewhere()
+
+    def _texts_elsewhere(self) -> Iterator[Walk]:
+        """Scripts that no call is seen to run."""
+        run = {node for each in self._calls if each.verb is Verb.SCRIPT for node, _ in self._given_texts(each)}
+        for module in self._inference.project.modules:
+            for node, text in module.scripts:
+                if node not in run and _SCRIPT_WALKS.search(text):
+                    fate = Fate.DELETED if _SCRIPT_DELETES.search(text) else Fate.READ
+                    yield Walk(node, module.scope, None, fate, "a script")
+
+    def _given_texts(self, each: CacheCall) -> Iterator[tuple[ast.Constant, str]]:
+        for given in (*each.call.args[:1], *[keyword.value for keyword in each.call.keywords]):
+            yield from self._texts(given, each.scope)
 
     def _script(self, each: CacheCall) -> Iterator[Walk]:
         if not each.call.args and not each.call.keywords:
@@ -126,7 +141,7 @@ class Walks:
                 continue
             seen.add(state)
             scope, seeds, names = state
-            carried = self._derivation.carried(scope, seeds, names)
+            carried = self._derivation.carried(scope, seeds, names, self._hands_on_keys)
             if any(self._deletes(call, scope, carried) for call in scope.calls):
                 return Fate.DELETED
             for child in scope.children:
@@ -139,6 +154,12 @@ class Walks:
                 if scope.name == "<lambda>" and scope.parent is not None:
                     waiting.append((scope.parent, frozenset({scope.node}), frozenset()))
         return Fate.READ
+
+    def _hands_on_keys(self, node: ast.Call | ast.Attribute, scope: Scope) -> bool:
+        """Whether a call gives keys on; what is stored under them is something else."""
+        del scope
+        known = self._calls.of.get(node) if isinstance(node, ast.Call) else None
+        return known is None or known.verb not in _ANSWERS
 
     def _deletes(self, call: ast.Call, scope: Scope, carried: Carried) -> bool:
         given = [*call.args, *[each.value for each in call.keywords]]

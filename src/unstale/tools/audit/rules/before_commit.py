@@ -62,6 +62,7 @@ from unstale.tools.audit.code.wrappers import Deed
 from unstale.tools.audit.results import Level
 from unstale.tools.audit.rules.base import Hit, Rule
 from unstale.tools.audit.rules.fill_race import fills
+from unstale.tools.audit.rules.key_from_input import NO_CACHE
 
 SIGNALS: Final = frozenset({"post_save", "pre_save", "post_delete", "pre_delete", "m2m_changed"})
 _CHANGES: Final = frozenset(
@@ -124,6 +125,8 @@ def _is_about_caches(call: ast.Call, scope: Scope, code: Code) -> bool:
 
 def _changes(deed: Deed) -> bool:
     text = written(deed.key)
+    if deed.inner.is_redis and NO_CACHE.search(text):
+        return False
     if deed.verb not in _CHANGES or _LOCK.search(text) or called_name(deed.call) in TASK_CALLS:
         return False
     return deed.verb is not Verb.COUNT or _VERSION.search(text) is not None

@@ -47,7 +47,7 @@ from unstale.tools.audit.results import Level
 from unstale.tools.audit.rules.base import Hit, Rule
 
 _STORES: Final = frozenset({Verb.SET, Verb.GET_OR_SET, Verb.SET_MANY})
-_NO_CACHE: Final = re.compile(
+NO_CACHE: Final = re.compile(
     r"limit|throttl|lock|session|token|otp|attempt|nonce|captcha|login|block|csrf|verif|queue|rate|blacklist|ban",
     re.IGNORECASE,
 )
@@ -59,7 +59,7 @@ def find(code: Code) -> Iterator[Hit]:
     own: list[Deed] = []
     for scope in code.project.scopes:
         for deed in code.wrappers.deeds(scope):
-            if deed.verb not in _STORES or deed.key_given is None or _NO_CACHE.search(_literal(deed)):
+            if deed.verb not in _STORES or deed.key_given is None or NO_CACHE.search(_literal(deed)):
                 continue
             if deed.depth == 0:
                 own.append(deed)

@@ -30,6 +30,7 @@ Good::
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 from unstale.tools.audit.code.understood import Code
@@ -42,7 +43,7 @@ def find(code: Code) -> Iterator[Hit]:
     """Every walk whose keys are only read."""
     for walk in code.walks:
         if walk.fate is Fate.READ:
-            known = code.calls.of.get(walk.call)
+            known = code.calls.of.get(walk.call) if isinstance(walk.call, ast.Call) else None
             yield Hit(
                 walk.call,
                 walk.scope,

@@ -33,6 +33,7 @@ Good::
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 from unstale.tools.audit.code.declarations import nameless
@@ -48,7 +49,7 @@ def find(code: Code) -> Iterator[Hit]:
     """Every walk whose keys are deleted."""
     for walk in code.walks:
         if walk.fate is Fate.DELETED:
-            known = code.calls.of.get(walk.call)
+            known = code.calls.of.get(walk.call) if isinstance(walk.call, ast.Call) else None
             if known is not None and known.verb is Verb.PATTERN and _is_declared(walk, code):
                 continue  # unstale's backend makes it one write
             yield Hit(
