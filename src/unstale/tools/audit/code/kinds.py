@@ -166,7 +166,7 @@ _ROOTS: Final = "|".join(sorted(REDIS_LIBRARIES - _WITHOUT_CLIENTS))
 _REDIS_CALL: Final = re.compile(
     rf"(?:{_ROOTS})\.(?:\w+\.)*"
     r"(?:\w*(?:Redis|Valkey)\w*?(?:Client|Cluster|Proxy)?|Client|GlideClient|GlideClusterClient|Database|from_url"
-    r"|get_redis_connection|get_valkey_connection|create_redis\w*|create_pool|depends_redis|\w*[rR]edis\w*\.from_url)"
+    r"|from_pool|get_redis_connection|get_valkey_connection|create_redis\w*|create_pool|depends_redis|\w*[rR]edis\w*\.from_(?:url|pool))"
 )
 _REDIS_BASE: Final = re.compile(
     r"(?:Error|Exception|Backend|Settings|Info|Config|Dsn|Pool|Parser|Module|Storage|Plugin|Lock)$"
