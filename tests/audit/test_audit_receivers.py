@@ -94,6 +94,9 @@ def dd(request: Request):
     request.app.state.redis.set("redis by name", 1)
     request.state.cache.set("flask-caching by name", 1)
     current_app.extensions["redis"].set("redis by name", 1)
+import valkey as rr
+rr = rr.Valkey()
+rr.set("redis", 1)
 def nope(request, cursor, session):
     request.session.set("none", 1); session.set("none", 1); cursor.set("none", 1)
     response.headers.set("none", 1)

@@ -25,9 +25,11 @@ from unstale.tools.audit.results import Problem
 from unstale.tools.audit.settings import Settings
 
 VENDORED: Final = frozenset({
-    "site-packages", "node_modules", "venv", "env", "virtualenv", "__pycache__", "build", "dist", "vendor", "vendored",
-    "_vendor", "third_party", "thirdparty", "eggs", "__pypackages__", "bower_components",
+    "site-packages", "node_modules", "__pycache__", "vendor", "vendored", "_vendor", "third_party", "thirdparty",
+    "eggs", "__pypackages__", "bower_components",
 })  # fmt: skip
+MADE: Final = frozenset({"venv", "env", "virtualenv", "build", "dist"})
+"""Folders that tools make, unless they are packages of the project."""
 TESTS: Final = frozenset({"tests", "test", "testing", "migrations", "docs", "doc"})
 _HEADER: Final = "This file is not audited: "
 
@@ -109,6 +111,10 @@ class _Left:
         return any(spec.match_file(asked.removeprefix(f"{base}/") if base else asked) for base, spec in self.ignored)
 
 
+def _is_made(folder: Path) -> bool:
+    return folder.name in MADE and not (folder / "__init__.py").exists()
+
+
 def is_test(name: str) -> bool:
     """Whether a file is a test by its name."""
     return name.endswith(".py") and (
@@ -125,7 +131,7 @@ def _below(folder: Path, base: str, left: _Left) -> Iterator[tuple[Path, str]]:
     for entry in entries:
         path = f"{base}/{entry.name}" if base else entry.name
         is_folder = entry.is_dir(follow_symlinks=False)
-        if is_folder and not left.has(path, is_folder=True):
+        if is_folder and not left.has(path, is_folder=True) and not _is_made(Path(entry.path)):
             yield from _below(Path(entry.path), path, left)
         elif entry.name.endswith((".py", ".ipynb")) and entry.is_file() and not left.has(path, is_folder=False):
             yield Path(entry.path), path.encode("utf-8", "replace").decode()  # a name may hold any bytes

@@ -29,8 +29,17 @@ from unstale.tools.audit.code.kinds import (
     Plain,
 )
 from unstale.tools.audit.code.project import called_name
-from unstale.tools.audit.code.scopes import Module, Scope
-from unstale.tools.audit.code.verbs import ACTS, AS_DICTS, ONLY_CACHES, TIMEOUT_NAMES, VALUE_NAMES, Act, Verb
+from unstale.tools.audit.code.scopes import Imported, Module, Scope
+from unstale.tools.audit.code.verbs import (
+    ACTS,
+    AS_DICTS,
+    ONLY_CACHES,
+    TIMEOUT_NAMES,
+    UNMISTAKEN,
+    VALUE_NAMES,
+    Act,
+    Verb,
+)
 
 _CALLED_LIKE_ONE: Final = re.compile(
     r"_*(?:\w+_)?(?:redis|cache|valkey|rdb)"
@@ -187,6 +196,8 @@ class CacheCalls:
         name = _name_of(func.value)
         known = [kind.name for kind in kinds if isinstance(kind, (External, Instance))]
         unknown = [each for each in known if each.partition(".")[0] not in NO_CACHES]
+        if not kinds and _is_unmistaken(call, func) and _imports_redis(scope.module):
+            return True
         if not (name in self._own_names or _is_like_one(name) or any(map(_is_like_one, map(_last, unknown)))):
             return False
         if known and not unknown and not _passes_unknowns(func.value):
@@ -268,6 +279,20 @@ def _name_of(receiver: ast.expr) -> str:
             return _name_of(inner)
         case _:
             return ""
+
+
+def _is_unmistaken(call: ast.Call, func: ast.Attribute) -> bool:
+    """Whether a call of something unknown is one of Redis, in a module that imports Redis: dicts have no such call."""
+    if func.attr == "keys":
+        return bool(call.args)
+    return func.attr in UNMISTAKEN or (func.attr == "scan" and any(each.arg == "match" for each in call.keywords))
+
+
+def _imports_redis(module: Module) -> bool:
+    return any(
+        isinstance(each, Imported) and not each.level and each.module.partition(".")[0] in REDIS_LIBRARIES
+        for bindings in module.scope.bindings.values() for each in bindings
+    )  # fmt: skip
 
 
 def _is_like_one(name: str) -> bool:

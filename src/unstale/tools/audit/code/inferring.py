@@ -144,6 +144,8 @@ class Inference:
     def named(self, name: str, scope: Scope) -> Kinds:
         """What a name may be where it stands."""
         home, bindings = self.home(name, scope)
+        if (name, home) in self._asked and home is not None:  # `redis = redis.Redis()`: what it was before
+            return frozenset(self.bound([each for each in bindings if isinstance(each, (Imported, Defined))], home))
         if home is not None:
             return self.once((name, home), lambda: frozenset(self.bound(bindings, home)))
         for star in scope.module.scope.stars:

@@ -46,6 +46,7 @@ _USER_WORD: Final = re.compile(
     r"user|session|account|owner|member|customer|profile|tenant|uid|viewer|auth|email|phone|token|person|client_id|author|actor|visitor|wallet|player",
     re.IGNORECASE,
 )
+_ROWS: Final = frozenset({"get_queryset", "get_object", "get_context_data", "filter_queryset"})
 _CURRENT_USER: Final = frozenset({"user", "current_user", "request_user"})
 _CLOCKS: Final = frozenset({
     "time.time", "time.time_ns", "time.monotonic", "datetime.datetime.now", "datetime.datetime.utcnow",
@@ -279,19 +280,19 @@ class Origins:
                 return None
 
     def _user_in_queryset(self, scope: Scope) -> Source | None:
-        owner = scope.owner
-        if owner is None:
+        """Whether the rows of a view, or of one that inherits from it, are the current user's."""
+        if scope.owner is None:
             return None
-        for each in self._inference.classes_of(owner):
-            for method in each.children:
-                if (
-                    method.name in {"get_queryset", "get_object", "get_context_data", "filter_queryset"}
-                    and method is not scope
-                ):
-                    for expr in method.returns:
-                        for source in self._derivation.sources(expr, method):
-                            if self.is_user(source) and not isinstance(source.node, Parameter):
-                                return source
+        below = self._inference.subclasses_of(scope.owner)
+        classes = [each for owner in (scope.owner, *below) for each in self._inference.classes_of(owner)]
+        methods = [
+            method for each in classes for method in each.children if method.name in _ROWS and method is not scope
+        ]
+        for method in methods:
+            for expr in method.returns:
+                for source in self._derivation.sources(expr, method):
+                    if self.is_user(source) and not isinstance(source.node, Parameter):
+                        return source
         return None
 
     def names_somebody(self, expr: ast.expr, scope: Scope) -> bool:

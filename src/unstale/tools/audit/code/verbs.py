@@ -129,6 +129,8 @@ ONLY_CACHES: Final = frozenset({
     "delete_pattern", "adelete_pattern", "iter_keys", "scan_iter", "flushdb", "flushall", "delete_match",
 })  # fmt: skip
 """Methods that nothing else has: enough, whatever they are called on."""
+UNMISTAKEN: Final = frozenset({"setex", "psetex", "mget", "hgetall", "execute_command", "register_script"})
+"""Methods that little else has: enough in a module that imports a Redis library."""
 AS_DICTS: Final = frozenset(
     {"clear", "add", "has", "exists", "execute", "raw", "scan", "has_key", "expire", "inc", "dec"}
 )
