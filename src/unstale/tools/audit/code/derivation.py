@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from unstale.tools.audit.code.inferring import Inference
 from unstale.tools.audit.code.project import called_name
@@ -45,7 +45,7 @@ class Derivation:
         self.inference = inference
         self.project = inference.project
 
-    def sources(  # noqa: C901, PLR0912 - a case for each sort of binding
+    def sources(
         self, expr: ast.expr, scope: Scope, *, callers: int = 0, results: int = 0, passes: Passes | None = None
     ) -> Iterator[Source]:
         """What a value is made of.
@@ -57,55 +57,7 @@ class Derivation:
             results: how many calls down a call is followed, into what the function returns.
             passes: whether a call or attribute hands on what it is given; by default each does.
         """
-        waiting: list[tuple[ast.expr, Scope, int, int]] = [(expr, scope, 0, 0)]
-        seen: set[tuple[object, Scope]] = set()
-        count = 0
-        while waiting and count < MOST_SOURCES:
-            each, where, up, down = waiting.pop(0)
-            if (each, where) in seen:
-                continue
-            seen.add((each, where))
-            for part in _parts(each, where, passes):
-                count += 1
-                match part:
-                    case ast.Name(id=name, ctx=ast.Load()):
-                        home, bindings = self.inference.home(name, where)
-                        if home is None or (name, home) in seen:
-                            if home is None:
-                                yield Source(part, where, up)
-                            continue
-                        seen.add((name, home))
-                        for binding in bindings:
-                            match binding:
-                                case Value(expr=value, scope=there):
-                                    waiting.append((value, there, up, down))
-                                case Parameter():
-                                    yield Source(binding, where, up)
-                                    if up < callers:
-                                        given = self.inference.arguments(binding)
-                                        waiting += [(argument, there, up + 1, down) for argument, there in given]
-                                case _:
-                                    yield Source(part, where, up)
-                    case ast.Attribute():
-                        yield Source(part, where, up)
-                        if (
-                            isinstance(part.value, ast.Name)
-                            and part.value.id in {"self", "cls"}
-                            and (ast.dump(part), where) not in seen
-                        ):
-                            seen.add((ast.dump(part), where))
-                            for bound in self.inference.bindings_of(part, where):
-                                if isinstance(bound, Value):
-                                    waiting.append((bound.expr, bound.scope, up, down))
-                    case ast.Call():
-                        yield Source(part, where, up)
-                        if down < results:
-                            for target in self.inference.targets(part, where):
-                                waiting += [
-                                    (result, target, up, down + 1) for result in (*target.returns, *target.yields)
-                                ]
-                    case _:
-                        pass
+        return _Search(self.inference, callers, results, passes).of(expr, scope)
 
     def carried(
         self, scope: Scope, seeds: Iterable[ast.AST], names: Iterable[str] = (), passes: Passes | None = None
@@ -114,6 +66,82 @@ class Derivation:
         found = Carried(scope, frozenset(seeds), set(names), passes)
         found.spread()
         return found
+
+
+class _Step(NamedTuple):
+    """An expression to look at, and how many calls up and down it is away."""
+
+    expr: ast.expr
+    scope: Scope
+    up: int = 0
+    down: int = 0
+
+
+class _Search:
+    """One question for the sources of a value."""
+
+    def __init__(self, inference: Inference, callers: int, results: int, passes: Passes | None) -> None:
+        self._inference = inference
+        self._callers = callers
+        self._results = results
+        self._passes = passes
+        self._waiting: list[_Step] = []
+        self._seen: set[tuple[object, Scope]] = set()
+
+    def of(self, expr: ast.expr, scope: Scope) -> Iterator[Source]:
+        self._waiting.append(_Step(expr, scope))
+        count = 0
+        while self._waiting and count < MOST_SOURCES:
+            step = self._waiting.pop(0)
+            if self._is_new(step.expr, step.scope):
+                for part in carrying(step.expr, step.scope, self._passes):
+                    count += 1
+                    yield from self._part(part, step)
+
+    def _part(self, part: ast.AST, step: _Step) -> Iterator[Source]:
+        match part:
+            case ast.Name(ctx=ast.Load()):
+                yield from self._name(part, step)
+            case ast.Attribute(value=ast.Name(id="self" | "cls")):
+                yield Source(part, step.scope, step.up)
+                if self._is_new(ast.dump(part), step.scope):
+                    bindings = self._inference.bindings_of(part, step.scope)
+                    self._go_on(((each.expr, each.scope) for each in bindings if isinstance(each, Value)), step)
+            case ast.Attribute():
+                yield Source(part, step.scope, step.up)
+            case ast.Call():
+                yield Source(part, step.scope, step.up)
+                if step.down < self._results:
+                    for target in self._inference.targets(part, step.scope):
+                        given = ((each, target) for each in (*target.returns, *target.yields))
+                        self._go_on(given, step._replace(down=step.down + 1))
+            case _:
+                pass
+
+    def _name(self, part: ast.Name, step: _Step) -> Iterator[Source]:
+        home, bindings = self._inference.home(part.id, step.scope)
+        if home is None:
+            yield Source(part, step.scope, step.up)
+        elif self._is_new(part.id, home):
+            for binding in bindings:
+                match binding:
+                    case Value(expr=expr, scope=scope):
+                        self._go_on([(expr, scope)], step)
+                    case Parameter():
+                        yield Source(binding, step.scope, step.up)
+                        if step.up < self._callers:
+                            self._go_on(self._inference.arguments(binding), step._replace(up=step.up + 1))
+                    case _:
+                        yield Source(part, step.scope, step.up)
+
+    def _is_new(self, what: object, scope: Scope) -> bool:
+        key = (what, scope)
+        is_new = key not in self._seen
+        self._seen.add(key)
+        return is_new
+
+    def _go_on(self, exprs: Iterable[tuple[ast.expr, Scope]], step: _Step) -> None:
+        self._waiting += [step._replace(expr=expr, scope=scope) for expr, scope in exprs]
 
 
 class Carried:
@@ -178,9 +206,3 @@ def carrying(expr: ast.AST, scope: Scope | None = None, passes: Passes | None = 
             waiting.append(node.iter)
             continue
         waiting += ast.iter_child_nodes(node)
-
-
-def _parts(expr: ast.expr, scope: Scope, passes: Passes | None) -> Iterator[ast.AST]:
-    for node in carrying(expr, scope, passes):
-        if not isinstance(node, (ast.expr_context, ast.keyword, ast.comprehension)):
-            yield node

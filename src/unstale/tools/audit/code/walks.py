@@ -67,9 +67,15 @@ class Walks:
         self._derivation = derivation
         self._callers = callers
         self._inference = derivation.inference
+        self._found: list[Walk] | None = None
 
     def __iter__(self) -> Iterator[Walk]:
-        """Every walk."""
+        """Every walk, found once."""
+        if self._found is None:
+            self._found = list(self._all())
+        return iter(self._found)
+
+    def _all(self) -> Iterator[Walk]:
         for each in self._calls:
             if each.verb is Verb.PATTERN:
                 yield Walk(each.call, each.scope, each.key, Fate.DELETED, each.method)
