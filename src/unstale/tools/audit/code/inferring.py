@@ -275,7 +275,8 @@ class Inference:
                 case Package(module=module):
                     found |= self._of_module(module.scope, name)
                 case External(name=dotted):
-                    found.add(self._external(f"{dotted}.{name}"))
+                    chained = self.project.module_of_chain(f"{dotted}.{name}")
+                    found.add(Package(chained) if chained else self._external(f"{dotted}.{name}"))
                 case Instance(name=dotted):
                     if name in {"master_for", "slave_for"} and "entinel" in dotted:
                         found.add(Method(Client(Family.REDIS), name))

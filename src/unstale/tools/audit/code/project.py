@@ -7,6 +7,7 @@ name never means a module of the project.
 from __future__ import annotations
 
 import ast
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -91,9 +92,18 @@ class Project:
         if not found:
             return None
         if "." not in name and not exact:
-            near = {by.package, by.package.rpartition(".")[0], ""}
+            parts = by.package.split(".") if by.package else []
+            near = {".".join(parts[:count]) for count in range(len(parts) + 1)}
             found = [each for each in found if each.is_package or each.name.rpartition(".")[0] in near] or []
         return max(found, key=lambda each: _shared(each.name, by.name), default=None)
+
+    def module_of_chain(self, name: str) -> Module | None:
+        """The module that `import a.b.c` makes reachable as `a.b.c`, where the project has one of that path only."""
+        root = name.partition(".")[0]
+        if root in LIBRARIES or root in sys.stdlib_module_names:
+            return None
+        found = [each for each in self._by_end.get(name.rpartition(".")[2], ()) if f".{each.name}".endswith(f".{name}")]
+        return found[0] if len(found) == 1 else None
 
     def _is_library(self, name: str, by: Module) -> bool:
         """Whether a name is a library's, and not the project's own, nor that library's source itself."""
