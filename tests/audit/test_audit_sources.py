@@ -69,6 +69,13 @@ def test_encodings(tmp_path: Path) -> None:
     assert [problem.path for problem in report.problems] == ["undeclared.py", "unknown.py"]
 
 
+def test_form_feeds(tmp_path: Path) -> None:
+    """A form feed, or another character that only Python's splitlines takes for a line's end, moves no line."""
+    (tmp_path / "a.py").write_text("x = 1\n\x0c\n# \u2028 \x85\n" + BAD, "utf-8")
+    [finding] = audit(tmp_path).findings
+    assert (finding.line, finding.text) == (5, "cache.clear()")
+
+
 def test_a_large_file(tmp_path: Path) -> None:
     """What is larger than allowed is told, not read."""
     (tmp_path / "made.py").write_text("x = 1\n" * 900_000)

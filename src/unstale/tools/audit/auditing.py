@@ -93,7 +93,7 @@ class _Run:
                 )
                 continue
             self.sources[path] = source
-            self.lines[path] = source.text.splitlines()
+            self.lines[path] = source.text.split("\n")  # not splitlines: a form feed ends no line
 
     def find(self, rules: Iterable[Rule], watch: Watch) -> None:
         if not self.modules:
@@ -168,7 +168,7 @@ class _Run:
             known=tuple(known),
             problems=tuple(problems),
             files=len(self.sources),
-            lines=sum(map(len, self.lines.values())),
+            lines=sum(source.text.count("\n") for source in self.sources.values()),
             seconds=round(time.perf_counter() - self.started, 3),
             interrupted=self.interrupted,
         )

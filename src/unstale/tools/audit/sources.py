@@ -202,7 +202,7 @@ def _version() -> str:
 
 
 def _python_2(text: str, line: int | None) -> str:
-    lines = text.splitlines()
+    lines = text.split("\n")
     said = lines[line - 1].strip() if line and line <= len(lines) else ""
     if said.startswith(("print ", "exec ", "raise ")) or (said.startswith("except ") and "," in said):
         return " (it is Python 2)"
@@ -233,7 +233,7 @@ def _notebook(raw: bytes, path: str) -> tuple[Source | None, list[Problem]]:
                 Problem(path, f"Cell {number} is not audited: {problem.why.removeprefix(_HEADER) if problem else ''}")
             )
             continue
-        own = code.splitlines() or [""]
+        own = code.split("\n")
         lines += own
         places += [(number, line) for line in range(1, len(own) + 1)]
     text = "\n".join(lines) + "\n"
@@ -251,7 +251,7 @@ def _code(cell: Any) -> str | None:
     text = (source if isinstance(source, str) else "".join(source)).encode("utf-8", "replace").decode()
     if text.lstrip().startswith("%%"):
         return None
-    return "\n".join(_plain(line) for line in text.splitlines())
+    return "\n".join(_plain(line) for line in text.split("\n"))
 
 
 def _plain(line: str) -> str:

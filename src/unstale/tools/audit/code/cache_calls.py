@@ -137,9 +137,8 @@ class CacheCalls:
                 return self._of_receiver(call, func, scope)
             if func.attr not in {"to_thread", "run_in_threadpool", "run_sync"}:
                 return None
-        if isinstance(func, (ast.Name, ast.Attribute)) or (
-            isinstance(func, ast.Call) and called_name(func) == "getattr"
-        ):
+        is_taken = isinstance(func, ast.Call) and called_name(func) == "getattr"
+        if is_taken or isinstance(func, (ast.Name, ast.Attribute)):
             for kind in self._inference.kinds(func, scope):
                 if isinstance(kind, Method) and (act := ACTS[kind.client.family].get(kind.name)):
                     return made(call, scope, kind.client.family, kind.name, act)

@@ -65,25 +65,30 @@ def _compared(left: ast.expr, op: ast.cmpop, right: ast.expr, is_value: Says) ->
 def is_after_miss(node: ast.AST, module: Module, is_value: Says) -> bool:
     """Whether a node is reached where a value is missing, and not, or not only, where it is there."""
     for parent, child in ancestors(node, module):
-        match parent:
-            case ast.If(test=test, body=body, orelse=orelse):
-                said = missing_in(test, is_value)
-                if said is not None and child in (body if said else orelse):
-                    return True
-            case ast.IfExp(test=test, body=one, orelse=other):
-                said = missing_in(test, is_value)
-                if said is not None and child is (one if said else other):
-                    return True
-            case ast.ExceptHandler():
-                tried = module.parents[parent]
-                if isinstance(tried, (ast.Try, ast.TryStar)) and any(_holds(each, is_value) for each in tried.body):
-                    return True
-            case _:
-                pass
+        if _is_where_missing(parent, child, module, is_value):
+            return True
         for block in _blocks(parent):
             if child in block and _left_before(block[: block.index(child)], is_value):
                 return True
     return False
+
+
+def _is_where_missing(parent: ast.AST, child: ast.AST, module: Module, is_value: Says) -> bool:
+    """Whether a node's part is reached where a value is missing."""
+    match parent:
+        case ast.If(test=test, body=body, orelse=orelse):
+            said = missing_in(test, is_value)
+            return said is not None and child in (body if said else orelse)
+        case ast.IfExp(test=test, body=one, orelse=other):
+            said = missing_in(test, is_value)
+            return said is not None and child is (one if said else other)
+        case ast.While(test=test, body=body):
+            return missing_in(test, is_value) is True and child in body
+        case ast.ExceptHandler():
+            tried = module.parents[parent]
+            return isinstance(tried, (ast.Try, ast.TryStar)) and any(_holds(each, is_value) for each in tried.body)
+        case _:
+            return False
 
 
 def _blocks(node: ast.AST) -> Iterator[list[ast.AST]]:

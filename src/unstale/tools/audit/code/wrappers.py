@@ -22,6 +22,9 @@ from unstale.tools.audit.code.scopes import Scope
 from unstale.tools.audit.code.verbs import Verb
 
 MOST_DEEP: Final = 3
+_SERVED: Final = frozenset(
+    {Verb.DELETE, Verb.DELETE_MANY, Verb.PATTERN, Verb.CLEAR, Verb.COUNT, Verb.WALK, Verb.EXPIRE}
+)
 MOST_TARGETS: Final = 8
 _FORMS: Final = re.compile(
     r"dump|encod|serial|pack|compress|json|pickle|bytes|to_|wrap|^(?:str|dict|list|tuple|int|set|copy|format)$",
@@ -133,26 +136,12 @@ class Wrappers:
         """Whether a function is a helper for this, and not one that has purposes of its own."""
         if deed.verb in {Verb.GET, Verb.HAS, Verb.FIELDS_GET}:
             stores = any(each.verb in {Verb.SET, Verb.ADD, Verb.GET_OR_SET} for each in deeds)
-            return not stores and any(
-                Carried(target, frozenset({deed.call}), set()).has(each) or self._carried(target, deed).has(each)
-                for each in target.returns
-            )
+            carried = Carried(target, frozenset({deed.call}), set())
+            carried.spread()
+            return not stores and any(map(carried.has, target.returns))
         if deed.verb in {Verb.SET, Verb.SET_MANY}:
             return not any(each.verb is Verb.GET for each in deeds)
-        return deed.verb in {
-            Verb.DELETE,
-            Verb.DELETE_MANY,
-            Verb.PATTERN,
-            Verb.CLEAR,
-            Verb.COUNT,
-            Verb.WALK,
-            Verb.EXPIRE,
-        }
-
-    def _carried(self, target: Scope, deed: Deed) -> Carried:
-        carried = Carried(target, frozenset({deed.call}), set())
-        carried.spread()
-        return carried
+        return deed.verb in _SERVED
 
     def _given(
         self, call: ast.Call, scope: Scope, target: Scope, inner: ast.expr | None, passes: Passes | None = None

@@ -67,15 +67,13 @@ def find(code: Code) -> Iterator[Hit]:
             continue
         counting = [each for each in own if each.verb is Verb.COUNT]
         drawing = [each for each in own if each.verb is Verb.SET and _is_next(each, code)]
-        for each in counting or drawing:
+        for each in (*counting, *drawing):
             also = tuple(
                 other.call
                 for other in own
                 if other.verb in {Verb.SET, Verb.ADD} and other.scope.module is each.scope.module
             )
             yield Hit(each.call, each.scope, also=also, by_name=each.inner.by_name)
-        for each in drawing if counting else []:
-            yield Hit(each.call, each.scope, by_name=each.inner.by_name)
 
 
 def _versions(code: Code) -> set[str]:
