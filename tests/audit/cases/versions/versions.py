@@ -97,3 +97,28 @@ def store_soft(pk, value):
 def shown():
     cache.set("last_run", time.time(), 60)
     return cache.get("last_run")
+
+
+def store_named(pk, data):
+    cache.set(f"named:{pk}", {"data": data, "timestamp": time.time()}, 600)  # expect: UNS006
+
+
+def load_named(pk):
+    found = cache.get(f"named:{pk}")
+    last_updated = Product.objects.latest("pk").pub
+    if found and found["timestamp"] < last_updated:
+        return None
+    return found
+
+
+def store_ttl(pk, data):
+    cache.set(f"ttl:{pk}", (time.time(), data), 600)
+
+
+def load_ttl(pk):
+    stored_at, data = cache.get(f"ttl:{pk}") or (0, None)
+    now = time.time()
+    if stored_at + 60 < now:
+        return None
+    age = now - stored_at
+    return data if age < 30 else None

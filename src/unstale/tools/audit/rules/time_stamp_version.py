@@ -51,6 +51,7 @@ from unstale.tools.audit.code.project import called_name
 from unstale.tools.audit.code.scopes import Parameter, Scope
 from unstale.tools.audit.code.understood import Code
 from unstale.tools.audit.code.verbs import Verb
+from unstale.tools.audit.code.wrappers import Deed
 from unstale.tools.audit.results import Level
 from unstale.tools.audit.rules.base import Hit, Rule
 
@@ -58,6 +59,7 @@ _TIMES: Final = re.compile(
     r"updated|modified|changed|invalidat|timestamp|_at$|last_|mtime|stamp|since|created|_ts$|^ts$|version",
     re.IGNORECASE,
 )
+_NOW: Final = re.compile(r"now|current|expir", re.IGNORECASE)
 _ORDERS: Final = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
 _STORES: Final = frozenset({Verb.SET, Verb.ADD, Verb.FIELDS_SET, Verb.SET_MANY})
 _READS: Final = frozenset({Verb.GET, Verb.FIELDS_GET, Verb.GET_MANY})
@@ -124,43 +126,37 @@ class _Side:
     def __init__(self, expr: ast.expr, scope: Scope, code: Code) -> None:
         self.reads: set[str] = set()
         self.is_now = False
-        self.is_time = False
+        self.is_time = not isinstance(expr, ast.Constant) and any(_is_time(_said(node)) for node in ast.walk(expr))
         if isinstance(expr, ast.Constant):
             return
-        deeds = {deed.call: deed for deed in code.wrappers.deeds(scope) if deed.verb in _READS}
         for source in code.derivation.sources(expr, scope, callers=1):
-            node = source.node
-            if isinstance(node, ast.Call):
-                if (known := deeds.get(node)) is None and source.scope is not scope:
-                    known = next(
-                        (
-                            deed
-                            for deed in code.wrappers.deeds(source.scope)
-                            if deed.call is node and deed.verb in _READS
-                        ),
-                        None,
-                    )
-                if known is not None:
-                    self.reads.add(shape(known.key))
-                if code.origins.is_clock(node, source.scope):
-                    self.is_now = True
-            name = (
-                node.name
-                if isinstance(node, Parameter)
-                else node.attr
-                if isinstance(node, ast.Attribute)
-                else node.id
-                if isinstance(node, ast.Name)
-                else called_name(node)
-                if isinstance(node, ast.Call)
-                else ""
+            if isinstance(source.node, ast.Call):
+                self.reads |= {shape(deed.key) for deed in _read_by(source.node, source.scope, code)}
+                self.is_now = self.is_now or code.origins.is_clock(source.node, source.scope)
+            is_function = isinstance(source.node, ast.Name) and any(
+                isinstance(kind, Function) for kind in code.inference.kinds(source.node, source.scope)
             )
-            if _TIMES.search(name) and not any(
-                isinstance(kind, Function)
-                for kind in (code.inference.kinds(node, source.scope) if isinstance(node, ast.Name) else ())
-            ):
-                self.is_time = True
+            self.is_time = self.is_time or (_is_time(_said(source.node)) and not is_function)
         self.is_time = self.is_time or bool(self.reads)
+
+
+def _read_by(call: ast.Call, scope: Scope, code: Code) -> Iterator[Deed]:
+    return (deed for deed in code.wrappers.deeds(scope) if deed.call is call and deed.verb in _READS)
+
+
+def _is_time(name: str) -> bool:
+    return _TIMES.search(name) is not None and _NOW.search(name) is None
+
+
+def _said(node: ast.AST | Parameter) -> str:
+    """What something is called."""
+    match node:
+        case Parameter(name=name) | ast.Attribute(attr=name) | ast.Name(id=name):
+            return name
+        case ast.Call():
+            return called_name(node)
+        case _:
+            return ""
 
 
 RULE = Rule(
