@@ -50,3 +50,27 @@ def clear():
 def by_attribute():
     keys = current_app.redis.keys("x:*")  # expect: UNS002
     return len(keys), g.user
+
+
+@bp.route("/mine")
+@login_required
+@cache.cached(timeout=60)  # expect: UNS011
+def mine():
+    return render(current_user.name)
+
+
+@bp.route("/mine-too")
+@cache.cached(timeout=60, make_cache_key=lambda: f"mine:{current_user.id}")
+def mine_too():
+    return render(current_user.name)
+
+
+@bp.route("/public")
+@cache.cached(timeout=60)
+def public():
+    return render("all")
+
+
+@cache.memoize(60)
+def rows_of(user_id):
+    return load(user_id)

@@ -47,7 +47,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from unstale.tools.audit.code.keys import written
-from unstale.tools.audit.code.kinds import Class, Function
+from unstale.tools.audit.code.kinds import Class, Family, Function, Method
 from unstale.tools.audit.code.project import called_name
 from unstale.tools.audit.code.scopes import Scope
 from unstale.tools.audit.code.understood import Code
@@ -79,6 +79,7 @@ def find(code: Code) -> Iterator[Hit]:
     for scope in code.project.scopes:
         if scope.is_function:
             yield from _stores(scope, code)
+            yield from _decorated(scope, code)
         for call in scope.calls:
             if (
                 called_name(call) == "cache_page"
@@ -105,6 +106,26 @@ def _stores(scope: Scope, code: Code) -> Iterator[Hit]:
             seen.add(deed.call)
             also = (found.node,) if isinstance(found.node, ast.AST) and found.scope is scope else ()
             yield Hit(deed.call, scope, also=also, by_name=deed.inner.by_name)
+
+
+def _decorated(scope: Scope, code: Code) -> Iterator[Hit]:
+    """Flask-Caching's `@cache.cached()`, which has a key of the path, and `@cache.memoize()`, of the arguments."""
+    for each in scope.decorators:
+        if not isinstance(each, ast.Call) or called_name(each) not in {"cached", "memoize"}:
+            continue
+        is_flask = any(
+            isinstance(kind, Method) and kind.client.family is Family.FLASK
+            for kind in code.inference.kinds(each.func, scope.parent or scope)
+        )
+        own_key = [word.value for word in each.keywords if word.arg in {"key_prefix", "make_cache_key", "make_name"}]
+        if not is_flask or any(not isinstance(value, ast.Constant) for value in own_key):
+            continue
+        if _asks_for_user(scope) or (called_name(each) == "cached" and _is_view_personal(scope, code)):
+            yield Hit(each, scope)
+
+
+def _asks_for_user(scope: Scope) -> bool:
+    return any(isinstance(each, ast.Name) and each.id == "current_user" for each in ast.walk(scope.node))
 
 
 def _varies_around(call: ast.Call, scope: Scope) -> bool:
