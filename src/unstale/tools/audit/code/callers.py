@@ -51,7 +51,8 @@ class Callers:
         }:
             names |= {function.owner.name, *(each.name for each in self._inference.subclasses_of(function.owner))}
         seen: set[ast.Call] = set()
-        for name in (*names, *TASK_CALLS, "partial"):
+        every = set().union(*map(self._inference.project.names_of, names))
+        for name in (*sorted(every), *TASK_CALLS, "partial"):
             for call, scope in self._inference.project.calls.get(name, ()):
                 if call not in seen and self._is_of(call, scope, function):
                     seen.add(call)

@@ -215,7 +215,7 @@ class Calling:
                 "cls",
                 *(each.name for each in self._asks.subclasses_of(function.owner)),
             }
-        for name in names:
+        for name in sorted(set().union(*map(self._asks.project.names_of, names))):
             calls = self._asks.project.calls.get(name, ())
             if len(calls) <= MOST_CALLS:
                 yield from ((call, where) for call, where in calls if function in self.targets(call, where))

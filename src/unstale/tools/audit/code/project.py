@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from unstale.tools.audit.code.kinds import LIBRARIES, OFTEN_OWN
-from unstale.tools.audit.code.scopes import Annotated, Defined, Imported, Module, Scope, Value
+from unstale.tools.audit.code.scopes import Annotated, Binding, Defined, Imported, Module, Scope, Value
 
 
 class Project:
@@ -23,6 +23,7 @@ class Project:
         calls: for each simple name that is called, `f` of `f()` and `a.f()`, the calls.
         functions: for each simple name the functions of that name.
         attributes: for each attribute that is set on something other than `self`, what is set.
+        other_names: for each name those that imports and assignments give it: `import drop as bust`, `forget = drop`.
     """
 
     def __init__(self, modules: Iterable[Module]) -> None:
@@ -31,7 +32,7 @@ class Project:
         self.calls: dict[str, list[tuple[ast.Call, Scope]]] = defaultdict(list)
         self.functions: dict[str, list[Scope]] = defaultdict(list)
         self.attributes: dict[str, list[Value | Annotated]] = defaultdict(list)
-        self.subclasses: dict[Scope, list[Scope]] = defaultdict(list)
+        self.other_names: dict[str, set[str]] = defaultdict(set)
         self._by_end: dict[str, list[Module]] = defaultdict(list)
         self._of_class: dict[Scope, dict[str, list[Value | Annotated]]] = {}
         for module in self.modules:
@@ -45,9 +46,24 @@ class Project:
                 self.calls[name].append((call, scope))
         if scope.is_function:
             self.functions[scope.name].append(scope)
+        for name, bindings in scope.bindings.items():
+            for binding in bindings:
+                if (other := _renamed(binding)) and other != name:
+                    self.other_names[other].add(name)
         for target, value in scope.attributes:
             if not (isinstance(target.value, ast.Name) and target.value.id in {"self", "cls"}):
                 self.attributes[target.attr].append(value)
+
+    def names_of(self, name: str) -> set[str]:
+        """A name and the others that lead to it."""
+        found: set[str] = set()
+        waiting = [name]
+        while waiting:
+            each = waiting.pop()
+            if each not in found:
+                found.add(each)
+                waiting += self.other_names.get(each, ())
+        return found
 
     @property
     def scopes(self) -> Iterator[Scope]:
@@ -122,6 +138,17 @@ class Project:
                         found[target.attr].append(value)
             self._of_class[owner] = found
         return self._of_class[owner]
+
+
+def _renamed(binding: Binding) -> str:
+    """The name that something had before it was bound to another one; "" for other bindings."""
+    match binding:
+        case Imported(name=str() as name):
+            return name
+        case Value(expr=ast.Name(id=name) | ast.Attribute(attr=name), steps=()):
+            return name
+        case _:
+            return ""
 
 
 def _within(scope: Scope) -> Iterator[Scope]:
