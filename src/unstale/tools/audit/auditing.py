@@ -23,6 +23,8 @@ from unstale.tools.audit.suppressions import applied, suppressions
 from unstale.tools.audit.tag_patterns import proposals
 
 MOST_CALLERS: Final = 200
+GLOBS: Final = frozenset({"", "django", "redis", "pipeline", "cashews"})
+"""Families whose pattern deletes are given a glob; others are given a namespace."""
 Watch = Callable[[str], None]
 
 
@@ -113,6 +115,8 @@ class _Run:
         line, end = self._line(hit), getattr(hit.node, "end_lineno", 0) or 0
         lines = self.lines[path]
         source = self.sources[path]
+        known = code.calls.of.get(hit.node) if isinstance(hit.node, ast.Call) else None
+        family = str(known.family) if known is not None else ""
         cell, shown = source.cells[line - 1] if source.cells else (None, line)
         return Finding(
             rule=rule.id,
@@ -128,10 +132,8 @@ class _Run:
             remedy=hit.remedy or rule.remedy,
             callers=tuple(self._callers(hit.reached_by, code)),
             also=tuple(sorted({each for node in hit.also for each in _lines(node)})),
-            patterns=proposals(code, hit.pattern, hit.scope) if hit.pattern is not None else (),
-            family=str(known.family)
-            if isinstance(hit.node, ast.Call) and (known := code.calls.of.get(hit.node))
-            else "",
+            patterns=proposals(code, hit.pattern, hit.scope) if hit.pattern is not None and family in GLOBS else (),
+            family=family,
             by_name=hit.by_name,
             cell=cell,
         )

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+from unstale.contrib.django.patterns import parse_pattern
 from unstale.tools.audit.results import Caller, Finding, Problem, Report
 
 MOST_CALLERS: Final = 8
@@ -36,8 +37,10 @@ def _finding(finding: Finding, callers: int, width: int) -> Iterator[str]:
     yield f"    {finding.text}"
     yield from textwrap.wrap(finding.why, width, initial_indent="    why: ", subsequent_indent="         ")
     yield from textwrap.wrap(finding.remedy, width, initial_indent="    instead: ", subsequent_indent="             ")
-    if finding.patterns:
+    if finding.patterns and finding.family == "django":
         yield f"    TAG_PATTERNS: {', '.join(map(_quoted, finding.patterns))}"
+    elif finding.patterns:
+        yield f"    as tags: {', '.join(_quoted(parse_pattern(each).tag) for each in finding.patterns)}"
     for caller in finding.callers[:callers]:
         yield f"    called by {_caller(caller)}"
     if (more := len(finding.callers) - callers) > 0:
