@@ -71,6 +71,16 @@ def test_a_prefix_beside_a_wildcard(tmp_path: Path) -> None:
     assert proposed(tmp_path, code) == [("*user_list*", "*order_list*")]
 
 
+@pytest.mark.parametrize("call", ["drop(f'item:{pk}:*', 'items:*')", "drop_all([f'item:{pk}:*', 'items:*'])"])
+def test_several_at_once(tmp_path: Path, call: str) -> None:
+    """A helper that is given several patterns has those of all its callers."""
+    loop = "    for pattern in patterns:\n        cache.delete_pattern(pattern)\n\n\n"
+    name, star = ("drop", "*") if call.startswith("drop(") else ("drop_all", "")
+    assert proposed(tmp_path, f"def {name}({star}patterns):\n{loop}def act(pk):\n    {call}\n") == [
+        ("item:{pk}:*", "items:*")
+    ]
+
+
 def test_what_is_declared_is_no_finding(tmp_path: Path) -> None:
     """A delete_pattern that the settings declare to unstale's backend is one write; another one is found."""
     settings = 'CACHES = {"default": {"BACKEND": "unstale.contrib.django.UnstaleCache", "OPTIONS": {"TAG_PATTERNS": ["user:{id}:*"]}}}\n'

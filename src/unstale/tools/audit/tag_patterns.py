@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from unstale.contrib.django.patterns import PatternError, parse_pattern
+from unstale.tools.audit.code.callers import Site
+from unstale.tools.audit.code.calling import argument_of
 from unstale.tools.audit.code.keys import Form, Hole, Known
-from unstale.tools.audit.code.scopes import Scope
+from unstale.tools.audit.code.scopes import Parameter, Scope, Step, Value
 from unstale.tools.audit.code.understood import Code
 
 MOST: Final = 20
@@ -44,6 +46,9 @@ def proposals(code: Code, pattern: ast.expr, scope: Scope) -> tuple[str, ...]:
 
 def _forms(code: Code, pattern: ast.expr, scope: Scope, known: Known, deep: int) -> Iterator[Form]:
     form = code.keys.form(pattern, scope, known)
+    if several := list(_each_of_several(code, form, scope)):
+        yield from several
+        return
     names = {parameter.name for parameter in scope.parameters if parameter.name not in {"self", "cls"}}
     asks = [part for part in form if isinstance(part, Hole) and part.text in names]
     has_wildcard = any(isinstance(part, str) and "*" in part for part in form)
@@ -64,6 +69,31 @@ def _forms(code: Code, pattern: ast.expr, scope: Scope, known: Known, deep: int)
         if sites:
             return
     yield form
+
+
+def _each_of_several(code: Code, form: Form, scope: Scope) -> Iterator[Form]:
+    """For `for pattern in patterns:` what callers give, as several arguments or as a list written out."""
+    if len(form) != 1 or not isinstance(hole := form[0], Hole):
+        return
+    for binding in scope.bindings.get(hole.text, ()):
+        match binding:
+            case Value(expr=ast.Name(id=name), steps=(Step.ELEMENT,)):
+                for parameter in scope.outermost.parameters:
+                    if parameter.name == name:
+                        for site in code.callers.direct(scope.outermost):
+                            for each in _given(code, site, parameter):
+                                yield code.keys.form(each, site.scope)
+            case _:
+                pass
+
+
+def _given(code: Code, site: Site, parameter: Parameter) -> list[ast.expr]:
+    shift = code.inference.shift(site.call, site.scope, parameter.scope)
+    if parameter.many == "*":
+        first = sum(each.position is not None for each in parameter.scope.parameters) - shift
+        return [each for each in site.call.args[max(first, 0) :] if not isinstance(each, ast.Starred)]
+    given = argument_of(site.call, parameter, shift)
+    return list(given.elts) if isinstance(given, (ast.List, ast.Tuple)) else []
 
 
 def _above(code: Code, pattern: ast.expr, scope: Scope, middle: Scope, known: Known, deep: int) -> Iterator[Form]:
