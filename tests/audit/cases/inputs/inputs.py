@@ -72,3 +72,7 @@ class Products(ModelViewSet):
         response = super().list(request, *args, **kwargs)
         cache.set(key, response.data, 60)  # expect: UNS005 UNS010
         return response
+
+
+def banners(request):
+    cache.set(f"banner-operations:{request.GET['place']}", load_banners(), 60)  # expect: UNS010

@@ -16,6 +16,7 @@ from unstale.tools.audit.code.inferring import Inference
 from unstale.tools.audit.code.kinds import External, Function, Instance, Object
 from unstale.tools.audit.code.project import called_name
 from unstale.tools.audit.code.scopes import Parameter, Scope, Value
+from unstale.tools.audit.code.words import any_of
 
 _REQUESTS: Final = frozenset(
     {"request", "req", "http_request", "_request", "websocket", "django_request", "drf_request"}
@@ -42,10 +43,10 @@ _VALIDATED: Final = frozenset(
 _HASHES: Final = re.compile(
     r"md5|sha\d|blake|hexdigest|digest|hash|crc32|adler|xxh|make_template_fragment_key|uuid[35]"
 )
-_USER_WORD: Final = re.compile(
-    r"user|session|account|owner|member|customer|profile|tenant|uid|viewer|auth|email|phone|token|person|client_id|author|actor|visitor|wallet|player",
-    re.IGNORECASE,
-)
+_USER_WORD: Final = any_of(
+    "user", "session", "account", "owner", "member", "customer", "profile", "tenant", "uid", "viewer", "auth", "email",
+    "phone", "token", "person", "client_id", "visitor", "wallet", "player",
+)  # fmt: skip
 _ROWS: Final = frozenset({"get_queryset", "get_object", "get_context_data", "filter_queryset"})
 _CURRENT_USER: Final = frozenset({"user", "current_user", "request_user"})
 _CLOCKS: Final = frozenset({

@@ -58,6 +58,7 @@ from unstale.tools.audit.code.project import called_name
 from unstale.tools.audit.code.scopes import Scope
 from unstale.tools.audit.code.understood import Code
 from unstale.tools.audit.code.verbs import Verb
+from unstale.tools.audit.code.words import any_of
 from unstale.tools.audit.code.wrappers import Deed
 from unstale.tools.audit.results import Level
 from unstale.tools.audit.rules.base import Hit, Rule
@@ -78,8 +79,10 @@ _WRITES: Final = frozenset({
     "acreate",
 })  # fmt: skip
 """Methods by which a function changes the database."""
-_VERSION: Final = re.compile(r"ver(sion)?|gen(eration)?|epoch|stamp|revision|rev\b", re.IGNORECASE)
-_LOCK: Final = re.compile(r"lock|mutex|throttl|rate_?limit", re.IGNORECASE)
+_VERSION: Final = any_of(
+    "version", "ver_", "ver:", "generation", "gen_", "gen:", "epoch", "stamp", "revision", "rev:", "rev_",
+)  # fmt: skip
+_LOCK: Final = any_of("lock", "mutex", "throttl", "rate_limit", "ratelimit")
 
 
 def find(code: Code) -> Iterator[Hit]:

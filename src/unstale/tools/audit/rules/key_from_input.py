@@ -42,15 +42,16 @@ from typing import Final
 from unstale.tools.audit.code.keys import written
 from unstale.tools.audit.code.understood import Code
 from unstale.tools.audit.code.verbs import Verb
+from unstale.tools.audit.code.words import any_of
 from unstale.tools.audit.code.wrappers import Deed
 from unstale.tools.audit.results import Level
 from unstale.tools.audit.rules.base import Hit, Rule
 
 _STORES: Final = frozenset({Verb.SET, Verb.GET_OR_SET, Verb.SET_MANY})
-NO_CACHE: Final = re.compile(
-    r"limit|throttl|lock|session|token|otp|attempt|nonce|captcha|login|block|csrf|verif|queue|rate|blacklist|ban",
-    re.IGNORECASE,
-)
+NO_CACHE: Final = any_of(
+    "limit", "throttl", "lock", "session", "token", "otp", "attempt", "nonce", "captcha", "login", "block", "csrf",
+    "verif", "queue", "rate_", "rate-", "rate:", "ratelimit", "blacklist", "ban_", "ban:", "banned",
+)  # fmt: skip
 
 
 def find(code: Code) -> Iterator[Hit]:

@@ -44,6 +44,7 @@ from unstale.tools.audit.code.kinds import Family
 from unstale.tools.audit.code.scopes import Scope
 from unstale.tools.audit.code.understood import Code
 from unstale.tools.audit.code.verbs import TIMEOUT_NAMES, Verb
+from unstale.tools.audit.code.words import any_of
 from unstale.tools.audit.results import Level
 from unstale.tools.audit.rules.base import Hit, Rule
 from unstale.tools.audit.rules.fill_race import fills
@@ -52,11 +53,11 @@ from unstale.tools.audit.rules.time_stamp_version import shape
 _DJANGO: Final = frozenset({Verb.SET, Verb.SET_MANY, Verb.ADD, Verb.GET_OR_SET})
 _REDIS: Final = frozenset({Verb.SET, Verb.SET_MANY, Verb.FIELDS_SET})
 _CACHE: Final = re.compile(r"(?:^|[^a-z])cach(?:e|ed|es|ing)(?:$|[^a-z])|[a-z]Cache|^Cache", re.IGNORECASE)
-_STORE: Final = re.compile(
-    r"lock|queue|session|token|count|config|setting|registry|state|status|job|task|subscri|offset|cursor|last_|lease|limit"
-    r"|otp|nonce|heartbeat|progress|history|message|flag|online",
-    re.IGNORECASE,
-)
+_STORE: Final = any_of(
+    "lock", "queue", "session", "token", "count", "config", "setting", "registry", "state", "status", "job", "task",
+    "subscri", "offset", "cursor", "last_", "lease", "limit", "otp", "nonce", "heartbeat", "progress", "history",
+    "message", "flag", "online",
+)  # fmt: skip
 
 
 def find(code: Code) -> Iterator[Hit]:

@@ -42,7 +42,6 @@ Good::
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -52,13 +51,15 @@ from unstale.tools.audit.code.project import called_name
 from unstale.tools.audit.code.scopes import Scope
 from unstale.tools.audit.code.understood import Code
 from unstale.tools.audit.code.verbs import Verb
+from unstale.tools.audit.code.words import any_of
 from unstale.tools.audit.results import Level
 from unstale.tools.audit.rules.base import Hit, Rule
 
 _STORES: Final = frozenset({Verb.SET, Verb.GET_OR_SET})
-_SOMEBODY: Final = re.compile(
-    r"user|session|account|member|customer|profile|owner|token|email|phone|login|uid|tenant", re.IGNORECASE
-)
+_SOMEBODY: Final = any_of(
+    "user", "session", "account", "member", "customer", "profile", "owner", "token", "email", "phone", "login", "uid",
+    "tenant",
+)  # fmt: skip
 _LOGIN: Final = frozenset(
     {
         "login_required",
