@@ -32,6 +32,7 @@ PARTS: Final = (
     Part("lab", "lab", "The whole investigation replayed and measured."),
     Part("chaos", "lab", "The promise tried while things break."),
     Part("exporter", "exporter", "A server told of to Prometheus."),
+    Part("audit", "audit", "Where Python code caches in ways that hurt or lie."),
 )
 
 application = typer.Typer(

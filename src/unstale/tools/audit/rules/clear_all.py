@@ -1,0 +1,62 @@
+"""UNS003 clear-all: a whole shared cache is emptied.
+
+Bad::
+
+    from django.core.cache import cache
+
+    def deployed():
+        cache.clear()
+
+Bad::
+
+    import redis
+
+    def reset():
+        redis.Redis().flushdb()
+
+Good::
+
+    def reset():
+        seen = {}
+        seen.clear()
+
+Good::
+
+    from functools import lru_cache
+
+    @lru_cache
+    def settings(): ...
+
+    def reset():
+        settings.cache_clear()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from unstale.tools.audit.code.understood import Code
+from unstale.tools.audit.code.verbs import Verb
+from unstale.tools.audit.code.walks import raw_command
+from unstale.tools.audit.results import Level
+from unstale.tools.audit.rules.base import Hit, Rule
+
+
+def find(code: Code) -> Iterator[Hit]:
+    """Every call that empties a cache or a database."""
+    for each in code.calls:
+        if each.verb is Verb.CLEAR or (each.verb is Verb.RAW and raw_command(each.call) in {"FLUSHDB", "FLUSHALL"}):
+            yield Hit(each.call, each.scope, reached_by=each.scope, by_name=each.by_name)
+
+
+RULE = Rule(
+    "UNS003",
+    "clear-all",
+    Level.WARNING,
+    "A whole cache is emptied: what others keep in the same database goes as well, and every reader loads anew "
+    "at once.",
+    "Invalidate the tags of what has changed. To make all of one cache stale, unstale's clear() is one write, leaves "
+    "what is not its own, and can be spread over a time (over=60).",
+    find,
+    __doc__,
+)

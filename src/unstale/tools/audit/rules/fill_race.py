@@ -1,0 +1,234 @@
+"""UNS005 fill-race: read, missing, computed, stored.
+
+Bad::
+
+    from django.core.cache import cache
+
+    def orders(user):
+        found = cache.get(f"orders:{user.pk}")
+        if found is None:
+            found = list(user.orders.all())
+            cache.set(f"orders:{user.pk}", found, 300)
+        return found
+
+Good::
+
+    from django.core.cache import cache
+
+    def orders(user):
+        return cache.get_or_set(f"orders:{user.pk}", lambda: list(user.orders.all()), 300)
+
+Good::
+
+    from django.core.cache import cache
+
+    def is_allowed(address):
+        count = cache.get(f"limit:{address}", 0)
+        if count >= 10:
+            return False
+        cache.set(f"limit:{address}", count + 1, 60)
+        return True
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from unstale.tools.audit.code.derivation import Carried
+from unstale.tools.audit.code.guards import Says, is_after_miss, locks_around
+from unstale.tools.audit.code.keys import written
+from unstale.tools.audit.code.kinds import Client, Plain
+from unstale.tools.audit.code.project import called_name
+from unstale.tools.audit.code.scopes import Scope, Value
+from unstale.tools.audit.code.understood import Code
+from unstale.tools.audit.code.verbs import Verb
+from unstale.tools.audit.code.wrappers import Deed
+from unstale.tools.audit.results import Level
+from unstale.tools.audit.rules.base import Hit, Rule
+
+_READS: Final = frozenset({Verb.GET, Verb.HAS, Verb.FIELDS_GET})
+_STORES: Final = frozenset({Verb.SET, Verb.FIELDS_SET})
+_MADE_UP: Final = frozenset({
+    "time", "now", "utcnow", "today", "uuid4", "uuid1", "token_hex", "token_urlsafe", "token_bytes", "randint",
+    "random", "choice", "choices", "get_random_string", "int", "str", "float", "bool", "bytes", "dict", "list", "set",
+    "tuple", "dumps", "loads", "encode", "decode", "isoformat", "timestamp", "timedelta", "total_seconds",
+    "hexdigest", "strftime", "len", "max", "min", "round", "format", "join", "sha256", "sha1", "md5", "append",
+    "range", "randrange", "time_ns", "strip", "lower", "upper", "abs", "print", "fromisoformat", "fromtimestamp",
+    "datetime", "replace", "packb", "unpackb", "split", "sorted", "items", "keys", "values", "monotonic", "deque",
+    "defaultdict", "OrderedDict", "isinstance", "sample",
+})  # fmt: skip
+"""Calls that compute nothing from data elsewhere."""
+
+
+class Fill(NamedTuple):
+    """A read and the store that follows where it was missing."""
+
+    read: Deed | None
+    store: Deed
+    also: tuple[ast.AST, ...]
+
+
+def find(code: Code) -> Iterator[Hit]:
+    """Every store that follows a miss of the same key in the same function."""
+    for scope in code.project.scopes:
+        if scope.is_function:
+            for fill in fills(code, scope):
+                yield Hit(
+                    fill.store.call,
+                    scope,
+                    f"A value is loaded after a miss of {_said(fill.store)!r} and stored: what is invalidated between "
+                    "load and store is put back, and stays.",
+                    also=fill.also,
+                    by_name=fill.store.inner.by_name,
+                )
+
+
+def _said(deed: Deed) -> str:
+    return written(deed.key)[:80] or "the key"
+
+
+def fills(code: Code, scope: Scope) -> Iterator[Fill]:
+    """The fills of a function, each store once."""
+    deeds = code.wrappers.deeds(scope)
+    stores = [each for each in deeds if each.verb in _STORES and each.key]
+    if not stores:
+        return
+    reads: dict[str, list[Deed]] = {}
+    for each in deeds:
+        if each.verb in _READS and each.key:
+            reads.setdefault(written(each.key), []).append(each)
+    seen: set[ast.Call] = set()
+    for store in stores:
+        if store.call in seen:
+            continue
+        key = written(store.key)
+        same = [each for each in reads.get(key, ()) if each.call is not store.call]
+        tests = list(_memberships(code, scope, key))
+        if not same and not tests:
+            continue
+        if _is_locked(store, same, scope, deeds) or not _is_fill(code, scope, store, same, tests):
+            continue
+        seen.add(store.call)
+        yield Fill(same[0] if same else None, store, tuple(each.call for each in same))
+
+
+def _memberships(code: Code, scope: Scope, key: str) -> Iterator[ast.Compare]:
+    """`key in cache`."""
+    for node in ast.walk(scope.node):
+        if (
+            isinstance(node, ast.Compare)
+            and isinstance(node.ops[0], (ast.In, ast.NotIn))
+            and (
+                any(isinstance(kind, Client) for kind in code.inference.kinds(node.comparators[0], scope))
+                and written(code.keys.form(node.left, scope)) == key
+            )
+        ):
+            yield node
+
+
+def _is_fill(code: Code, scope: Scope, store: Deed, reads: list[Deed], tests: list[ast.Compare]) -> bool:
+    carried = code.derivation.carried(scope, [each.call for each in reads])
+    calls = {each.call for each in reads}
+
+    def is_value(node: ast.AST) -> bool:
+        inner = node
+        while isinstance(inner, (ast.Await, ast.NamedExpr)):
+            inner = inner.value
+        if inner in calls or inner in tests:
+            return True
+        if isinstance(inner, ast.Name):
+            return inner.id in carried.names
+        if isinstance(inner, ast.Call) and called_name(inner) in {"bool", "len", "loads"}:
+            return any(is_value(each) for each in inner.args)
+        return isinstance(inner, (ast.Subscript, ast.Attribute)) and is_value(inner.value)
+
+    if not _is_computed(code, scope, store, calls):
+        return False
+    if is_after_miss(store.call, scope.module, is_value):
+        return True
+    return store.value is not None and _or_else(scope, store.value, is_value)
+
+
+def _or_else(scope: Scope, value: ast.expr, is_value: Says) -> bool:
+    """`cache.get(key) or compute()`, that is stored afterwards."""
+    exprs = [value]
+    if isinstance(value, ast.Name):
+        exprs = [each.expr for each in scope.bindings.get(value.id, ()) if isinstance(each, Value)]
+    for expr in exprs:
+        match expr:
+            case ast.BoolOp(op=ast.Or(), values=[first, *_]) if is_value(first):
+                return True
+            case _:
+                pass
+    return False
+
+
+def _is_computed(code: Code, scope: Scope, store: Deed, reads: set[ast.Call]) -> bool:
+    """Whether what is stored comes from data elsewhere, and not from what was read, a clock or chance."""
+    if store.value is None:
+        return store.depth == 0 and store.verb is Verb.FIELDS_SET
+    carried = code.derivation.carried(scope, reads)
+    exprs: list[ast.expr] = [store.value]
+    seen: set[str] = set()
+    while exprs:
+        expr = exprs.pop()
+        for node in ast.walk(expr):
+            if isinstance(node, ast.Call) and node not in reads and _computes(node, scope, code, carried):
+                return True
+            if isinstance(node, ast.Await) and node.value not in reads and isinstance(node.value, ast.Name):
+                return True
+            if isinstance(node, ast.Name) and node.id not in seen:
+                seen.add(node.id)
+                exprs += [
+                    each.expr
+                    for each in code.inference.home(node.id, scope)[1]
+                    if isinstance(each, Value) and each.scope.is_function
+                ]
+    return False
+
+
+def _computes(call: ast.Call, scope: Scope, code: Code, carried: Carried) -> bool:
+    name = called_name(call)
+    if name == "get" and isinstance(call.func, ast.Attribute):
+        owner = call.func.value
+        if carried.has(owner) or code.origins.input_of(owner, scope) is not None:
+            return False
+        return not any(isinstance(kind, Plain) for kind in code.inference.kinds(owner, scope))
+    if call in code.calls.of and code.calls.of[call].verb is not Verb.FIELDS_GET:
+        return False
+    targets = code.inference.targets(call, scope)
+    if targets and all(_makes_up(each) for each in targets):
+        return False
+    return name not in _MADE_UP or bool(targets)
+
+
+def _makes_up(function: Scope) -> bool:
+    """Whether a function is given nothing and asks nobody: a default, a code drawn by chance."""
+    given = [each for each in function.parameters if each.name not in {"self", "cls"}]
+    return not given and all(called_name(each) in _MADE_UP for each in function.calls)
+
+
+def _is_locked(store: Deed, reads: list[Deed], scope: Scope, deeds: list[Deed]) -> bool:
+    """Whether a lock is held around the store and a read."""
+    around = set(locks_around(store.call, scope))
+    if around and (not reads or any(around & set(locks_around(each.call, scope)) for each in reads)):
+        return True
+    key = written(store.key)
+    taken = [each for each in deeds if each.verb is Verb.ADD and written(each.key) != key]
+    taken_names = {called_name(call) for call in scope.calls}
+    return bool(taken) or bool(taken_names & {"acquire", "acquire_lock", "aacquire"})
+
+
+RULE = Rule(
+    "UNS005",
+    "fill-race",
+    Level.ERROR,
+    "A value is read, found missing, loaded and stored. What is invalidated between load and store is put back, and "
+    "stays.",
+    "get_or_set(key, loader, tags=…) of unstale: it observes the stamps before it loads, and one loader a key runs at "
+    "a time.",
+    find,
+    __doc__,
+)

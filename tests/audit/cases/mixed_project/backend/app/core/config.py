@@ -1,0 +1,5 @@
+class Settings:
+    REDIS_URL = "redis://"
+
+
+settings = Settings()

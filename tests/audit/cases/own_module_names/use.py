@@ -1,0 +1,5 @@
+from redis_cache import RedisCache
+
+store = RedisCache()
+store.clear()
+store.drop("x:*")

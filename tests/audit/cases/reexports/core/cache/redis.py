@@ -1,0 +1,3 @@
+import redis as redis_lib
+
+connection = redis_lib.StrictRedis.from_url("redis://")
