@@ -316,7 +316,8 @@ class AsyncCache(Facade):
             return await load_only(self._io, self._space, loader, None)  # type: ignore[no-any-return]
         if type(value) is not Cold:
             return await self._verified(plan, key, value, loader, into)  # type: ignore[no-any-return]
-        return await refresh.get_or_set(self._io, self._space, seen, Fill(loader, life))  # type: ignore[no-any-return]
+        fill = Fill(loader, life, verifier=self._verifier)
+        return await refresh.get_or_set(self._io, self._space, seen, fill)  # type: ignore[no-any-return]
 
     async def get_or_set_many(  # noqa: PLR0913 - as `get_or_set`
         self,
@@ -334,7 +335,7 @@ class AsyncCache(Facade):
 
         targets = self._targets(keys, tags, into)
         life = self._life(ttl, stale_ttl, negative_ttl)
-        return await batch.get_or_set_many(self._io, self._space, targets, load_missing, life)
+        return await batch.get_or_set_many(self._io, self._space, targets, load_missing, life, self._verifier)
 
     async def refresh(
         self,

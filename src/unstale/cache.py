@@ -304,7 +304,8 @@ class Cache(Facade):
             return _run(load_only(self._io, self._space, loader, None))  # type: ignore[no-any-return]
         if type(value) is not Cold:
             return _run(self._verified(plan, key, value, loader, into))  # type: ignore[no-any-return]
-        return _run(refresh.get_or_set(self._io, self._space, seen, Fill(loader, life)))  # type: ignore[no-any-return]
+        fill = Fill(loader, life, verifier=self._verifier)
+        return _run(refresh.get_or_set(self._io, self._space, seen, fill))  # type: ignore[no-any-return]
 
     def get_or_set_many(  # noqa: PLR0913 - as `get_or_set`
         self,
@@ -340,7 +341,7 @@ class Cache(Facade):
 
         targets = self._targets(keys, tags, into)
         life = self._life(ttl, stale_ttl, negative_ttl)
-        return _run(batch.get_or_set_many(self._io, self._space, targets, load_missing, life))
+        return _run(batch.get_or_set_many(self._io, self._space, targets, load_missing, life, self._verifier))
 
     def refresh(
         self,

@@ -277,14 +277,11 @@ class Facade:
     async def _verified(self, plan: Plan, key: str, value: Any, loader: Callable[..., Any], into: Any) -> Any:
         """Serve a hit that its verifier wants: have it verified, or, for a loader that verifies, load it."""
         from unstale.core import verifying  # noqa: PLC0415 - who verifies imports it
-        from unstale.core.verifier import is_recomputing  # noqa: PLC0415 - the same
 
-        verifier, (raw, declared, *_) = self._verifier, plan
-        if verifier is None or is_recomputing():
-            return await self._io.call(loader)
+        assert self._verifier is not None  # noqa: S101 - it was asked
+        raw, declared, *_ = plan
         served = verifying.Served(Target(key, raw, declared, into), value, lambda io: io.call(loader))
-        await verifying.sample(self._io, self._space, verifier, served)
-        return value
+        return await verifying.serve(self._io, self._space, self._verifier, served)
 
     def _verification(self) -> Verification:
         from unstale.core.verified import Verification  # noqa: PLC0415 - the same

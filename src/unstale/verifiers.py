@@ -167,7 +167,7 @@ def _rate(given: object) -> float:
     return given
 
 
-def _checked(given: str | os.PathLike[str]) -> Path:
+def _checked(given: str | Path) -> Path:
     path = Path(given)
     if not path.is_absolute():
         raise ConfigurationError(

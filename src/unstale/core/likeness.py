@@ -20,7 +20,7 @@ from unstale.errors import DecodeError
 
 _LEAVES: Final = (bool, bytes, bytearray, complex, int, str, type(None), type, type(len), type(lambda: 0))
 """What has no parts and whose own `==` is to be trusted. Functions and classes are pickled by name."""
-MAX_DEPTH: Final = 200
+MAX_DEPTH: Final = 100
 """Beyond it nothing is taken apart: what is nested so deeply counts as different."""
 
 
@@ -34,6 +34,10 @@ class Print(NamedTuple):
 
     codec: int
     body: bytes
+
+
+GONE: Final = Print(-1, b"")
+"""In place of a value: there is none any more."""
 
 
 def print_of(value: Any, codec: Codec) -> Print:

@@ -7,9 +7,9 @@ all reads. What is left out (by the budget, for one) is counted, since it was no
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from unstale.core.policy import Duration, seconds
@@ -39,6 +39,8 @@ class Verify:
         except_keys: beginnings of keys that are never verified: counters that are changed in place, values with a time
             in them.
         kind_of: names the kind of a key in the report. None: the key with its ids replaced (`verified.kind_of`).
+        gone: exceptions by which a loader says that there is no such value any more: that differs from a value that is
+            served. Any other one says nothing. A `get_or_set_many` says KeyError for what its loader leaves out.
         unless: asked before a loader is called in its reader's own time: True leaves the read out. For who has an open
             transaction, which sees what others do not. Django's backend asks its own besides. None: nobody is asked.
     """
@@ -46,10 +48,11 @@ class Verify:
     rate: float
     limit: Duration = 60.0
     share: float = 0.01
-    log: str | os.PathLike[str] | None = None
+    log: str | Path | None = None
     same: Same | None = None
     except_keys: tuple[str, ...] = ()
     kind_of: Callable[[str], str] | None = None
+    gone: tuple[type[Exception], ...] = (LookupError,)
     unless: Callable[[], bool] | None = None
 
     def __post_init__(self) -> None:
@@ -64,9 +67,16 @@ class Verify:
                 raise ConfigurationError(f"verify's {name} must be a number from 0 to 1; got {given!r}.")
         if self.limit is None or seconds(self.limit, "verify's limit") > MAX_LIMIT:
             raise ConfigurationError(f"verify's limit must be at most {MAX_LIMIT:.0f} seconds.")
-        except_keys: object = self.except_keys
-        if not isinstance(except_keys, tuple | list) or not all(isinstance(one, str) and one for one in except_keys):
+        beginnings: object = self.except_keys
+        if not isinstance(beginnings, tuple | list) or not all(isinstance(one, str) and one for one in beginnings):
             raise ConfigurationError('verify\'s except_keys must be a tuple of beginnings of keys, such as ("now:",).')
+        object.__setattr__(self, "except_keys", tuple(beginnings))
+        gone: object = self.gone
+        if not isinstance(gone, tuple | list) or not all(
+            isinstance(one, type) and issubclass(one, Exception) for one in gone
+        ):
+            raise ConfigurationError("verify's gone must be a tuple of classes of exceptions, such as (LookupError,).")
+        object.__setattr__(self, "gone", tuple(gone))
         for name in ("same", "kind_of", "unless"):
             given = getattr(self, name)
             if given is not None and not callable(given):

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
 from unstale.core.codecs import Codec
-from unstale.core.likeness import Print, is_same_print, plain
+from unstale.core.likeness import GONE, Print, is_same_print, plain
 from unstale.core.sampling import Budget, Verify, gap
 from unstale.core.verified import MAX_LOST, Counts, LostKey, Verification, add_to, kind_of
 
@@ -163,7 +163,7 @@ class Verifier:
 
     def is_excepted(self, key: str) -> bool:
         """Whether this key is never verified."""
-        return key.startswith(tuple(self.policy.except_keys))
+        return key.startswith(self.policy.except_keys)
 
     def begin_load(self, now: float) -> object | None:
         """Begin a load, if the budget has anything and not too many are under way.
@@ -191,7 +191,7 @@ class Verifier:
         Raises:
             Whatever the user's `same` raises.
         """
-        if self.policy.same is None or served == loaded:
+        if self.policy.same is None or served == loaded or GONE in {served, loaded}:
             return is_same_print(served, loaded, codec)
         return bool(self.policy.same(plain(served, codec), plain(loaded, codec)))
 

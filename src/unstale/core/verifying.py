@@ -43,10 +43,10 @@ from typing import Any, Final, NamedTuple, assert_never
 from unstale.core import capture
 from unstale.core.freshness import Fresh
 from unstale.core.keyspace import NOTHING, Keyspace, Look, Target, look, value_of
-from unstale.core.likeness import Print, print_of
+from unstale.core.likeness import GONE, Print, print_of
 from unstale.core.ports import IO, Handover
 from unstale.core.verified import Counts, LostKey, settled_after
-from unstale.core.verifier import FIRST_PAUSE, GROWTH, Verifier, Watch, recomputing
+from unstale.core.verifier import FIRST_PAUSE, GROWTH, Verifier, Watch, is_recomputing, recomputing
 from unstale.errors import EncodeError, StoreClosedError, StoreError
 from unstale.events import Agreement, Lost, Verified
 
@@ -67,6 +67,18 @@ class Served(NamedTuple):
     target: Target
     value: Any
     call: Callable[[IO], Coroutine[Any, Any, Any]]
+
+
+async def serve(io: IO, space: Keyspace, verifier: Verifier, served: Served) -> Any:
+    """Serve a hit that its verifier wants: verified, or, where a loader that verifies has read it, loaded.
+
+    Raises:
+        Whatever the loader raises, where one that verifies has read it.
+    """
+    if is_recomputing():
+        return await served.call(io)
+    await sample(io, space, verifier, served)
+    return served.value
 
 
 async def sample(io: IO, space: Keyspace, verifier: Verifier, served: Served) -> None:
@@ -207,7 +219,10 @@ class _Check(NamedTuple):
         last: Print | None = None
         codec = self.space.payloads.codec
         for _ in range(MAX_CALLS):
-            loaded = print_of(await self.served.call(self.io), codec)
+            try:
+                loaded = print_of(await self.served.call(self.io), codec)
+            except self.verifier.policy.gone:
+                loaded = GONE
             if self.verifier.is_same(self.taken, loaded, codec):
                 return _Loaded.SAME
             if last is not None and self.verifier.is_same(last, loaded, codec):
