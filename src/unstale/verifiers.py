@@ -2,7 +2,7 @@
 
 The log is a file of lines of JSON, for `unstale verify`. Each line says what one process has found since its last one,
 so the sum of all lines is what all have found, whoever wrote them, and a process that dies takes at most what it has
-found in LINE_SECONDS with it, and nothing but reads that were the same. A line is appended in one write, which on a
+found in LINE_SECONDS with it, and nothing that differed. A line is appended in one write, which on a
 local file system is whole, also beside others' (POSIX write(2), O_APPEND). It holds keys and tags of what was lost, and
 no value.
 """
@@ -29,7 +29,7 @@ from unstale.events import Failed, Trouble
 
 FORMAT: Final = 1
 LINE_SECONDS: Final = 60.0
-"""How long reads that were the same wait for a line; all else is written at once."""
+"""How long what was the same, or says nothing, waits for a line; what differed is written at once."""
 MODE: Final = 0o600
 
 
@@ -88,8 +88,7 @@ class Log:
             add_to(self._kinds, done.kind, done.counts)
             if done.lost is not None:
                 self._lost.append(done.lost)
-            is_usual = done.counts == Counts(same=done.counts.same)
-            if is_usual and time.monotonic() - self._since < LINE_SECONDS:
+            if not done.counts.differed and time.monotonic() - self._since < LINE_SECONDS:
                 return
         self.write()
 

@@ -45,7 +45,7 @@ from unstale.core.freshness import Fresh
 from unstale.core.keyspace import NOTHING, Keyspace, Look, Target, look, value_of
 from unstale.core.likeness import GONE, Print, print_of
 from unstale.core.ports import IO, Handover
-from unstale.core.verified import Counts, LostKey, settled_after
+from unstale.core.verified import Counts, LostKey, settled_after, total_of
 from unstale.core.verifier import FIRST_PAUSE, GROWTH, Verifier, Watch, is_recomputing, recomputing
 from unstale.errors import EncodeError, StoreClosedError, StoreError
 from unstale.events import Agreement, Lost, Verified
@@ -311,10 +311,13 @@ def _still_served(space: Keyspace, watch: Watch, seen: Look) -> bool:
 
 def _settle(space: Keyspace, verifier: Verifier, watch: Watch, now: float) -> None:
     """The value is served no longer, or its loader gives it again."""
-    for read_at in verifier.end(watch) or ():
-        at_least, at_most = max(watch.stood_at - read_at, 0.0), now - read_at
-        verifier.count(watch.key, settled_after(at_most))
-        if space.emit is not None:
+    reads = verifier.end(watch)
+    if not reads:
+        return
+    verifier.count(watch.key, total_of(settled_after(now - read_at) for read_at in reads))
+    if space.emit is not None:
+        for read_at in reads:
+            at_least, at_most = max(watch.stood_at - read_at, 0.0), now - read_at
             space.emit(Verified(watch.key, watch.tags, Agreement.SETTLED, at_least, at_most))
 
 

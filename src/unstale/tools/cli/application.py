@@ -31,6 +31,7 @@ class Part(NamedTuple):
 PARTS: Final = (
     Part("lab", "lab", "The whole investigation replayed and measured."),
     Part("chaos", "lab", "The promise tried while things break."),
+    Part("verify", "doctor", "What verifying has found, over all processes."),
 )
 
 application = typer.Typer(
