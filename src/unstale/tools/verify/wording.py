@@ -25,7 +25,7 @@ def percent(share: float) -> str:
     """A share in per cent, rounded down, with one digit after its nines, and at least LEAST_DIGITS."""
     if share >= 1:
         return "100 %"
-    nines = -math.floor(math.log10(1 - share)) if share > 0 else 0
+    nines = math.floor(-math.log10(1 - share) + 1e-9)
     digits = min(max(nines - 1, LEAST_DIGITS), _MOST_DIGITS)
     scale = 10**digits
     return f"{math.floor(share * 100 * scale + 1e-6) / scale:.{digits}f} %"

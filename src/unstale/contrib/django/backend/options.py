@@ -13,7 +13,8 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
+from django.http import Http404
 from django.utils.encoding import force_bytes
 from django.utils.module_loading import import_string
 
@@ -171,7 +172,10 @@ def _cache_options(given: Mapping[str, Any], params: Mapping[str, Any], compat: 
 
 
 def _verify(given: Any) -> Verify:
-    """What is verified: never in a reader's own time inside a transaction, which sees what others do not."""
+    """What is verified: never in a reader's own time inside a transaction, which sees what others do not.
+
+    Also by Django's exceptions a loader says that there is no such value any more.
+    """
     try:
         policy = (
             given if isinstance(given, Verify) else Verify(**given if isinstance(given, Mapping) else {"rate": given})
@@ -182,7 +186,11 @@ def _verify(given: Any) -> Verify:
             f"OPTIONS['VERIFY'] must be a rate, or have a rate and of these: {known}."
         ) from error
     own = policy.unless
-    return replace(policy, unless=lambda: _is_in_transaction() or (own is not None and own()))
+    return replace(
+        policy,
+        gone=(*policy.gone, ObjectDoesNotExist, Http404),
+        unless=lambda: _is_in_transaction() or (own is not None and own()),
+    )
 
 
 def _is_in_transaction() -> bool:
