@@ -158,7 +158,8 @@ class Facade:
     def inline(self) -> Self:
         """The same cache without its runner: for loaders that are bound to their caller, such as a request's view.
 
-        Nothing is verified in it: such a loader is called once.
+        Nothing is verified in it unless `Verify.views` says so. A loader that can be called only once has a method
+        `again`, which gives one that can be called once more.
         """
         if not self._io.runs and self._verifier is None:
             return self
@@ -166,7 +167,8 @@ class Facade:
             self._inline = type(self)(
                 self._store, self._space, prefix=self._prefix, io=self._make_io(self._store, None)
             )
-            self._inline._verifier = None  # noqa: SLF001 - another of this class
+            if self._verifier is not None and not self._verifier.policy.views:
+                self._inline._verifier = None  # noqa: SLF001 - another of this class
         return self._inline
 
     def scope(self, kind: str, *ids: object) -> Self:
@@ -280,7 +282,7 @@ class Facade:
 
         assert self._verifier is not None  # noqa: S101 - it was asked
         raw, declared, *_ = plan
-        served = verifying.Served(Target(key, raw, declared, into), value, lambda io: io.call(loader))
+        served = verifying.Served.of(Target(key, raw, declared, into), value, loader)
         return await verifying.serve(self._io, self._space, self._verifier, served)
 
     def _verification(self) -> Verification:

@@ -9,15 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import AnonymousUser
 from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
-from django.test import TestCase
+from django.http import HttpRequest, HttpResponse
+from django.test import AsyncRequestFactory, Client, TestCase
 from ledger_app.models import Order
 from servers import Server
+from view_site import RUNS, body, browser_of, serving, words
 
 from unstale import Verify, remembering
 from unstale.contrib.django import cached
+from unstale.contrib.django.views import cached_view
 from unstale.core.verified import Counts, Verification
 from unstale.errors import ConfigurationError
 
@@ -136,7 +140,7 @@ def test_not_in_a_project_s_own_transaction(backend: Any, using: str) -> None:
 
 def test_a_thread_does_it_also_inside_a_transaction(configure: Callable[..., Any], using: str) -> None:
     """By a connection of its own, which sees what all see."""
-    backend = configure(VERIFY=EACH, RUNNER="threads")
+    backend = configure(VERIFY=EACH, RUNNER="threads", ON_EVENT=lambda event: None)
     Order.objects.using(using).create(user_id=42, total=1)
     backend.get_or_set("orders", lambda: [one.total for one in orders(using)])
     with transaction.atomic(using=using):
@@ -209,7 +213,7 @@ def test_a_row_that_is_gone(backend: Any, using: str) -> None:
 
 def test_in_a_test_case(configure: Callable[..., Any], databases: None) -> None:
     """The block that `TestCase` wraps around a test is no transaction in this."""
-    backend = configure(VERIFY=1)
+    backend = configure(VERIFY=1, ON_EVENT=lambda event: None)
 
     class Tried(TestCase):
         databases = {"default"}  # noqa: RUF012 - Django's
@@ -242,6 +246,78 @@ def test_what_makes_no_sense(configure: Callable[..., Any], given: Any) -> None:
     """Says so, and which alias."""
     with pytest.raises((ImproperlyConfigured, ConfigurationError), match=r"verify|VERIFY"):
         _ = configure(VERIFY=given).core
+
+
+class TestViews:
+    """Responses that are kept: only where `views` says so, since their views run once more."""
+
+    @pytest.fixture
+    def verifying(self, configure: Callable[..., Any]) -> Iterator[Any]:
+        """The site on a backend that verifies its views, too."""
+        policy = {"rate": 1.0, "share": 1.0, "views": True}
+        backend = configure(VERIFY=policy, RUNNER="threads", ON_EVENT=lambda event: None)  # an engine of its own
+        with serving():
+            yield backend
+
+    def test_only_where_it_is_wanted(self, configure: Callable[..., Any]) -> None:
+        """Else a hit runs no view."""
+        backend = configure(VERIFY=1, ON_EVENT=lambda event: None)
+        with serving():
+            assert words(Client(), "/products/7/") == ["miss", "hit"]
+        assert (report(backend).total, RUNS["/products/7/"]) == (Counts(), 1)
+
+    def test_a_view_that_answers_the_same(self, verifying: Any) -> None:
+        """Is verified in its request's own time, though there is a runner; its client gets what was kept."""
+        answers = [Client().get("/all/rendered/") for _ in range(3)]
+        assert [answer["X-Cache"] for answer in answers] == ["miss", "hit", "hit"]
+        assert {answer.content for answer in answers} == {b"hello 1"}
+        assert report(verifying).total == Counts(same=2)
+
+    def test_a_view_that_answers_something_else(self, verifying: Any) -> None:
+        """This one counts its runs: it never answers the same twice, and its client sees nothing of that."""
+        bodies = [body(Client().get("/products/7/")) for _ in range(2)]
+        assert bodies == ["/products/7/ 1"] * 2
+        assert (report(verifying).total, RUNS["/products/7/"]) == (Counts(unrepeatable=1), 4)
+
+    def test_what_could_not_be_kept_is_not_verified(self, verifying: Any) -> None:
+        """It is not served from the cache either."""
+        for _ in range(2):
+            Client().get("/all/denied/")
+        assert report(verifying).total == Counts()
+
+    def test_each_user_s_own(self, verifying: Any) -> None:
+        """The user is known in the second run as well."""
+        browser = browser_of("ann")
+        bodies = {body(browser.get("/history/")) for _ in range(2)}
+        assert len(bodies) == 1
+        assert report(verifying).total == Counts(unrepeatable=1)
+
+    def test_not_inside_a_transaction(self, verifying: Any) -> None:
+        """As all else."""
+        Client().get("/products/7/")
+        with transaction.atomic():
+            assert Client().get("/products/7/")["X-Cache"] == "hit"
+        assert RUNS["/products/7/"] == 1
+        assert report(verifying).total == Counts()
+
+    def test_asynchronous_views(self, verifying: Any) -> None:
+        """The same."""
+        runs: list[int] = []
+
+        @cached_view(ttl=60, x_cache=True)
+        async def view(request: HttpRequest) -> HttpResponse:
+            runs.append(1)
+            return HttpResponse("the same")
+
+        async def main() -> list[str]:
+            made = AsyncRequestFactory().get("/async/")
+            made.user = AnonymousUser()
+            found = [(await view(made))["X-Cache"] for _ in range(2)]
+            await verifying.async_core.close()
+            return found
+
+        assert asyncio.run(main()) == ["miss", "hit"]
+        assert (report(verifying).total, len(runs)) == (Counts(same=1), 2)
 
 
 def test_it_is_one_cache_for_all_threads(backend: Any) -> None:

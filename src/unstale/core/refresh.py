@@ -123,7 +123,7 @@ async def _verified(io: IO, space: Keyspace, target: Target, fill: Fill, value: 
         return value
     from unstale.core import verifying  # noqa: PLC0415 - who verifies imports it
 
-    served = verifying.Served(target, value, lambda io: io.call(fill.loader))
+    served = verifying.Served.of(target, value, fill.loader)
     return await verifying.serve(io, space, fill.verifier, served)
 
 

@@ -41,6 +41,8 @@ class Verify:
         kind_of: names the kind of a key in the report. None: the key with its ids replaced (`verified.kind_of`).
         gone: exceptions by which a loader says that there is no such value any more: that differs from a value that is
             served. Any other one says nothing. A `get_or_set_many` says KeyError for what its loader leaves out.
+        views: verify cached responses as well, by running their view once more for the same request, in its own time.
+            Only where no view that is cached has side effects. False.
         unless: asked before a loader is called in its reader's own time: True leaves the read out. For who has an open
             transaction, which sees what others do not. Django's backend asks its own besides. None: nobody is asked.
     """
@@ -53,6 +55,7 @@ class Verify:
     except_keys: tuple[str, ...] = ()
     kind_of: Callable[[str], str] | None = None
     gone: tuple[type[Exception], ...] = (LookupError,)
+    views: bool = False
     unless: Callable[[], bool] | None = None
 
     def __post_init__(self) -> None:
@@ -77,6 +80,8 @@ class Verify:
         ):
             raise ConfigurationError("verify's gone must be a tuple of classes of exceptions, such as (LookupError,).")
         object.__setattr__(self, "gone", tuple(gone))
+        if type(self.views) is not bool:
+            raise ConfigurationError("verify's views must be True or False.")
         for name in ("same", "kind_of", "unless"):
             given = getattr(self, name)
             if given is not None and not callable(given):

@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from enum import Enum, auto
-from typing import Any, Final, NamedTuple, assert_never
+from typing import Any, Final, NamedTuple, Self, assert_never
 
 from unstale.core import capture
 from unstale.core.freshness import Fresh
@@ -62,11 +62,20 @@ class Served(NamedTuple):
         target: the key.
         value: the value.
         call: calls the reader's loader for this key, by the world that it is given.
+        is_bound: whether that is bound to its caller, such as a request's view: a None then says that its response
+            could not be kept, and was not served.
     """
 
     target: Target
     value: Any
     call: Callable[[IO], Coroutine[Any, Any, Any]]
+    is_bound: bool = False
+
+    @classmethod
+    def of(cls, target: Target, value: Any, loader: Callable[[], Any]) -> Self:
+        """A value, and its reader's loader. One that keeps what it has done gives another of its kind by `again`."""
+        again: Callable[[], Callable[[], Any]] | None = getattr(loader, "again", None)
+        return cls(target, value, lambda io: io.call(loader if again is None else again()), again is not None)
 
 
 async def serve(io: IO, space: Keyspace, verifier: Verifier, served: Served) -> Any:
@@ -77,7 +86,8 @@ async def serve(io: IO, space: Keyspace, verifier: Verifier, served: Served) -> 
     """
     if is_recomputing():
         return await served.call(io)
-    await sample(io, space, verifier, served)
+    if not (served.is_bound and served.value is None):
+        await sample(io, space, verifier, served)
     return served.value
 
 
