@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clusters import Cluster
 from servers import Server
 
 from unstale import AsyncCache, Cache, Verify, runners
@@ -280,3 +281,18 @@ def test_a_rate_is_kept(make_cache: Callable[..., Cache], database: Database) ->
     for _ in range(20_001):
         cache.get_or_set("k", lambda: 1)
     assert 100 < cache.verification().total.same < 300
+
+
+def test_on_a_cluster(cluster: Cluster, database: Database) -> None:
+    """The entry is looked at where it lies: what is invalidated settles, what is forgotten is lost."""
+    with Cache.from_url(cluster.url, namespace="test", timeout=5.0, verify=EACH, on_event=lambda event: None) as cache:
+        for row in (1, 2):
+            read(cache, database, row)
+            database.write(row)
+            read(cache, database, row)
+        cache.invalidate("rows:1")
+        until(lambda: bool(cache.verification().lost), lambda: read(cache, database, 2))
+        assert {one.key for one in cache.verification().lost} == {"row:2"}
+        assert sum(cache.verification().total.settled) == 1
+        cache.invalidate("rows:2")
+        settled(cache.verification)
