@@ -190,6 +190,21 @@ def test_a_process_that_ends(path: Path, end: str) -> None:
     assert total(path) == FOUND[end]
 
 
+def test_a_child_begins_anew(path: Path) -> None:
+    """What its parent has found is its parent's, and what that watches."""
+    script = """
+rows['k'] = 2
+read()
+child = os.fork()
+if not child:
+    found = cache.verification()
+    os._exit(0 if not found.kinds and not found.watched else 9)
+assert cache.verification().watched == 1
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert subprocess.run([sys.executable, "-c", PROCESS + script, str(path)], check=False, timeout=60).returncode == 0
+
+
 def test_a_process_that_is_killed(path: Path) -> None:
     """It takes nothing that differed with it."""
     script = PROCESS + "rows['k'] = 2; read(); cache.invalidate('x'); cache.delete('k'); time.sleep(60)"

@@ -13,7 +13,7 @@ import pytest
 from unstale import Cache, Verify, remembering
 from unstale.cache import _SyncIO
 from unstale.core.verified import BOUNDS, Counts
-from unstale.core.verifier import MAX_UNDER_WAY, MAX_WATCHED, Verifier
+from unstale.core.verifier import GROWTH, MAX_UNDER_WAY, MAX_WATCHED, Verifier
 from unstale.errors import ConfigurationError, StoreUnavailableError
 from unstale.events import Agreement, Event, Lost, Verified
 from unstale.options import make_keyspace
@@ -35,10 +35,11 @@ class World:
         self.events: list[Event] = []
         self.going_on: list[Any] = []
         self.goes_on = True
+        self.drawn = 1.0
         store = MemoryStore(lambda: self.seconds)
         policy = policy or Verify(1.0, limit=LIMIT, share=1.0)
         space = make_keyspace({"namespace": "test", "on_event": self.events.append, **options})
-        verifier = Verifier(policy, threading.Lock(), lambda: 1.0)
+        verifier = Verifier(policy, threading.Lock(), lambda: self.drawn)
         self.cache = Cache(store, replace(space, verifier=verifier), io=WorldIO(self, store, options.get("runner")))
 
     def load(self) -> Any:
@@ -165,7 +166,7 @@ def test_an_invalidation_under_way_is_measured(world: World) -> None:
     assert event.agreement is Agreement.SETTLED
     assert event.at_least is not None
     assert event.at_most is not None
-    assert event.at_least <= 0.2 <= event.at_most <= 1.5 * 0.2 + 0.005
+    assert 0.2 / GROWTH - 0.01 <= event.at_least <= 0.2 <= event.at_most <= GROWTH * 0.2 + 0.01
     assert [world.total.within(bound) for bound in BOUNDS] == [int(bound >= event.at_most) for bound in BOUNDS]
     assert not [event for event in world.events if isinstance(event, Lost)]
 
@@ -210,6 +211,25 @@ def test_a_forgotten_invalidation_is_lost(world: World, caplog: pytest.LogCaptur
     [named] = world.cache.verification().lost
     assert (named.key, named.tags, named.at) == (KEY, lost.tags, world.seconds)
     assert caplog.records == []  # there is a hook
+
+
+def test_readers_of_a_watched_key() -> None:
+    """They are not drawn, and not counted; now and then one is verified, and the one at the limit is."""
+    world = World(Verify(0.001, limit=LIMIT, share=1.0))
+    world.read()
+    world.drawn = 2**-53
+    world.row = "new"
+    loads = world.loads
+    world.read()  # the last that is drawn, at a rate of one in a thousand
+    assert (world.watched, world.loads - loads) == (1, 2)
+    for _ in range(8 * int(LIMIT) - 1):
+        world.wait(0.125)
+        world.read()
+    assert world.watched == 1
+    assert 10 < (world.loads - loads) / 2 < 25  # 0.005 s, 1.5 times as much, …, up to a minute
+    world.wait(0.125)
+    world.read()
+    assert (world.total, world.watched) == (Counts(lost=1), 0)
 
 
 def test_what_is_lost_is_a_warning_where_there_is_no_hook(caplog: pytest.LogCaptureFixture) -> None:
