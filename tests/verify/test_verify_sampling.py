@@ -70,6 +70,7 @@ def test_a_budget_is_a_share_of_time() -> None:
         {"rate": 0.1, "gone": [int]},
         {"rate": 0.1, "kind_of": "key"},
         {"rate": 0.1, "unless": True},
+        {"rate": 0.1, "views": 1},
     ],
     ids=str,
 )

@@ -82,6 +82,13 @@ class World:
         return self.cache.verification().watched
 
     @property
+    def under_way(self) -> int:
+        """Loads that have not ended."""
+        verifier = self.cache._space.verifier
+        assert verifier is not None
+        return len(verifier._under_way)
+
+    @property
     def verified(self) -> list[Verified]:
         """What was told of them."""
         return [event for event in self.events if isinstance(event, Verified)]
@@ -597,6 +604,26 @@ def test_into() -> None:
     world = World()
     values = [world.cache.get_or_set("k", lambda: [Order(1)], into=list[Order]) for _ in range(3)]
     assert (values, world.total) == ([[Order(1)]] * 3, Counts(same=2))
+
+
+class Text:
+    """What a codec for raw bytes gives by `into`, and cannot carry back."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @classmethod
+    def model_validate(cls, data: bytes, *, strict: bool) -> Text:
+        return cls(data.decode())
+
+
+def test_into_what_the_codec_cannot_carry_back() -> None:
+    """Nothing can be said; the reader is served."""
+    world = World(codec="raw")
+    world.cache.get_or_set("k", lambda: b"v", into=Text)
+    served: Any = world.cache.get_or_set("k", lambda: b"v", into=Text)
+    assert (served.text, world.total) == ("v", Counts(failed=1))
+    assert world.under_way == 0
 
 
 def test_so_many_are_watched_and_no_more() -> None:

@@ -115,7 +115,8 @@ async def sample(io: IO, space: Keyspace, verifier: Verifier, served: Served) ->
         taken = print_of(served.value, space.payloads.codec)
     except EncodeError:  # of a type that `into` has made, and that the codec cannot carry back
         verifier.end_load(load, 0.0)
-        _tell(space, verifier, served.target, Counts(failed=1), Agreement.FAILED)
+        if is_drawn:
+            _tell(space, verifier, served.target, Counts(failed=1), Agreement.FAILED)
         return
     check = _Check(io, space, verifier, served, taken, now, is_drawn, load)
     if not (io.runs and _taken(io, check)):
