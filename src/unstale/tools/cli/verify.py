@@ -7,18 +7,13 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 
 from unstale.core.confidence import CONFIDENCE
 from unstale.core.verified import BOUNDS
-from unstale.errors import UnstaleError
-from unstale.tools.cli import CANNOT
+from unstale.tools.cli.saying import console, told
 from unstale.tools.verify.summary import Found, Summary, summary_of
 from unstale.tools.verify.table import kinds_table, shares_table
 from unstale.tools.verify.wording import cautions, lost_lines, quotable
-
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
 
 
 def verify(
@@ -31,11 +26,8 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """What verifying has found, over all processes. Exit status 1 if a write was not followed by an invalidation."""
-    try:
+    with told():
         summary = summary_of(logs)
-    except UnstaleError as error:
-        errors.print(str(error), style="red", soft_wrap=True, markup=False)
-        raise typer.Exit(CANNOT) from None
     if as_json:
         typer.echo(msgspec.json.encode(_plain(summary, within, confidence)).decode())
     else:
