@@ -153,7 +153,7 @@ def test_a_gap_is_measured(make_cache: Callable[..., Cache], database: Database,
     before = time.monotonic()
     cache.invalidate("rows:1")
     after = time.monotonic()
-    settled(cache.verification)
+    until(lambda: any(isinstance(event, Verified) for event in events), lambda: None)
     [event] = [event for event in events if isinstance(event, Verified) and event.agreement is Agreement.SETTLED]
     assert event.at_least is not None
     assert event.at_most is not None
@@ -179,7 +179,7 @@ def test_many_threads_on_one_key(make_cache: Callable[..., Cache], database: Dat
     cache.invalidate("rows:1")
     total = settled(cache.verification).total
     assert total.judged + total.skipped == 40
-    assert sum(isinstance(event, Verified) for event in events) == 40
+    until(lambda: sum(isinstance(event, Verified) for event in events) == 40, lambda: None)
 
 
 async def _read(cache: AsyncCache, database: Database, row: int) -> Any:

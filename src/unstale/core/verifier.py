@@ -6,7 +6,7 @@ What is done with it, and why: `verifying`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
@@ -104,6 +104,11 @@ class Watch:
         self.recheck_at = min(now + self.pause, at_limit) if now < at_limit else now + self.pause
         self.pause *= GROWTH
         return False
+
+
+def all_unsettled(reads: Sequence[float]) -> Counts:
+    """Nobody knows how these reads end."""
+    return Counts(unsettled=len(reads))
 
 
 class Verifier:
@@ -211,25 +216,46 @@ class Verifier:
             watch.reads.append(at)
             return True
 
-    def end(self, watch: Watch) -> list[float] | None:
-        """End a watch: its reads; None if it has ended before."""
+    def end(
+        self, watch: Watch, counts_of: Callable[[list[float]], Counts], lost: LostKey | None = None
+    ) -> Sequence[float]:
+        """End a watch, and count its reads, at one moment.
+
+        Args:
+            watch: which.
+            counts_of: how its reads have ended, by when they were.
+            lost: what was lost, if it was.
+
+        Returns:
+            Its reads; none if it has ended before.
+        """
+        kind = self._kind_of(watch.key)
         with self._lock:
             if watch.is_over:
-                return None
+                return ()
             watch.is_over = True
             if self.watches.get(watch.raw) is watch:
                 del self.watches[watch.raw]
-            return watch.reads
+            done = Done(kind, counts_of(watch.reads), lost)
+            self._add(done)
+        self._say(done)
+        return watch.reads
 
-    def count(self, key: str, counts: Counts, lost: LostKey | None = None) -> None:
-        """Note what has ended."""
-        kind = self._kind_of(key)
+    def count(self, key: str, counts: Counts) -> None:
+        """Note a read that has ended."""
+        done = Done(self._kind_of(key), counts)
         with self._lock:
-            add_to(self._kinds, kind, counts)
-            if lost is not None and len(self._lost) < MAX_LOST:
-                self._lost.append(lost)
+            self._add(done)
+        self._say(done)
+
+    def _add(self, done: Done) -> None:
+        add_to(self._kinds, done.kind, done.counts)
+        if done.lost is not None and len(self._lost) < MAX_LOST:
+            self._lost.append(done.lost)
+
+    def _say(self, done: Done) -> None:
         if self.tell is not None:
-            self.tell(Done(kind, counts, lost))
+            self.tell(done)
 
     def _kind_of(self, key: str) -> str:
         if self.policy.kind_of is None:
@@ -249,6 +275,4 @@ class Verifier:
     def give_up(self) -> None:
         """The process ends: what is watched stays unsettled."""
         for watch in list(self.watches.values()):
-            reads = self.end(watch)
-            if reads:
-                self.count(watch.key, Counts(unsettled=len(reads)))
+            self.end(watch, all_unsettled)

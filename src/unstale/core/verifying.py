@@ -46,7 +46,15 @@ from unstale.core.keyspace import NOTHING, Keyspace, Look, Target, look, value_o
 from unstale.core.likeness import GONE, Print, print_of
 from unstale.core.ports import IO, Handover
 from unstale.core.verified import Counts, LostKey, settled_after, total_of
-from unstale.core.verifier import FIRST_PAUSE, GROWTH, Verifier, Watch, is_recomputing, recomputing
+from unstale.core.verifier import (
+    FIRST_PAUSE,
+    GROWTH,
+    Verifier,
+    Watch,
+    all_unsettled,
+    is_recomputing,
+    recomputing,
+)
 from unstale.errors import EncodeError, StoreClosedError, StoreError
 from unstale.events import Agreement, Lost, Verified
 
@@ -322,10 +330,7 @@ def _still_served(space: Keyspace, watch: Watch, seen: Look) -> bool:
 
 def _settle(space: Keyspace, verifier: Verifier, watch: Watch, now: float) -> None:
     """The value is served no longer, or its loader gives it again."""
-    reads = verifier.end(watch)
-    if not reads:
-        return
-    verifier.count(watch.key, total_of(settled_after(now - read_at) for read_at in reads))
+    reads = verifier.end(watch, lambda reads: total_of(settled_after(now - read_at) for read_at in reads))
     if space.emit is not None:
         for read_at in reads:
             at_least, at_most = max(watch.stood_at - read_at, 0.0), now - read_at
@@ -334,12 +339,11 @@ def _settle(space: Keyspace, verifier: Verifier, watch: Watch, now: float) -> No
 
 def _lose(io: IO, space: Keyspace, verifier: Verifier, watch: Watch) -> None:
     """At the limit it still differs."""
-    reads = verifier.end(watch)
+    key, seconds = watch.key, watch.stood_at - watch.reads[0]
+    lost = LostKey(key, watch.tags, seconds, watch.stood, io.now())
+    reads = verifier.end(watch, lambda reads: Counts(lost=len(reads)), lost)
     if not reads:
         return
-    key, seconds = watch.key, watch.stood_at - reads[0]
-    lost = LostKey(key, watch.tags, seconds, watch.stood, io.now())
-    verifier.count(key, Counts(lost=len(reads)), lost)
     if space.emit is not None:
         for read_at in reads:
             at_least = max(watch.stood_at - read_at, 0.0)
@@ -349,8 +353,7 @@ def _lose(io: IO, space: Keyspace, verifier: Verifier, watch: Watch) -> None:
 
 def _unsettle(space: Keyspace, verifier: Verifier, watch: Watch) -> None:
     """Nobody says how it ends."""
-    reads = verifier.end(watch)
-    if reads:
-        verifier.count(watch.key, Counts(unsettled=len(reads)))
-        if space.emit is not None:
+    reads = verifier.end(watch, all_unsettled)
+    if space.emit is not None:
+        for _ in reads:
             space.emit(Verified(watch.key, watch.tags, Agreement.UNSETTLED))
