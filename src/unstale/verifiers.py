@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from unstale.core.sampling import Verify
-from unstale.core.verified import Counts, LostKey, add_to
+from unstale.core.verified import MAX_LOST, Counts, LostKey, add_to
 from unstale.core.verifier import Done, Verifier
 from unstale.draw import chance
 from unstale.errors import ConfigurationError
@@ -86,7 +86,9 @@ class Log:
         """Note what has ended, and write a line if it is time."""
         with self._lock:
             add_to(self._kinds, done.kind, done.counts)
-            if done.lost is not None:
+            if (
+                done.lost is not None and len(self._lost) < MAX_LOST
+            ):  # a file that cannot be written does not fill memory
                 self._lost.append(done.lost)
             if not done.counts.differed and time.monotonic() - self._since < LINE_SECONDS:
                 return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from contextvars import Context
 from dataclasses import replace
 from typing import Any
 
@@ -289,6 +290,39 @@ def test_reads_of_a_watched_key_end_as_it_ends(world: World) -> None:
         -0.5,
     ]
     assert all(event.at_least <= event.at_most for event in settled if event.at_least is not None and event.at_most)
+
+
+def test_another_value_is_served_meanwhile(world: World) -> None:
+    """The watched one no longer, then: it settles. The new one differs, too, and is watched in its turn."""
+    world.row = "new"
+    world.read()
+    world.cache.invalidate("user:42")
+    world.cache.inline().get_or_set(KEY, world.load, tags=TAGS, ttl=3600)
+    world.row = "newer"
+    world.seconds += 0.001
+    assert world.read() == {"row": "new"}
+    assert (world.total, world.watched) == (Counts(settled=(1, *[0] * len(BOUNDS))), 1)
+    world.wait(LIMIT)
+    world.read()
+    assert world.total.lost == 2
+
+
+def test_a_load_that_took_long(world: World) -> None:
+    """By its end another value is watched, which was served after this one was read: this one was served no longer."""
+
+    def slow() -> Any:
+        if world.row == "new":
+            world.cache.invalidate("user:42")
+            world.cache.inline().get_or_set(KEY, world.load, tags=TAGS, ttl=3600)
+            world.seconds += 2.0
+            world.row = "newer"
+            Context().run(world.read)  # somebody else
+        return {"row": world.row}
+
+    world.row = "new"
+    assert world.read(slow) == {"row": "old"}
+    [settled] = world.verified
+    assert (settled.agreement, settled.at_least, settled.at_most, world.watched) == (Agreement.SETTLED, 0.0, 2.0, 1)
 
 
 def test_the_old_value_stored_anew_is_not_the_same_entry(world: World) -> None:

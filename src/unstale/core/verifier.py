@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
 from unstale.core.codecs import Codec
@@ -106,6 +107,18 @@ class Watch:
         return False
 
 
+class Joined(Enum):
+    """What came of a read that is to end as its key's watch does."""
+
+    BEGUN = auto()
+    """It is the first: the key is watched from now on."""
+    JOINED = auto()
+    OTHER = auto()
+    """Of that key another value is watched, which was served later."""
+    FULL = auto()
+    """As many are watched as may be."""
+
+
 def all_unsettled(reads: Sequence[float]) -> Counts:
     """Nobody knows how these reads end."""
     return Counts(unsettled=len(reads))
@@ -200,21 +213,25 @@ class Verifier:
             return is_same_print(served, loaded, codec)
         return bool(self.policy.same(plain(served, codec), plain(loaded, codec)))
 
-    def join(self, key: str, raw: bytes, served: Print, at: float) -> Watch | bool:
+    def join(self, key: str, raw: bytes, served: Print, at: float) -> tuple[Joined, Watch | None]:
         """Have a read that differs end as its key's watch does.
 
         Returns:
-            The watch, if it is new: somebody must look. Else whether the read has joined one.
+            What came of it, and the watch: where it has BEGUN somebody must look.
         """
         with self._lock:
             watch = self.watches.get(raw)
-            if watch is None and len(self.watches) < MAX_WATCHED:
+            if watch is None:
+                if len(self.watches) >= MAX_WATCHED:
+                    return Joined.FULL, None
                 made = self.watches[raw] = Watch(key, raw, served, at)
-                return made
-            if watch is None or watch.served != served or len(watch.reads) >= MAX_JOINED:
-                return False
+                return Joined.BEGUN, made
+            if watch.served != served:
+                return Joined.OTHER, watch
+            if len(watch.reads) >= MAX_JOINED:
+                return Joined.FULL, watch
             watch.reads.append(at)
-            return True
+            return Joined.JOINED, watch
 
     def end(
         self, watch: Watch, counts_of: Callable[[list[float]], Counts], lost: LostKey | None = None

@@ -43,12 +43,13 @@ from typing import Any, Final, NamedTuple, Self, assert_never
 from unstale.core import capture
 from unstale.core.freshness import Fresh
 from unstale.core.keyspace import NOTHING, Keyspace, Look, Target, look, value_of
-from unstale.core.likeness import GONE, Print, print_of
+from unstale.core.likeness import GONE, Print, is_same_print, print_of
 from unstale.core.ports import IO, Handover
 from unstale.core.verified import Counts, LostKey, settled_after, total_of
 from unstale.core.verifier import (
     FIRST_PAUSE,
     GROWTH,
+    Joined,
     Verifier,
     Watch,
     all_unsettled,
@@ -255,9 +256,16 @@ class _Check(NamedTuple):
             _tell(self.space, self.verifier, self.served.target, counts, agreement)
 
     def _watch(self) -> Watch | None:
-        """What is watched of this key, if it is what this reader was served."""
+        """What is watched of this key, if it is what this reader was served.
+
+        Where he was served another value later than the watched one was last seen, that is served no longer.
+        """
         watch = self.verifier.watches.get(self.served.target.raw)
-        return watch if watch is not None and watch.served == self.taken else None
+        if watch is None or is_same_print(watch.served, self.taken, self.space.payloads.codec):
+            return watch
+        if self.at > watch.stood_at:
+            _settle(self.space, self.verifier, watch, self.at)
+        return None
 
     def _agrees(self) -> None:
         watch = self._watch()
@@ -267,20 +275,32 @@ class _Check(NamedTuple):
             _tell(self.space, self.verifier, self.served.target, Counts(same=1), Agreement.SAME)
 
     def _differs(self) -> None:
-        io, space, verifier, watch = self.io, self.space, self.verifier, self._watch()
+        watch = self._watch()
         if self.is_drawn:
-            target = self.served.target
-            begun = verifier.join(target.key, target.raw, self.taken, self.at)
-            if isinstance(begun, Watch):
-                begun.tags = target.declared.tags
-                if not io.go_on(_look_until_it_ends(io, space, verifier, begun, target)):
-                    _unsettle(space, verifier, begun)
-            elif not begun:
-                _tell(space, verifier, target, Counts(unsettled=1), Agreement.UNSETTLED)
+            self._is_watched()
         if watch is not None:
             watch.stood_at = max(watch.stood_at, self.at)
-            if self.at - watch.reads[0] >= verifier.policy.limit_seconds:
-                _lose(io, space, verifier, watch)
+            if self.at - watch.reads[0] >= self.verifier.policy.limit_seconds:
+                _lose(self.io, self.space, self.verifier, watch)
+
+    def _is_watched(self) -> None:
+        """See to it that this read's end is."""
+        io, space, verifier, target = self.io, self.space, self.verifier, self.served.target
+        begun = verifier.join(target.key, target.raw, self.taken, self.at)
+        match begun:
+            case Joined.BEGUN, Watch() as watch:
+                watch.tags = target.declared.tags
+                if not io.go_on(_look_until_it_ends(io, space, verifier, watch, target)):
+                    _unsettle(space, verifier, watch)
+            case Joined.OTHER, Watch() as watch:  # another value was served by then: this one no longer
+                at_most = max(watch.reads[0] - self.at, 0.0)
+                verifier.count(target.key, settled_after(at_most))
+                if space.emit is not None:
+                    space.emit(Verified(target.key, target.declared.tags, Agreement.SETTLED, 0.0, at_most))
+            case Joined.FULL, _:
+                _tell(space, verifier, target, Counts(unsettled=1), Agreement.UNSETTLED)
+            case Joined.JOINED, _:
+                pass
 
 
 async def _look_until_it_ends(io: IO, space: Keyspace, verifier: Verifier, watch: Watch, target: Target) -> None:
