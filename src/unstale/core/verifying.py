@@ -1,11 +1,13 @@
 """Whether what is served is what the loader would give: a few hits, by chance, are loaded as well and compared.
 
-    hit ── drawn? ── its loader is called, past the cache ── the same ──────────────────────────────────── SAME
-                                                         └─ another ── called again: another each time ──── UNREPEATABLE
-                                                                    └─ watched:
-           the cache does not serve that value any more, or a later reader's loader gives it again ─────── SETTLED
-           at the limit it is still served, and the loader of a reader who then comes still gives another ─ LOST
-           up to twice the limit no such reader comes ────────────────────────────────────────────────────── UNSETTLED
+    hit ── drawn? ── its loader is called ── the same ──────────────────────────────── SAME
+                                         └── another ── called again, never twice ──── UNREPEATABLE
+                                                    └── the same one: watched until
+                     the cache does not serve that value any more,
+                     or a later reader's loader gives it again ─────────────────────── SETTLED
+                     at the limit it is still served, and the loader of
+                     a reader who then comes still gives another ───────────────────── LOST
+                     up to twice the limit no such reader has come ─────────────────── UNSETTLED
 
 A difference alone is no staleness. The row may have been written after the value was served; its invalidation may be
 under way, in the gap between COMMIT and `invalidate`; the loader may read a replica that lags. All of these pass, and
