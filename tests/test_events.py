@@ -18,6 +18,7 @@ from unstale.events import (
     Failed,
     Hit,
     Invalidated,
+    Lost,
     Miss,
     Queued,
     Refused,
@@ -148,6 +149,7 @@ RARE: dict[str, tuple[Event, int]] = {
     "closed": (BreakerClosed(1.5), logging.INFO),
     "queued": (Queued(("t",), LookupError("why")), logging.WARNING),
     "drained": (Drained(3), logging.INFO),
+    "lost": (Lost("k", ("t",), 60.0, stood=True), logging.WARNING),
 }
 
 

@@ -12,7 +12,7 @@ LAYERS = [
     ["errors", "events"],
     ["core"],
     ["stores"],
-    ["cached", "draw", "facade", "flights", "options", "outbox", "templates"],
+    ["cached", "draw", "facade", "flights", "options", "outbox", "templates", "verifiers"],
     ["cache", "aio", "local", "runners"],
     ["testing", "tools", "contrib"],
     ["__main__"],

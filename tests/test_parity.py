@@ -18,6 +18,7 @@ NOT_AWAITED = {"__init__", "__repr__", "cached", "from_parts", "from_url", "inli
     "scope",
     "shun",
     "strict",
+    "verification",
 }
 """What waits for nothing (`iter_keys` gives what waits)."""
 LOADERS = {"get_or_set": "loader", "get_or_set_many": "load_missing", "refresh": "loader"}

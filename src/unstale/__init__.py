@@ -16,15 +16,20 @@ from unstale.errors import UnstaleError
 
 if TYPE_CHECKING:
     from unstale.aio import AsyncCache
+    from unstale.core.sampling import Verify
 
-__all__ = ["AsyncCache", "Cache", "Closing", "UnstaleError", "carry", "remembering"]
+__all__ = ["AsyncCache", "Cache", "Closing", "UnstaleError", "Verify", "carry", "remembering"]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    """`AsyncCache`, when it is first asked for: asyncio takes as long to import as all the rest."""
+    """`AsyncCache`, when it is first asked for: asyncio takes as long to import as all the rest. And `Verify`."""
     if name == "AsyncCache":
         from unstale.aio import AsyncCache  # noqa: PLC0415
 
         return AsyncCache
+    if name == "Verify":
+        from unstale.core.sampling import Verify  # noqa: PLC0415 - rarely wanted
+
+        return Verify
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

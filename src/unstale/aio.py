@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from unstale.cached import AsyncCachedFunction, KeyOf, TagsOf
     from unstale.core.browse import Walk
     from unstale.core.inspection import Inspection
+    from unstale.core.verified import Verification
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -183,6 +184,11 @@ class _AsyncIO:
             coroutine.close()
             raise
 
+    def go_on(self, steps: Coroutine[Any, Any, None]) -> bool:
+        """By a task of the running loop, with which it ends."""
+        self._begun(steps)
+        return True
+
     def _own_flights(self) -> Flights[asyncio.Event]:
         loop = asyncio.get_running_loop()
         flights = self._flights.get(loop)
@@ -301,13 +307,17 @@ class AsyncCache(Facade):
             plan = self._plan(key, tags)
             values, identity = await self._store.read(plan[3])
             value = self._judge(key, plan, values, identity, into)
-            if type(value) is not Cold:
+            if type(value) is Cold:
+                seen = await self._look(value)
+            elif self._verifier is None or not self._verifier.wants(plan[0]):
                 return value  # type: ignore[no-any-return]
-            seen = await self._look(value)
         except StoreError as error:
             self._without("get_or_set", error, [self._target(key, tags)])
             return await load_only(self._io, self._space, loader, None)  # type: ignore[no-any-return]
-        return await refresh.get_or_set(self._io, self._space, seen, Fill(loader, life))  # type: ignore[no-any-return]
+        if type(value) is not Cold:
+            return await self._verified(plan, key, value, loader, into)  # type: ignore[no-any-return]
+        fill = Fill(loader, life, verifier=self._verifier)
+        return await refresh.get_or_set(self._io, self._space, seen, fill)  # type: ignore[no-any-return]
 
     async def get_or_set_many(  # noqa: PLR0913 - as `get_or_set`
         self,
@@ -325,7 +335,7 @@ class AsyncCache(Facade):
 
         targets = self._targets(keys, tags, into)
         life = self._life(ttl, stale_ttl, negative_ttl)
-        return await batch.get_or_set_many(self._io, self._space, targets, load_missing, life)
+        return await batch.get_or_set_many(self._io, self._space, targets, load_missing, life, self._verifier)
 
     async def refresh(
         self,
@@ -635,6 +645,10 @@ class AsyncCache(Facade):
     async def ping(self) -> None:
         """Reach the server, to find out at start-up. Raises StoreError with what to do."""
         await self._store.ping()
+
+    def verification(self) -> Verification:
+        """What verifying has found in this process since it began. No trip. See `Cache.verification`."""
+        return self._verification()
 
     async def close(self) -> None:
         """Close the connections. On a scope this does nothing: they belong to the cache it was made from."""

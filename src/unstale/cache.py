@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from unstale.cached import CachedFunction, KeyOf, TagsOf
     from unstale.core.browse import Walk
     from unstale.core.inspection import Inspection
+    from unstale.core.verified import Verification
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -102,6 +103,15 @@ class _SyncIO(Immediate):
     def spawn(self, load: Load) -> None:
         assert self._runner is not None  # noqa: S101 - asked first
         self._runner(Job(load))
+
+    def go_on(self, steps: Coroutine[Any, Any, None]) -> bool:
+        """By a thread of its own, which mostly sleeps; the interpreter does not wait for it when it ends."""
+        try:
+            threading.Thread(target=_run, args=(steps,), name="unstale-verify", daemon=True).start()
+        except RuntimeError:  # there are too many, or the interpreter ends
+            steps.close()
+            return False
+        return True
 
     def lead(self, flight: Flight) -> bool:
         return self._flights.lead(flight)
@@ -287,13 +297,17 @@ class Cache(Facade):
             plan = self._plan(key, tags)
             values, identity = self._store.read(plan[3])
             value = self._judge(key, plan, values, identity, into)
-            if type(value) is not Cold:
+            if type(value) is Cold:
+                seen = self._look(value)
+            elif self._verifier is None or not self._verifier.wants(plan[0]):
                 return value  # type: ignore[no-any-return]
-            seen = self._look(value)
         except StoreError as error:
             self._without("get_or_set", error, [self._target(key, tags)])
             return _run(load_only(self._io, self._space, loader, None))  # type: ignore[no-any-return]
-        return _run(refresh.get_or_set(self._io, self._space, seen, Fill(loader, life)))  # type: ignore[no-any-return]
+        if type(value) is not Cold:
+            return _run(self._verified(plan, key, value, loader, into))  # type: ignore[no-any-return]
+        fill = Fill(loader, life, verifier=self._verifier)
+        return _run(refresh.get_or_set(self._io, self._space, seen, fill))  # type: ignore[no-any-return]
 
     def get_or_set_many(  # noqa: PLR0913 - as `get_or_set`
         self,
@@ -329,7 +343,7 @@ class Cache(Facade):
 
         targets = self._targets(keys, tags, into)
         life = self._life(ttl, stale_ttl, negative_ttl)
-        return _run(batch.get_or_set_many(self._io, self._space, targets, load_missing, life))
+        return _run(batch.get_or_set_many(self._io, self._space, targets, load_missing, life, self._verifier))
 
     def refresh(
         self,
@@ -809,6 +823,14 @@ class Cache(Facade):
     def ping(self) -> None:
         """Reach the server, to find out at start-up. Raises StoreError with what to do."""
         self._store.ping()
+
+    def verification(self) -> Verification:
+        """What verifying has found in this process since it began: see `verify` of `CacheOptions`. No trip.
+
+        Scopes, and a `Cache` and an `AsyncCache` over one keyspace, are one cache in this. Where nothing is verified it
+        is empty.
+        """
+        return self._verification()
 
     def close(self) -> None:
         """Close the connections. On a scope this does nothing: they belong to the cache it was made from."""

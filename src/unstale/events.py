@@ -40,6 +40,18 @@ class Why(Enum):
     UNAVAILABLE = "a cached value it was computed from could not be looked up, or not be stored"
 
 
+class Agreement(Enum):
+    """How a read that was verified ended: see `unstale.core.verifying`."""
+
+    SAME = "its loader gave the value that was served"
+    SETTLED = "its loader gave another value, which was served no longer soon after"
+    LOST = "its loader gave another value, and the old one was served up to the limit"
+    UNSETTLED = "its loader gave another value, and nobody knows what became of it"
+    UNREPEATABLE = "its loader gives another value each time"
+    FAILED = "its loader raised"
+    SKIPPED = "its loader was not called: the budget was spent, or a transaction was open"
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A fresh entry was served."""
@@ -228,9 +240,46 @@ class Trip:
     failed: bool = False
 
 
-Trouble = Failed | LoadFailed | Queued | Drained | BreakerOpened | BreakerClosed
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A hit whose loader was called as well has come to an end (`verify=`).
+
+    Attributes:
+        key: the key.
+        tags: those that its reader declared, or that its entry records, ancestors included.
+        agreement: how it ended.
+        at_least: for SETTLED and LOST: after so many seconds the old value was still served.
+        at_most: for SETTLED: after so many seconds it was not, or its loader gave it again.
+    """
+
+    key: str
+    tags: tuple[str, ...]
+    agreement: Agreement
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A value is served that its loader no longer gives, up to the limit: somebody wrote, and did not invalidate.
+
+    Attributes:
+        key: the key.
+        tags: those that its entry records; one of them should have been invalidated.
+        seconds: for how long it has differed at the least.
+        stood: whether it was the same entry all the time. Otherwise the old value was stored anew: its loader reads
+            what lags, or depends on what the key does not name.
+    """
+
+    key: str
+    tags: tuple[str, ...]
+    seconds: float
+    stood: bool
+
+
+Trouble = Failed | LoadFailed | Queued | Drained | BreakerOpened | BreakerClosed | Lost
 """What is told to the log where there is no hook."""
-Event = Hit | Miss | Stale | StaleHit | Stored | Refused | Invalidated | Trip | Trouble
+Event = Hit | Miss | Stale | StaleHit | Stored | Refused | Invalidated | Trip | Verified | Trouble
 Hook = Callable[[Event], None]
 
 
@@ -265,8 +314,8 @@ def together(*hooks: Hook) -> Hook:
 def logging_hook(logger: logging.Logger | None = None) -> Hook:
     """A hook that logs every event, by its level.
 
-    Failures, an opened breaker and what is queued are WARNING; invalidations, refusals, a closed breaker and a drained
-    queue INFO; the rest DEBUG.
+    Failures, an opened breaker, what is queued and what is lost are WARNING; invalidations, refusals, a closed breaker
+    and a drained queue INFO; the rest DEBUG.
 
     Args:
         logger: where to; by default the logger "unstale".
@@ -278,7 +327,7 @@ def logging_hook(logger: logging.Logger | None = None) -> Hook:
 
     target = logger or logging.getLogger("unstale")
     levels: dict[type, int] = {Failed: logging.WARNING, LoadFailed: logging.WARNING, BreakerOpened: logging.WARNING}
-    levels |= {Queued: logging.WARNING, Drained: logging.INFO}
+    levels |= {Queued: logging.WARNING, Lost: logging.WARNING, Drained: logging.INFO}
     levels |= {Invalidated: logging.INFO, Refused: logging.INFO, BreakerClosed: logging.INFO}
 
     def log(event: Event) -> None:

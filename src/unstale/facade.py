@@ -37,6 +37,7 @@ from unstale.events import Failed, Hit, Invalidated, Queued
 
 if TYPE_CHECKING:
     from unstale.core.browse import Walk
+    from unstale.core.verified import Verification
 
 Tags: TypeAlias = Sequence[str]
 TagsOfKey: TypeAlias = "Tags | Callable[[str], Tags]"
@@ -95,6 +96,7 @@ class Facade:
         "_store",
         "_tagset",
         "_undecodable",
+        "_verifier",
     )
 
     _make_io: Callable[[Any, Any], Any]
@@ -128,6 +130,7 @@ class Facade:
         self._decode, self._undecodable = codecs.quick_of(codec)
         self._signed_forms = signed_forms(codec.number) if signer is not None and codec.number in OF_BYTES else ()
         self._beta = space.policy.beta
+        self._verifier = space.verifier
         queue = space.queue
         if queue is not None and queue.join(store.hold):
             store.owe(self._settle)
@@ -155,13 +158,19 @@ class Facade:
         return f"<{type(self).__name__} namespace={self._names.namespace!r}{scope}>"
 
     def inline(self) -> Self:
-        """The same cache without its runner: for loaders that are bound to their caller, such as a request's view."""
-        if not self._io.runs:
+        """The same cache without its runner: for loaders that are bound to their caller, such as a request's view.
+
+        Nothing is verified in it unless `Verify.views` says so. A loader that can be called only once has a method
+        `again`, which gives one that can be called once more.
+        """
+        if not self._io.runs and self._verifier is None:
             return self
         if self._inline is None:
             self._inline = type(self)(
                 self._store, self._space, prefix=self._prefix, io=self._make_io(self._store, None)
             )
+            if self._verifier is not None and not self._verifier.policy.views:
+                self._inline._verifier = None  # noqa: SLF001 - another of this class
         return self._inline
 
     def scope(self, kind: str, *ids: object) -> Self:
@@ -185,7 +194,9 @@ class Facade:
                 )
         name = self._prefix + ":".join(quote_part(part) for part in (kind, *ids))
         check_tag(name)
-        return type(self)(self._store, self._space, prefix=f"{name}/", io=self._io)
+        made = type(self)(self._store, self._space, prefix=f"{name}/", io=self._io)
+        made._verifier = self._verifier  # noqa: SLF001 - another of this class
+        return made
 
     def planned(self, key: str, tags: Tags) -> PlannedTags:
         """Tags to give to this cache's verbs for this very key, a `str` that is kept with them; reads are then cheaper.
@@ -275,6 +286,20 @@ class Facade:
         """Whether an entry's ttl is not over, nor so nearly that a reader might load it anew. The core looks closer."""
         created_at, ttl, _, load_seconds = _ALL_TIMES.unpack_from(data, TIMES_AT)
         return bool(self._io.now() < created_at + ttl - earliest(load_seconds, self._beta))
+
+    async def _verified(self, plan: Plan, key: str, value: Any, loader: Callable[..., Any], into: Any) -> Any:
+        """Serve a hit that its verifier wants: have it verified, or, for a loader that verifies, load it."""
+        from unstale.core import verifying  # noqa: PLC0415 - who verifies imports it
+
+        assert self._verifier is not None  # noqa: S101 - it was asked
+        raw, declared, *_ = plan
+        served = verifying.Served.of(Target(key, raw, declared, into), value, loader)
+        return await verifying.serve(self._io, self._space, self._verifier, served)
+
+    def _verification(self) -> Verification:
+        from unstale.core.verified import Verification  # noqa: PLC0415 - the same
+
+        return Verification() if self._verifier is None else self._verifier.report()
 
     def _bequeath(self, plan: Plan, stamps: list[bytes], identity: bytes | None) -> None:
         """A hit inside a loader: the loader's result depends on it."""

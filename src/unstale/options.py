@@ -6,7 +6,7 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, TypedDict, assert_never
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, assert_never
 
 from unstale.core import codecs
 from unstale.core.codecs import OWN_CODECS, Codec
@@ -17,8 +17,23 @@ from unstale.core.pending import Queue
 from unstale.core.policy import Duration, Policy, seconds, stale_seconds
 from unstale.core.replay import Recent
 from unstale.errors import ConfigurationError
-from unstale.events import BreakerClosed, BreakerOpened, Drained, Failed, Hook, LoadFailed, Queued, Trouble, asks_trips
+from unstale.events import (
+    BreakerClosed,
+    BreakerOpened,
+    Drained,
+    Failed,
+    Hook,
+    LoadFailed,
+    Lost,
+    Queued,
+    Trouble,
+    asks_trips,
+)
 from unstale.stores.options import INVALIDATE_SECONDS, READ_SECONDS, StoreOptions
+
+if TYPE_CHECKING:  # who verifies imports them
+    from unstale.core.sampling import Verify
+    from unstale.core.verifier import Verifier
 
 
 class CacheOptions(TypedDict, total=False):
@@ -72,6 +87,10 @@ class CacheOptions(TypedDict, total=False):
             is closed for so long, and so is one whose stamp is missing (new, evicted, flushed). Soft invalidations are
             hard ones. The same for all who share a namespace. 0: loaders read the primary.
         on_event: called with each event (`unstale.events`). None.
+        verify: the share of hits of `get_or_set`, and of functions decorated with `cached`, whose loader is called as
+            well, to see whether it gives what was served: 0.001 for one in a thousand, or a `Verify` that says more.
+            By the runner where there is one, else in the reader's own time, before it gets its value. `verification()`
+            has what came of it. 0: none.
     """
 
     namespace: str
@@ -97,6 +116,7 @@ class CacheOptions(TypedDict, total=False):
     stamp_ttl: Duration
     replica_lag: Duration
     on_event: Hook | None
+    verify: float | Verify
 
 
 _KNOWN: Final = frozenset(CacheOptions.__annotations__)
@@ -212,16 +232,27 @@ def make_keyspace(options: CacheOptions, *, clustered: bool = False) -> Keyspace
         replica_lag=stale_seconds(options.get("replica_lag", 0.0), "replica_lag"),
     )
     on_event = options.get("on_event")
+    reporter = Reporter(on_event)
     namespace = options.get("namespace", "unstale")
     queue = options.get("queue")
     return Keyspace(
         Names(namespace, clustered=clustered),
         _payloads(options, namespace),
         policy,
-        Reporter(on_event),
+        reporter,
         on_event,
         queue=None if queue is None else _queue(queue),
+        verifier=_verifier(options, namespace, reporter),
     )
+
+
+def _verifier(options: CacheOptions, namespace: str, fail: Callable[[Trouble], None]) -> Verifier | None:
+    given: object = options.get("verify", 0)
+    if type(given) in (int, float) and not given:
+        return None
+    from unstale.verifiers import make_verifier  # noqa: PLC0415 - who verifies imports it
+
+    return make_verifier(given, namespace, fail)
 
 
 def _queue(path: str | os.PathLike[str]) -> Queue:
@@ -288,7 +319,7 @@ class Reporter:
                 logger.warning(text, event.key, count, type(event.error).__name__)
 
 
-def _log(event: Queued | Drained | BreakerOpened | BreakerClosed) -> None:
+def _log(event: Queued | Drained | BreakerOpened | BreakerClosed | Lost) -> None:
     """Tell the log what is rare, and to be read."""
     import logging  # noqa: PLC0415 - only a failure pays for it
 
@@ -304,5 +335,9 @@ def _log(event: Queued | Drained | BreakerOpened | BreakerClosed) -> None:
             logger.warning("an invalidation of %d tags is queued: %s", len(tags), error)
         case Drained(count, damaged):
             logger.warning("%d queued invalidations have taken effect; %d damaged lines of the queue", count, damaged)
+        case Lost(key, tags, seconds, stood):
+            how = "none of its tags was invalidated" if stood else "it was stored anew meanwhile"
+            text = "%r is served for %.1f s though its loader gives another value, and %s: %s"
+            logger.warning(text, key, seconds, how, ", ".join(tags) or "it has no tags")
         case _:
             assert_never(event)

@@ -15,6 +15,7 @@ from unstale.contrib import instruments, opentelemetry, prometheus
 from unstale.contrib.instruments import EVERYTHING, OTHER, Bounded, Kind, Measure, kind_of
 from unstale.errors import ConfigurationError
 from unstale.events import (
+    Agreement,
     BreakerClosed,
     BreakerOpened,
     Drained,
@@ -23,6 +24,7 @@ from unstale.events import (
     Hit,
     Invalidated,
     LoadFailed,
+    Lost,
     Miss,
     Queued,
     Refused,
@@ -30,6 +32,7 @@ from unstale.events import (
     StaleHit,
     Stored,
     Trip,
+    Verified,
     Why,
     asks_trips,
 )
@@ -68,6 +71,9 @@ TABLE: list[tuple[Event, dict[tuple[str, ...], float]]] = [
     (BreakerOpened(5, OSError(), "a:1"), {("unstale.breaker.openings", "a:1"): 1, ("unstale.breakers.open", "a:1"): 1}),
     (BreakerClosed(2.5, "a:1"), {("unstale.breaker.duration", "a:1"): 2.5, ("unstale.breakers.open", "a:1"): 0}),
     (Trip("read", 0.003), {("unstale.trip.duration", "read"): 0.003}),
+    (Verified("k", ("user:1",), Agreement.SETTLED, 0.1, 0.2), {("unstale.verified", "settled"): 1}),
+    (Lost("k", ("user:1", "a"), 60.0, stood=True), {("unstale.lost", "user"): 1}),
+    (Lost("k", (), 60.0, stood=True), {("unstale.lost", "other"): 1}),
 ]
 
 

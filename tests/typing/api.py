@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, assert_type
 
-from unstale import AsyncCache, Cache, Closing, carry, remembering, runners
+from unstale import AsyncCache, Cache, Closing, Verify, carry, remembering, runners
 from unstale.events import Event, Invalidated, LoadFailed, Queued, StaleHit, logging_hook
 
 
@@ -197,6 +197,10 @@ def part(name: str, *, size: int = 1) -> list[str]:
 
 
 assert_type(carry(part)("a", size=2), list[str])
+verifying = Cache.from_url("memory://", verify=Verify(0.001, limit=timedelta(seconds=30), same=lambda one, two: True))
+assert_type(verifying.verification().total.lost, int)
+Cache.from_url("memory://", verify=0.001)
+Cache.from_url("memory://", verify="often")  # type: ignore[arg-type]
 carry(part)(5)  # type: ignore[arg-type]
 
 
@@ -222,6 +226,7 @@ async def asynchronously() -> None:
             assert_type(await later.complete(closed), Invalidated | Queued)
         assert_type(await later.clear(over=timedelta(seconds=30)), Invalidated | Queued)
         assert_type(later.scope("user", 42), AsyncCache)
+        assert_type(later.verification().consistent_within(1.0).least, float)
         await later.get_or_set("k", load)  # type: ignore[arg-type]
 
         @later.cached("orders:{user_id}", tags=["user:{user_id}"])

@@ -27,7 +27,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, cast
 
 from flask import Flask, Response, current_app, request
 from flask.globals import request_ctx
@@ -261,6 +261,10 @@ class _Load:
         self.ran = False
         self.response: Response | None = None
         self.error: HTTPException | None = None
+
+    def again(self) -> Self:
+        """For the same request: to see whether it is answered as it was (`Verify.views`)."""
+        return type(self)(self._view, self._rules)
 
     def __call__(self) -> bytes | None:
         self.ran = True

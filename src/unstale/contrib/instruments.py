@@ -28,6 +28,7 @@ from unstale.events import (
     Hit,
     Invalidated,
     LoadFailed,
+    Lost,
     Miss,
     Queued,
     Refused,
@@ -35,6 +36,7 @@ from unstale.events import (
     StaleHit,
     Stored,
     Trip,
+    Verified,
 )
 
 MAX_KINDS: Final = 20
@@ -138,9 +140,15 @@ TRIP_TIME: Final = Instrument(
     *("unstale.trip.duration", Kind.HISTOGRAM, "s", ("operation",)),
     *("What the server took, as the process saw it, by the store's verb.", TRIP_BUCKETS),
 )
+VERIFIED: Final = _counter(
+    "unstale.verified", "{read}", "Hits that were verified by their loader, by how it ended.", "agreement"
+)
+LOST: Final = _counter(
+    "unstale.lost", "{value}", "Values served that nobody invalidated after a write, by the kind of a tag.", "kind"
+)
 OF_EVENTS: Final = (
     *(HITS, STALE_HITS, MISSES, STALE, FILLS, FILL_SIZE, LOAD_TIME, REFUSED, INVALIDATIONS, BUMPS, QUEUED, DRAINED),
-    *(DAMAGED, FAILURES, LOAD_FAILURES, BREAKER_OPENINGS, BREAKER_TIME, BREAKERS_OPEN, TRIP_TIME),
+    *(DAMAGED, FAILURES, LOAD_FAILURES, BREAKER_OPENINGS, BREAKER_TIME, BREAKERS_OPEN, TRIP_TIME, VERIFIED, LOST),
 )
 """Those that events feed."""
 
@@ -308,4 +316,6 @@ _FEEDS: Final[Mapping[type, Callable[[Measure, Any], Sequence[Reading]]]] = {
     BreakerOpened: lambda to, event: to.opened(event),
     BreakerClosed: lambda to, event: to.closed(event),
     Trip: lambda _, event: [Reading(TRIP_TIME, (event.operation,), event.seconds)],
+    Verified: lambda _, event: [Reading(VERIFIED, (event.agreement.name.lower(),), 1)],
+    Lost: lambda to, event: [Reading(LOST, (to.kind(event.tags[0]) if event.tags else OTHER,), 1)],
 }

@@ -26,7 +26,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import wraps
-from typing import Any, TypeAlias, TypeVar, Unpack, cast
+from typing import Any, Self, TypeAlias, TypeVar, Unpack, cast
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -276,6 +276,10 @@ class _Load:
         self.ran = False
         self.response: Response | None = None
         self.error: HTTPException | None = None
+
+    def again(self) -> Self:
+        """For the same request: to see whether it is answered as it was (`Verify.views`)."""
+        return type(self)(self._request, self._view, self._rules)
 
     async def __call__(self) -> bytes | None:
         self.ran = True

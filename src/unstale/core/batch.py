@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from unstale.core import capture
 from unstale.core.capture import Inheritance
@@ -33,6 +34,9 @@ from unstale.core.stamps import Observed
 from unstale.core.verbs import look_many
 from unstale.errors import EncodeError, LoaderError, StoreClosedError, StoreError
 from unstale.events import Failed, LoadFailed, Refused, Why
+
+if TYPE_CHECKING:  # rarely wanted
+    from unstale.core.verifier import Verifier
 
 LoadMissing = Callable[[list[str]], Any]
 
@@ -68,9 +72,16 @@ class _Batch:
 
 
 async def get_or_set_many(
-    io: IO, space: Keyspace, targets: Sequence[Target], load: LoadMissing, life: Life
+    io: IO,
+    space: Keyspace,
+    targets: Sequence[Target],
+    load: LoadMissing,
+    life: Life,
+    verifier: Verifier | None = None,
 ) -> dict[str, Any]:
     """The values of many keys; what is missing is loaded by one call, unless others are loading some of it already.
+
+    Each hit may be verified, by a call of `load` for its key alone.
 
     Returns:
         The values, by key, in the order of the keys. What `load` left out is left out.
@@ -84,6 +95,8 @@ async def get_or_set_many(
     try:
         batch.left = await look_many(io, space, targets)
         _serve(space, batch)
+        if verifier is not None:
+            await _verify(io, space, batch, targets, verifier)
         await _fill(io, space, batch)
     except StoreError as error:
         if error is batch.raised or isinstance(error, StoreClosedError):
@@ -105,6 +118,21 @@ def _serve(space: Keyspace, batch: _Batch) -> None:
             batch.left.append(seen)
         else:
             batch.values[seen.target.key] = value
+
+
+async def _verify(io: IO, space: Keyspace, batch: _Batch, targets: Sequence[Target], verifier: Verifier) -> None:
+    """Verify those of the hits that are drawn. A loader that verifies gets all of its own loaded."""
+    from unstale.core import verifying  # noqa: PLC0415 - who verifies imports it
+
+    for target in targets:
+        if target.key in batch.values and verifier.wants(target.raw):
+            served = verifying.Served(target, batch.values[target.key], partial(_load_one, batch.load, target.key))
+            batch.values[target.key] = await verifying.serve(io, space, verifier, served)
+
+
+async def _load_one(load: LoadMissing, key: str, io: IO) -> Any:
+    """One key's value. Raises KeyError where `load` leaves it out: there is none any more."""
+    return checked(await io.call(load, [key]))[key]
 
 
 async def _fill(io: IO, space: Keyspace, batch: _Batch) -> None:

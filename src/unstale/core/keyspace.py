@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from unstale.core import capture
 from unstale.core.entry import Head, payload_of
@@ -22,6 +22,9 @@ from unstale.core.ports import HEAD_PROBE, IO, Flight
 from unstale.core.stamps import Observed, observe
 from unstale.errors import DecodeError
 from unstale.events import Hit, Hook, Miss, Stale, StaleHit, Trouble, Why
+
+if TYPE_CHECKING:  # rarely wanted
+    from unstale.core.verifier import Verifier
 
 _serials = itertools.count(1)
 
@@ -89,6 +92,7 @@ class Keyspace:
         keeps_looks: an invalidation leaves what its own context remembers: what was computed before it is refused. By
             default it is forgotten outside `remembering()`, where a thread may go on for ever.
         queue: keeps invalidations that did not take effect.
+        verifier: says which hits are loaded as well, and compared; None where none is.
     """
 
     names: Names
@@ -102,6 +106,7 @@ class Keyspace:
     serial: int = field(default_factory=lambda: next(_serials))
     keeps_looks: bool = False
     queue: Queue | None = None
+    verifier: Verifier | None = None
 
     def expected(self, raw_key: bytes, declared: TagSet) -> TagSet:
         """The tags whose stamps a read of this key should fetch."""
@@ -259,7 +264,7 @@ def serve(space: Keyspace, seen: Look) -> Any:
     """The value of a look, or NOTHING; says what happened to the events hook."""
     match seen.verdict:
         case Fresh(head):
-            value = _value(space, seen, head)
+            value = value_of(space, seen, head)
             if value is NOTHING:
                 return _missed(space, Miss(seen.target.key, Why.UNDECODABLE))
             seen.inherit(space)
@@ -280,7 +285,7 @@ def spare(space: Keyspace, seen: Look) -> Any:
     """The value that may be served while a key is loaded anew, or NOTHING. Say so to the events hook: `serve_spare`."""
     match seen.verdict:
         case Fresh(head) | SoftStale(_, head):
-            return _value(space, seen, head)
+            return value_of(space, seen, head)
         case _:
             return NOTHING
 
@@ -294,7 +299,8 @@ def serve_spare(space: Keyspace, seen: Look, value: Any) -> Any:
     return value
 
 
-def _value(space: Keyspace, seen: Look, head: Head) -> Any:
+def value_of(space: Keyspace, seen: Look, head: Head) -> Any:
+    """The value of an entry that may be served; NOTHING where the codec cannot read it."""
     data = seen.data or b""
     try:
         return space.payloads.value(data, payload_of(data, head.size), seen.target.into)

@@ -433,6 +433,12 @@ class IO(Trips, Protocol):
     def spawn(self, load: Load) -> None:
         """Have the runner do a load, elsewhere and soon. Raises what the runner raises when it will not."""
 
+    def go_on(self, steps: Coroutine[Any, Any, None]) -> bool:
+        """Have steps go on after this, beside all else, whoever is cancelled or returns. False where that cannot be.
+
+        They only wait and ask the store; no loader is called in them.
+        """
+
     def lead(self, flight: Flight) -> bool:
         """Begin a flight; False where another in this process has begun the same."""
 

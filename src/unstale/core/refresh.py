@@ -18,7 +18,7 @@ Everything here awaits only the injected `IO`; it never imports asyncio. A synch
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unstale.core import capture
 from unstale.core.capture import Inheritance
@@ -31,6 +31,9 @@ from unstale.core.ports import IO, Claim, Claimed, Commit, Committed, Flight, Ha
 from unstale.core.stamps import STAMP_SIZE, Observed
 from unstale.errors import EncodeError, InvalidTagError, StoreError
 from unstale.events import Failed, LoadFailed, Refused, Stored, Why
+
+if TYPE_CHECKING:  # rarely wanted
+    from unstale.core.verifier import Verifier
 
 Loader = Callable[[], Any]
 
@@ -76,11 +79,13 @@ class Fill(NamedTuple):
         loader: computes the value.
         life: how long the value is served.
         anew: load even if another has just filled the key.
+        verifier: says whether a hit is loaded as well, and compared; None where none is.
     """
 
     loader: Loader
     life: Life
     anew: bool = False
+    verifier: Verifier | None = None
 
 
 class Observation(NamedTuple):
@@ -102,13 +107,24 @@ async def get_or_set(io: IO, space: Keyspace, seen: Look, fill: Fill) -> Any:
     """
     if isinstance(seen.verdict, Fresh) and not is_due(io, space, seen):
         value = serve(space, seen)
-        return value if value is not NOTHING else await refresh(io, space, seen, fill)
+        if value is NOTHING:
+            return await refresh(io, space, seen, fill)
+        return value if fill.verifier is None else await _verified(io, space, seen.target, fill, value)
     may_be_stale = isinstance(seen.verdict, Fresh) or fill.life.stale_ttl > 0  # the entry's word, and this caller's
     value = spare(space, seen) if may_be_stale else NOTHING
     if value is not NOTHING:
         return await _revalidate(io, space, seen, fill, value)
     serve(space, seen)  # nothing: it says so to the events hook
     return await refresh(io, space, seen, fill)
+
+
+async def _verified(io: IO, space: Keyspace, target: Target, fill: Fill, value: Any) -> Any:
+    if fill.verifier is None or not fill.verifier.wants(target.raw):
+        return value
+    from unstale.core import verifying  # noqa: PLC0415 - who verifies imports it
+
+    served = verifying.Served.of(target, value, fill.loader)
+    return await verifying.serve(io, space, fill.verifier, served)
 
 
 async def refresh(io: IO, space: Keyspace, seen: Look, fill: Fill) -> Any:

@@ -30,6 +30,7 @@ from unstale.events import (
     Hit,
     Invalidated,
     LoadFailed,
+    Lost,
     Miss,
     Queued,
     Refused,
@@ -38,6 +39,7 @@ from unstale.events import (
     Stored,
     Trip,
     Trouble,
+    Verified,
 )
 from unstale.outbox import QueueFile
 from unstale.stores.proof import translated
@@ -232,11 +234,13 @@ def _row(event: Event) -> tuple[str, str, str]:  # noqa: PLR0911 - a table
             return "invalidated", ", ".join(tags), f"{bumped} of {len(tags)} had a stamp"
         case Trip(operation, seconds, failed):
             return "trip", "", f"{operation}: {seconds * 1000:.1f} ms{', in vain' if failed else ''}"
+        case Verified(key, _, agreement):
+            return "verified", key, agreement.value
         case _:
             return _trouble_row(event)
 
 
-def _trouble_row(event: Trouble) -> tuple[str, str, str]:
+def _trouble_row(event: Trouble) -> tuple[str, str, str]:  # noqa: PLR0911 - a table
     match event:
         case Failed(operation, key, error):
             return "failed", key, f"{operation}: {error}"
@@ -246,6 +250,8 @@ def _trouble_row(event: Trouble) -> tuple[str, str, str]:
             return "queued", ", ".join(tags), str(error or "")
         case Drained(count, damaged):
             return "drained", "", f"{count} invalidations, {damaged} damaged lines"
+        case Lost(key, tags, seconds, _):
+            return "lost", key, f"served for {seconds:.1f} s though its loader gives another value: {', '.join(tags)}"
         case BreakerOpened(failures, error, _):
             return "breaker opened", "", f"{failures} failures in a row: {error}"
         case BreakerClosed(seconds, _):

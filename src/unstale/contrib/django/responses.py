@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -353,6 +353,10 @@ class _Load:
         self.ran = self.raised = self.is_own = self.is_replaced = False
         self.response: Any = None
         self.error: Exception | None = None
+
+    def again(self) -> Self:
+        """For the same request: to see whether it is answered as it was (`Verify.views`)."""
+        return type(self)(self._asked, self._place, self._making, self._rules)
 
     def __call__(self) -> bytes | None:
         self.ran = self.raised = True

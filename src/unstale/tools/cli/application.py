@@ -33,6 +33,7 @@ PARTS: Final = (
     Part("chaos", "lab", "The promise tried while things break."),
     Part("exporter", "exporter", "A server told of to Prometheus."),
     Part("audit", "audit", "Where Python code caches in ways that hurt or lie."),
+    Part("verify", "doctor", "What verifying has found, over all processes."),
 )
 
 application = typer.Typer(

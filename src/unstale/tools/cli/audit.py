@@ -21,8 +21,8 @@ from unstale.tools.audit.fixes import fixes, write
 from unstale.tools.audit.rules import RULES
 from unstale.tools.audit.sarif import sarif
 from unstale.tools.audit.text import lines
-from unstale.tools.cli import STOPPED
 from unstale.tools.cli.saying import console, errors, fail, told
+from unstale.tools.cli.status import STOPPED
 
 FOUND: Final = 1
 

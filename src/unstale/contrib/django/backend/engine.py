@@ -156,7 +156,9 @@ class Engine:
             kinds = migrating.kinds(options.migrating, old, kinds)
         self.serial = space.serial
         self.cache: Cache = kinds[0](store, space, io=Cache._make_io(store, runner))  # noqa: SLF001 - its own maker
-        self.closures = self.cache.inline() if getattr(runner, "is_remote", False) else self.cache
+        self.closures = self.cache
+        if getattr(runner, "is_remote", False):
+            self.closures = kinds[0](store, space, io=Cache._make_io(store, None))  # noqa: SLF001 - the same
         self.async_cache: AsyncCache = kinds[1](async_store, space)
         if options.migrating:
             migrating.bind(self.async_cache, self.cache)

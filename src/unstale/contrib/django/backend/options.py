@@ -7,19 +7,22 @@ knows besides is honoured, mapped or ignored by `compat`, with one warning that 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from hashlib import blake2b
 from typing import Any, Final
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
+from django.http import Http404
 from django.utils.encoding import force_bytes
+from django.utils.module_loading import import_string
 
 from unstale.contrib.django.compat import Mapped, known_names, mapped
 from unstale.contrib.django.migration.migrating import stage_of
 from unstale.contrib.django.runners import imported, runner_named
 from unstale.core.policy import seconds
+from unstale.core.sampling import Verify
 from unstale.errors import InvalidDurationError
 from unstale.events import Hook, together
 from unstale.options import CacheOptions
@@ -52,7 +55,7 @@ _IMPORTED: Final = {"ON_EVENT": "on_event"}
 OWN: Final = frozenset(
     {*_CACHE, *_IMPORTED, "RUNNER"}
     | {"NAMESPACE", "SIGNING_KEYS", "TAG_PATTERNS", "STRICT_PATTERNS", "IGNORE_EXCEPTIONS"}
-    | {"STRICT", "STRICT_LIMIT", "OUTBOX", "MIGRATING"}
+    | {"STRICT", "STRICT_LIMIT", "OUTBOX", "MIGRATING", "VERIFY"}
 )
 _OF_DJANGO: Final = frozenset({"MAX_ENTRIES", "CULL_FREQUENCY"})
 """What Django's own backends take: nothing is culled here, the server evicts."""
@@ -160,11 +163,40 @@ def _cache_options(given: Mapping[str, Any], params: Mapping[str, Any], compat: 
         for name, ours in _IMPORTED.items()
         if given.get(name) is not None
     }
+    if given.get("VERIFY"):
+        options["verify"] = _verify(given["VERIFY"])
     if given.get("RUNNER") is not None:
         options["runner"] = runner_named(given["RUNNER"])
     if "on_event" in compat.cache and given.get("ON_EVENT") is not None:
         options["on_event"] = together(compat.cache["on_event"], options["on_event"])
     return options  # type: ignore[return-value] # make_keyspace checks names and values
+
+
+def _verify(given: Any) -> Verify:
+    """What is verified: never in a reader's own time inside a transaction, which sees what others do not.
+
+    Also by Django's exceptions a loader says that there is no such value any more.
+    """
+    try:
+        policy = (
+            given if isinstance(given, Verify) else Verify(**given if isinstance(given, Mapping) else {"rate": given})
+        )
+    except TypeError as error:
+        known = ", ".join(one.name for one in fields(Verify))
+        raise ImproperlyConfigured(
+            f"OPTIONS['VERIFY'] must be a rate, or have a rate and of these: {known}."
+        ) from error
+    own = policy.unless
+    return replace(
+        policy,
+        gone=(*policy.gone, ObjectDoesNotExist, Http404),
+        unless=lambda: _is_in_transaction() or (own is not None and own()),
+    )
+
+
+def _is_in_transaction() -> bool:
+    """By its name: transactions need the backend, whose options these are."""
+    return bool(import_string("unstale.contrib.django.transactions.snapshots.is_in_transaction")())
 
 
 def _of_django_redis(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,6 +59,11 @@ def forbids_fill() -> bool:
     return any(not getattr(one, "autocommit", True) and _is_transaction(one) and _is_snapshot(one) for one in opened())
 
 
+def is_in_transaction() -> bool:
+    """Whether this thread is inside a transaction: what it reads may be its own, which others do not see, or old."""
+    return any(not getattr(one, "autocommit", True) and _is_transaction(one) for one in opened())
+
+
 def _is_transaction(connection: Any) -> bool:
     if connection.in_atomic_block:
         return has_open_block(connection)

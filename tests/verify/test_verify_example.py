@@ -1,0 +1,21 @@
+"""examples/verify.py: what it plants is what the report names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from examples.verify import FORGOTTEN, main
+from unstale.tools.verify.summary import summary_of
+
+
+def test_what_it_plants_is_named(tmp_path: Path, capsys: object) -> None:
+    """The order that was changed in silence, and no other; the page with a time in it."""
+    log = tmp_path / "verify.jsonl"
+    main(log, 6.0, rate=0.2, limit=2.0)
+    [found] = summary_of([log]).found
+    verification = found.verification
+    assert {(one.key, one.tags, one.stood) for one in verification.lost} == {
+        (f"orders:{FORGOTTEN}", (f"order:{FORGOTTEN}",), True)
+    }
+    assert verification.kinds["front-page"].always_differs
+    assert verification.kinds["orders:*"].same > 0
