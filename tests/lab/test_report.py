@@ -19,7 +19,7 @@ from unstale.tools.lab.plan import Plan
 from unstale.tools.lab.report import kept_together, marked, write_report
 from unstale.tools.lab.results import Outcome, figures
 from unstale.tools.lab.told import told
-from unstale.tools.lab.wording import duration
+from unstale.tools.wording import duration
 
 SOME = ("baseline", "second-node", "timestamps", "unstale")
 CHARTS = {

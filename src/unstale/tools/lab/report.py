@@ -15,9 +15,10 @@ from typing import Final
 import jinja2
 from markupsafe import Markup, escape
 
-from unstale.tools.lab import page, wording
+from unstale.tools import wording
+from unstale.tools.drawing import DARK, LIGHT, NARROW, THEMES, WIDE, Theme, plain_settings, png, svg
+from unstale.tools.lab import page
 from unstale.tools.lab.conclusions import findings, summed_up
-from unstale.tools.lab.drawing import DARK, LIGHT, NARROW, THEMES, WIDE, Theme, plain_settings, png, svg
 from unstale.tools.lab.gallery import Chart, Place, gallery, of_the_scale
 from unstale.tools.lab.results import Results
 from unstale.tools.lab.scale_results import ScaleResults
