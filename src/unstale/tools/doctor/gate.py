@@ -75,7 +75,7 @@ ALLOWED: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(
         (
             *("ACL DRYRUN", "ACL WHOAMI", "CLIENT LIST", "CLUSTER NODES", "CONFIG GET", "DBSIZE", "INFO"),
-            *("LATENCY LATEST", "OBJECT FREQ", "PTTL", "RANDOMKEY", "TYPE"),
+            *("LATENCY LATEST", "PTTL", "RANDOMKEY"),
             *("SENTINEL GET-MASTER-ADDR-BY-NAME", "SENTINEL REPLICAS"),
         ),
         _anything,

@@ -223,6 +223,12 @@ class Monitored(msgspec.Struct, frozen=True, kw_only=True):
     stamps_written: int
     """SETs of stamps of unstale's: its invalidations."""
 
+    @property
+    def part_by_pattern(self) -> float:
+        """Of the deleted names, those that walks had found, 0 to 1; 0 where there were none."""
+        deleted = self.deleted_by_pattern + self.deleted_by_key
+        return self.deleted_by_pattern / deleted if deleted else 0.0
+
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
     """What invalidation by pattern costs now, and what it would cost with stamps; see `costs` for the model."""
