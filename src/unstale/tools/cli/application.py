@@ -29,6 +29,7 @@ class Part(NamedTuple):
 
 
 PARTS: Final = (
+    Part("doctor", "doctor", "From an alarm to its cause: what a server works for."),
     Part("lab", "lab", "The whole investigation replayed and measured."),
     Part("chaos", "lab", "The promise tried while things break."),
 )

@@ -174,6 +174,7 @@ def costs_of(engine: Engine, keys: int, monitored: Monitored | None) -> Costs | 
     then = _then(engine, walking, trip, stamps)
     times = _inverse(then, ALARM_PERCENT)
     return Costs(
+        engine_now_percent=engine.percent,
         now_percent=now,
         by_pattern=pattern.percent / now if now else 0.0,
         walks_per_second=walks,

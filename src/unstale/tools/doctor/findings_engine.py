@@ -1,12 +1,12 @@
-"""Findings about what the engine works for: walks of the keyspace, load, connections, reads of a replica, slow commands."""
+"""Findings about what the engine works for: walks, load, connections, a replica's reads, the slow log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from unstale.tools.doctor.costs import DELETES, WALKS
-from unstale.tools.doctor.results import Costs, Engine, Finding, Node
+from unstale.tools.doctor.results import Costs, Engine, Finding, Level, Node, Slow
 from unstale.tools.engine import ALARM_PERCENT
 from unstale.tools.wording import count, duration, listed, number, one_decimal, percent
 
@@ -16,6 +16,8 @@ SERIOUS_SHARE: Final = 0.2
 """The part of the engine's time from which on walks are its main load."""
 SERIOUS_PERCENT: Final = 5.0
 """And so much of a core beside: a fifth of nothing is nothing."""
+LITTLE_PERCENT: Final = 0.1
+"""Of a core, up to which walks are nobody's trouble: somebody looks around, now and then."""
 MOST_CLIENTS: Final = 0.8
 """Of maxclients."""
 CHURN_PER_SECOND: Final = 20.0
@@ -46,21 +48,14 @@ def _of_walks(node: Node, engine: Engine) -> Iterator[Finding]:
     others = {one.name for one in engine.commands} - WALKS
     deletes = bool(DELETES & others)
     uses_keys = next((one for one in walks if one.name == "keys"), None)
-    serious = share >= SERIOUS_SHARE and pattern.percent >= SERIOUS_PERCENT
+    level = _level_of_walks(pattern.percent, share)
     calls = listed([f"{count(one.calls_per_second)} {one.name.upper()}/s" for one in walks])
-    evidence = (
-        (
-            f"{calls} take {pattern.percent:.1f} % of a core, {share:.0%} of the engine's time"
-            f"{_seen_by(node)}{_cost(node.costs)}."
-        )
-        .replace("%,", " %,")
-        .replace("% of the", " % of the")
-        .replace("  %", " %")
-    )
+    took = f"{one_decimal(pattern.percent)} % of a core, {percent(share)} of the engine's time"
+    evidence = f"{calls} take {took}{_seen_by(node)}{_cost(node.costs)}."
     if deletes:
         yield Finding(
             id="pattern-deletes",
-            level="serious" if serious or uses_keys is not None else "warning",
+            level=level,
             says="Keys are deleted by pattern: the whole keyspace is walked for each invalidation",
             evidence=evidence,
             remedy="Give what is cached a tag, and invalidate the tag: one small write whatever the keyspace. `unstale "
@@ -69,7 +64,7 @@ def _of_walks(node: Node, engine: Engine) -> Iterator[Finding]:
     else:
         yield Finding(
             id="scan-walks",
-            level="serious" if serious else "warning",
+            level=level,
             says="The keyspace is walked, and nothing was deleted meanwhile",
             evidence=evidence,
             remedy="Find who does it: --monitor names the patterns. What looks for keys to delete, tags make needless.",
@@ -82,6 +77,13 @@ def _of_walks(node: Node, engine: Engine) -> Iterator[Finding]:
             evidence=f"{one_decimal(uses_keys.calls_per_second)}/s, {duration(uses_keys.us_per_call)} each.",
             remedy="Never in production. Tags need no list of keys; where you must look, SCAN in small steps.",
         )
+
+
+def _level_of_walks(taken: float, share: float) -> Level:
+    """How bad it is by what it takes, in percent of a core and as a part of the engine's time."""
+    if taken < LITTLE_PERCENT:
+        return "info"
+    return "serious" if share >= SERIOUS_SHARE and taken >= SERIOUS_PERCENT else "warning"
 
 
 def _seen_by(node: Node) -> str:
@@ -123,7 +125,7 @@ def _of_load(engine: Engine) -> Iterator[Finding]:
             evidence=f"{engine.evicted_per_second:.1f} a second.",
             remedy="Usual for a cache that is full. If the hit rate is low, give it more memory, or shorter ttls.",
         )
-    if engine.hit_rate is not None and engine.hit_rate < DROPPED_HIT_RATE:
+    if engine.hit_rate is not None and engine.hit_rate < LOW_HIT_RATE:
         yield Finding(
             id="low-hit-rate",
             level="info",
@@ -174,10 +176,7 @@ def _of_slow_log(node: Node) -> Iterator[Finding]:
             id="slow-walks",
             level="warning",
             says="The slow log has walks of the keyspace",
-            evidence=listed(
-                [f"{one.count} × {one.command}, up to {duration(one.most_us)}" for one in walks[:MOST_NAMED]]
-            )
-            + ", within a day.",
+            evidence=_said(walks),
             remedy="See pattern-deletes: tags need no walk.",
         )
     others = [one for one in node.facts.slow if one not in walks]
@@ -186,9 +185,11 @@ def _of_slow_log(node: Node) -> Iterator[Finding]:
             id="slow-commands",
             level="info",
             says="The slow log has other commands",
-            evidence=listed(
-                [f"{one.count} × {one.command}, up to {duration(one.most_us)}" for one in others[:MOST_NAMED]]
-            )
-            + ", within a day.",
+            evidence=_said(others),
             remedy="While one runs, nobody else is served. Look at the size of what they touch.",
         )
+
+
+def _said(slow: Sequence[Slow]) -> str:
+    each = [f"{one.count} × {one.command}, up to {duration(one.most_us)}" for one in slow[:MOST_NAMED]]
+    return f"{listed(each)}; within a day."

@@ -94,8 +94,8 @@ def _of_stamps(facts: Facts, keyspace: Keyspace | None) -> Iterator[Finding]:
             id="stamps-evictable",
             level="warning",
             says="Stamps can be evicted before the entries that need them",
-            evidence=f"maxmemory-policy is {facts.policy}, which takes a stamp as likely as an entry. Without its stamp "
-            "an entry is stale.",
+            evidence=f"maxmemory-policy is {facts.policy}, which takes a stamp as likely as an entry. Without "
+            "its stamp an entry is stale.",
             remedy="allkeys-lru or allkeys-lfu: a stamp is read with each of its entries, so it stays. (Never stale "
             "answers, only misses.)",
         )
@@ -122,7 +122,7 @@ def _of_version(facts: Facts) -> Iterator[Finding]:
 
 
 def _of_access(node: Node) -> Iterator[Finding]:
-        if not node.has_tls and not node.is_local:
+    if not node.has_tls and not node.is_local:
         yield Finding(
             id="no-tls",
             level="warning",

@@ -233,6 +233,8 @@ class Monitored(msgspec.Struct, frozen=True, kw_only=True):
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
     """What invalidation by pattern costs now, and what it would cost with stamps; see `costs` for the model."""
 
+    engine_now_percent: float
+    """The whole engine."""
     now_percent: float
     """Invalidation, by key and by pattern, with its trips."""
     by_pattern: float
