@@ -142,7 +142,7 @@ def _of_costs(costs: Costs) -> Table:
         _span(costs.times_the_traffic, number),
     )
     made.add_row(
-        "a core this much as fast would do",
+        "part of this core that would do",
         percent(min(1.0, costs.engine_now_percent / ALARM_PERCENT)),
         percent(costs.core_needed.mid),
         _span(costs.core_needed, percent),
