@@ -1,4 +1,4 @@
-"""The report as one HTML file that asks nothing of any network. Nothing is computed here: all figures are `results`'."""
+"""The report as one HTML file that asks nothing of any network. Its figures are those of `results`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,384 @@
+"""An examination of real servers: the cause is named, good traffic is left alone, and bad servers are reported."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+import redis
+from servers import Server
+
+from unstale import Cache
+from unstale.errors import ConfigurationError
+from unstale.tools import engine
+from unstale.tools.doctor.course import Plan, examine
+from unstale.tools.doctor.errors import DoctorError
+from unstale.tools.doctor.results import Node, Report
+
+TRAFFIC = Path(__file__).parent.parent / "children" / "doctor_traffic.py"
+USERS, PAGES = 5000, 20
+SHORT = Plan(seconds=3, share=0.05)
+
+
+@contextmanager
+def traffic(way: str, url: str, per_second: float) -> Iterator[None]:
+    """A child process that reads and invalidates."""
+    words = [sys.executable, str(TRAFFIC), way, url, str(USERS), str(PAGES), str(per_second)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdin is not None
+            assert child.stdout.readline() == b"ready\n"
+            yield
+        finally:
+            child.stdin.close()
+            child.wait(30)
+
+
+def fill(server: Server) -> None:
+    """A keyspace of 100,000 keys, as django-redis names them."""
+    with server.client as client:
+        for first in range(0, USERS * PAGES, 1000):
+            with client.pipeline(transaction=False) as pipeline:
+                for number in range(first, first + 1000):
+                    user, page = divmod(number, PAGES)
+                    pipeline.set(f"shop:1:user:{user}:orders:{page}", "x" * 200, ex=3600)
+                pipeline.execute()
+
+
+def only(report: Report) -> Node:
+    """The one server of a report."""
+    (node,) = report.nodes
+    return node
+
+
+def ids(report: Report, *levels: str) -> set[str]:
+    """Of the findings of some levels."""
+    return {one.id for one in report.findings if one.level in (levels or ("info", "warning", "serious"))}
+
+
+@pytest.mark.usefixtures("untraced_children")
+def test_pattern_deletes_are_named(server: Server) -> None:
+    """Who deletes by pattern is told so: nearly all of the invalidation, the pattern, and what stamps would cost."""
+    fill(server)
+    with traffic("pattern", server.url, 4):
+        report = examine(server.url, msgspec.structs.replace(SHORT, monitor_seconds=1.5))
+    node = only(report)
+    assert node.status == "complete"
+    assert node.costs is not None
+    assert node.costs.by_pattern >= 0.9
+    assert node.costs.counted
+    assert node.costs.engine_percent.mid < node.costs.engine_now_percent
+    assert node.costs.us_per_walk.mid > 20 * node.costs.us_per_stamp.mid
+    assert node.engine is not None
+    assert node.engine.commands[0].name == "scan"
+    assert node.monitored is not None
+    assert node.monitored.patterns[0].pattern == "shop:1:user:{id}:*"
+    assert node.monitored.deleted_by_key == 0
+    assert node.monitored.deleted_by_pattern >= PAGES
+    assert node.keyspace is not None
+    assert [one.shape for one in node.keyspace.shapes] == ["shop:1:user:*:orders:*"]
+    assert ids(report, "warning", "serious") == {"pattern-deletes"}
+    assert "shop:1:user:{id}:*" in report.findings[0].evidence
+
+
+@pytest.mark.usefixtures("untraced_children")
+def test_patterns_without_monitor(server: Server) -> None:
+    """The cause is named by the statistics alone; the number of walks is then estimated, and said to be so."""
+    fill(server)
+    with traffic("pattern", server.url, 4):
+        report = examine(server.url, SHORT)
+    costs = only(report).costs
+    assert costs is not None
+    assert costs.by_pattern >= 0.9
+    assert not costs.counted
+    assert 0 < costs.walks_per_second.low < costs.walks_per_second.mid < costs.walks_per_second.high
+    assert ids(report, "warning", "serious") == {"pattern-deletes"}
+
+
+@pytest.mark.usefixtures("untraced_children")
+def test_nothing_to_change_with_unstale(server: Server) -> None:
+    """The same traffic with stamps: nothing but what is good to know."""
+    with traffic("unstale", server.url, 20):
+        time.sleep(1)
+        report = examine(server.url, msgspec.structs.replace(SHORT, monitor_seconds=0.5))
+    node = only(report)
+    assert ids(report, "warning", "serious") == set()
+    assert node.costs is None
+    assert node.keyspace is not None
+    assert {one.kind for one in node.keyspace.shapes} >= {"entry", "stamp"}
+    assert node.keyspace.stamps is not None
+    assert node.keyspace.stamps.entries > 0
+    assert (node.keyspace.stamps.missing, node.keyspace.stamps.short) == (0, 0)
+    assert node.monitored is not None
+    assert node.monitored.stamps_written > 0
+
+
+def test_keys_is_serious(server: Server) -> None:
+    """KEYS at any rate; without a delete it is no pattern delete."""
+    fill(server)
+    over = threading.Event()
+
+    def ask() -> None:
+        with server.client as client:
+            while not over.wait(0.2):
+                client.keys("nothing:*")
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    report = examine(server.url, SHORT)
+    over.set()
+    thread.join()
+    costs = only(report).costs
+    assert costs is not None
+    assert costs.counted
+    assert {"keys-in-use"} <= ids(report, "serious")
+    assert "scan-walks" in ids(report)
+    assert "pattern-deletes" not in ids(report)
+
+
+def test_its_own_cost_is_kept(server: Server) -> None:
+    """A server of 100,000 keys and no traffic: what its engine used is no more than the doctor says and may use."""
+    fill(server)
+    plan = Plan(seconds=6)
+    with server.client as client:
+        first = engine.look(client)
+        report = examine(server.url, plan)
+        work = engine.between(first, engine.look(client))
+        time.sleep(3)
+        idle = engine.between(first, engine.look(client)).engine_percent
+    node = only(report)
+    assert node.keyspace is not None
+    assert node.keyspace.sampled >= 100
+    assert not node.keyspace.whole
+    assert node.own_percent is not None
+    assert node.own_percent <= 1.0
+    assert work.engine_percent - min(idle, 0.5) <= 1.0
+
+
+def test_few_commands_are_enough_to_end_it(server: Server) -> None:
+    """As many as may be, and what there is until then."""
+    fill(server)
+    report = examine(server.url, Plan(seconds=3, share=0.5, most_commands=100))
+    node = only(report)
+    assert node.commands_sent <= 100
+    assert (node.status, node.why) == ("interrupted", "As many commands were sent as may be.")
+    assert node.engine is not None
+
+
+def test_stopped_from_outside(server: Server) -> None:
+    """It ends at once, with what there is."""
+    stop = threading.Event()
+    timer = threading.Timer(1.0, stop.set)
+    timer.start()
+    report = examine(server.url, Plan(seconds=600), stop=stop)
+    node = only(report)
+    assert (node.status, node.why) == ("interrupted", "Stopped.")
+    assert node.engine is not None
+    assert node.engine.seconds < 300
+
+
+def test_a_server_that_goes_away(own_server: Server) -> None:
+    """What there was is reported, and that it has gone."""
+    timer = threading.Timer(1.0, own_server.kill)
+    timer.start()
+    node = only(examine(own_server.url, Plan(seconds=4)))
+    timer.join()
+    assert node.status == "interrupted"
+    assert "cannot be reached" in node.why
+    assert node.facts.name
+    assert node.engine is None
+
+
+def test_statistics_that_are_reset_meanwhile(server: Server) -> None:
+    """The rest is reported, and why the engine's part is not."""
+
+    def reset() -> None:
+        with server.client as client:
+            client.config_resetstat()
+
+    timer = threading.Timer(1.0, reset)
+    timer.start()
+    node = only(examine(server.url, Plan(seconds=4, share=0.05)))
+    timer.join()
+    assert node.engine is None
+    assert node.status == "complete"
+    assert any("reset" in one.why for one in node.refusals)
+    assert node.keyspace is not None
+
+
+@pytest.fixture
+def limited(server: Server) -> Iterator[Callable[..., str]]:
+    """Gives a URL with a user who may do all but some commands."""
+
+    def url_without(*commands: str) -> str:
+        with server.client as admin:
+            admin.set("a", 1)
+            denied = [f"-{command}" for command in commands]
+            admin.execute_command("ACL", "SETUSER", "some", "reset", "on", ">a secret", "~*", "+@all", *denied)
+        return server.url.replace("redis://", "redis://some:a%20secret@")
+
+    yield url_without
+    with server.client as admin:
+        admin.execute_command("ACL", "DELUSER", "some")
+
+
+@pytest.mark.parametrize(
+    ("denied", "missing"),
+    [
+        ("info", "engine"),
+        ("scan", ""),
+        ("config", ""),
+        ("slowlog", ""),
+        ("acl", ""),
+        ("client", ""),
+        ("latency", ""),
+        ("memory", ""),
+        ("pttl", ""),
+        ("monitor", "monitored"),
+    ],
+)
+def test_what_is_refused_is_said(limited: Callable[..., str], denied: str, missing: str) -> None:
+    """One command is forbidden, and all the rest still reported."""
+    report = examine(limited(denied), Plan(seconds=2, share=0.05, monitor_seconds=0.2))
+    node = only(report)
+    assert node.status == "complete"
+    assert any(one.what.lower().startswith(denied) for one in node.refusals)
+    assert "secret" not in msgspec.json.encode(report).decode()
+    found = {"engine": node.engine, "keyspace": node.keyspace, "monitored": node.monitored}
+    assert {name for name, value in found.items() if value is None} == ({missing} if missing else set())
+
+
+def test_scan_and_randomkey_refused(limited: Callable[..., str]) -> None:
+    """No keyspace then, and the rest."""
+    node = only(examine(limited("scan", "randomkey"), Plan(seconds=2)))
+    assert node.keyspace is None
+    assert {one.what for one in node.refusals} >= {"SCAN", "RANDOMKEY"}
+    assert node.engine is not None
+
+
+def test_info_refused_is_a_finding(limited: Callable[..., str]) -> None:
+    """Unstale itself needs it."""
+    assert "info-hidden" in ids(examine(limited("info"), Plan(seconds=2)), "warning")
+
+
+def test_a_users_rights(limited: Callable[..., str]) -> None:
+    """Which dangerous commands this user may run is asked, not tried."""
+    node = only(examine(limited("flushall", "shutdown"), Plan(seconds=2)))
+    assert node.facts.user == "some"
+    assert set(node.facts.dangerous) == {"FLUSHDB", "KEYS", "CONFIG SET", "DEBUG"}
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://127.0.0.1:1/0", "cannot be reached"),
+        ("redis://a:secret@127.0.0.1:1/0", "cannot be reached"),
+        ("unix:///no/such/socket", "cannot be reached"),
+        ("redis+cluster://127.0.0.1:1", "No node of the cluster answers"),
+        ("redis+sentinel://127.0.0.1:1/shop", "No sentinel names a primary of shop"),
+    ],
+)
+def test_nobody_there(url: str, said: str) -> None:
+    """A sentence, without the password."""
+    with pytest.raises(DoctorError, match=said) as failed:
+        examine(url, Plan(seconds=2))
+    assert "secret" not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost", "http://127.0.0.1", "memory://", "redis://a:b/c@h", "redis://h:x", "embedded://"]
+)
+def test_no_url(url: str) -> None:
+    """Before anything is connected."""
+    with pytest.raises(ConfigurationError):
+        examine(url, Plan(seconds=2))
+
+
+def test_a_wrong_password(server: Server) -> None:
+    """Is said so, and not shown."""
+    with pytest.raises(DoctorError, match="another user or password") as failed:
+        examine(server.url.replace("redis://", "redis://nobody:wrong%20word@"), Plan(seconds=2))
+    assert "wrong word" not in str(failed.value)
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", b"\x00\x01"])
+def test_no_redis(answer: bytes) -> None:
+    """Something else answers there, or hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            for _ in range(8):
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(1000)
+                    connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        with pytest.raises(DoctorError):
+            examine(f"redis://127.0.0.1:{listening.getsockname()[1]}/0", Plan(seconds=2))
+
+
+def test_another_database(server: Server) -> None:
+    """Its keys, not those of database 0."""
+    with redis.Redis(port=server.port, db=3) as client:
+        client.mset({"third:a": 1, "third:b": 2})
+    node = only(examine(server.url.replace("/0", "/3"), Plan(seconds=2)))
+    assert node.keyspace is not None
+    assert (node.keyspace.keys, node.keyspace.sampled, node.keyspace.whole) == (2, 2, True)
+
+
+def test_an_empty_server(server: Server) -> None:
+    """No keys are no trouble."""
+    node = only(examine(server.url, Plan(seconds=2)))
+    assert node.keyspace is not None
+    assert (node.keyspace.keys, node.keyspace.shapes, node.keyspace.stamps) == (0, [], None)
+
+
+def test_keys_of_all_types(server: Server) -> None:
+    """What has unstale's names but is not unstale's is another's, whatever its type."""
+    with server.client as client:
+        client.rpush("a:e:list", 1, 2)
+        client.hset("a:e:hash", "f", 1)
+        client.set("a:e:text", "no entry")
+        client.set(b"\xff\x00\x1b[31m", 1)
+        client.set("a:e:b:s:{c}", 1)
+    node = only(examine(server.url, Plan(seconds=2)))
+    assert node.keyspace is not None
+    assert {one.kind for one in node.keyspace.shapes} == {"another's"}
+    assert node.keyspace.sampled == 5
+    assert not any("\x1b" in one.shape for one in node.keyspace.shapes)
+
+
+def test_stamps_that_go_too_early(server: Server) -> None:
+    """Stamps that are gone, and stamps that expire before their entries."""
+    with Cache.from_url(server.url, namespace="test", timeout=5) as cache:
+        for number in range(30):
+            cache.set(f"k{number}", 1, tags=[f"t:{number}"], ttl=3600)
+    with server.client as client:
+        for number in range(10):
+            client.delete(f"test:s:{{t:{number}}}")
+            client.expire(f"test:s:{{t:{number + 10}}}", 100)
+    report = examine(server.url, Plan(seconds=2, share=0.5))
+    keyspace = only(report).keyspace
+    assert keyspace is not None
+    assert keyspace.stamps is not None
+    assert msgspec.to_builtins(keyspace.stamps) == {
+        "entries": 30,
+        "tags": 30,
+        "looked_at": 30,
+        "missing": 10,
+        "short": 10,
+    }
+    assert "stamps-expire" in ids(report, "warning")
