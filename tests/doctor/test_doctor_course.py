@@ -28,6 +28,14 @@ USERS, PAGES = 5000, 20
 SHORT = Plan(seconds=3, share=0.05)
 
 
+@pytest.fixture
+def server(server: Server) -> Server:
+    """The session's server, without what other tests left in its slow log."""
+    with server.client as client:
+        client.slowlog_reset()
+    return server
+
+
 @contextmanager
 def traffic(way: str, url: str, per_second: float) -> Iterator[None]:
     """A child process that reads and invalidates."""
@@ -86,8 +94,8 @@ def test_pattern_deletes_are_named(server: Server) -> None:
     assert node.monitored.deleted_by_pattern >= PAGES
     assert node.keyspace is not None
     assert [one.shape for one in node.keyspace.shapes] == ["shop:1:user:*:orders:*"]
-    assert ids(report, "warning", "serious") == {"pattern-deletes"}
-    assert "shop:1:user:{id}:*" in report.findings[0].evidence
+    assert ids(report, "warning", "serious") - {"slow-walks"} == {"pattern-deletes"}  # a busy machine makes a SCAN slow
+    assert any("shop:1:user:{id}:*" in one.evidence for one in report.findings if one.id == "pattern-deletes")
 
 
 @pytest.mark.usefixtures("untraced_children")
@@ -101,7 +109,7 @@ def test_patterns_without_monitor(server: Server) -> None:
     assert costs.by_pattern >= 0.9
     assert not costs.counted
     assert 0 < costs.walks_per_second.low < costs.walks_per_second.mid < costs.walks_per_second.high
-    assert ids(report, "warning", "serious") == {"pattern-deletes"}
+    assert ids(report, "warning", "serious") - {"slow-walks"} == {"pattern-deletes"}  # a busy machine makes a SCAN slow
 
 
 @pytest.mark.usefixtures("untraced_children")

@@ -172,12 +172,14 @@ def _of_replica(node: Node, engine: Engine) -> Iterator[Finding]:
 def _of_slow_log(node: Node) -> Iterator[Finding]:
     walks = [one for one in node.facts.slow if one.command.split(" ", 1)[0] in {"KEYS", "SCAN"}]
     if walks:
+        engine = node.engine
+        gone = engine is not None and all(one.name not in WALKS for one in engine.commands)
         yield Finding(
             id="slow-walks",
-            level="warning",
+            level="info" if gone else "warning",
             says="The slow log has walks of the keyspace",
             evidence=_said(walks),
-            remedy="See pattern-deletes: tags need no walk.",
+            remedy="Tags need no walk. If there were none while the doctor watched, it may be over.",
         )
     others = [one for one in node.facts.slow if one not in walks]
     if others:
