@@ -90,6 +90,7 @@ def test_it_opens(cache: Used, own_server: Server, events: list[Event], leave: A
         assert cache.get("k", "default", tags=["t"]) == "default"
     assert time.monotonic() - began < NOT_HUNG
     [opened] = of(events, BreakerOpened)
+    assert opened.server == own_server.url
     assert (opened.failures, isinstance(opened.error, StoreUnavailableError)) == (FAILURES, True)
     kinds = [type(event.error) for event in of(events, Failed)]
     assert BreakerOpenError not in kinds[:FAILURES]

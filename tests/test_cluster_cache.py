@@ -18,7 +18,7 @@ from servers import SERVERS, require
 from unstale import AsyncCache, Cache, remembering
 from unstale.core.entry import parse
 from unstale.errors import ConfigurationError, NotReplicatedError, StoreError, StoreUnavailableError, WrongNodeError
-from unstale.events import BreakerOpened, Event, Failed, Invalidated, Queued, Refused, Stored, Why
+from unstale.events import BreakerClosed, BreakerOpened, Event, Failed, Invalidated, Queued, Refused, Stored, Why
 from unstale.stores.clients import async_client_for, client_for
 from unstale.stores.options import StoreOptions
 
@@ -512,10 +512,14 @@ def test_a_silent_node(own_cluster: Cluster, events: list[Event]) -> None:
         heir = own_cluster.replica_of(frozen)
         frozen.freeze()
         try:
-            assert cache.get_or_set("k", lambda: 2, tags=[tag]) == 2
+            while not any(isinstance(one, BreakerOpened) for one in events):
+                assert cache.get_or_set("k", lambda: 2, tags=[tag]) == 2
             own_cluster_without(own_cluster, frozen, heir)
             until(lambda: cache.get_or_set("k", lambda: 3, tags=[tag]) == 3 and cache.get("k", tags=[tag]) == 3)
             assert cache.invalidate(tag).bumped == 1
+            told = [one for one in events if isinstance(one, BreakerOpened | BreakerClosed)]
+            assert [type(one) for one in told] == [BreakerOpened, BreakerClosed]  # it has no slots any more
+            assert {one.server for one in told} == {f"127.0.0.1:{frozen.port}"}
         finally:
             frozen.thaw()
         assert cache.get("k", tags=[tag]) is None

@@ -132,6 +132,20 @@ def test_nothing_is_served_until_it_is_done(
     assert breakers == [BreakerOpened, BreakerOpened, BreakerClosed]  # the other cache has not read since
 
 
+def test_what_another_process_has_queued(cache: Used, path: Path, events: list[Event], own_server: Server) -> None:
+    """It may be idle by now, or dead: about a second later this one sees it, serves nothing, and does it."""
+    QueueFile(path).append(Pending("0" * 32, (b"test:s:{t}",), 86400.0))
+    deadline = time.monotonic() + LONG
+    while not of(events, Drained) and time.monotonic() < deadline:
+        served = cache.get("k", "none", tags=["t"])
+        time.sleep(0.01)
+    assert served == "none"
+    assert until_served(cache).count("v") == 0
+    assert cache.get("k", "stale", tags=["t"]) == "stale"
+    assert path.read_bytes() == b""
+    assert [type(event) for event in of(events, BreakerOpened, BreakerClosed)] == [BreakerOpened, BreakerClosed]
+
+
 def test_a_cache_that_begins_with_something_queued(
     cache: Used, open_cache: Open, path: Path, own_server: Server
 ) -> None:

@@ -1,7 +1,8 @@
 """What happened in a cache, as frozen values, handed to one hook.
 
-`Cache(..., on_event=hook)` calls `hook(event)` in the thread in which it happened; without a hook nothing is built.
-Events carry keys and tags, never values. An exception in the hook is the hook's own and passes through.
+`Cache.from_url(..., on_event=hook)` calls `hook(event)` in the thread in which it happened; without a hook nothing is
+built. Events carry keys and tags, never values. An exception in the hook is the hook's own and passes through: a read
+or an invalidation raises it then, though it was done.
 """
 
 from __future__ import annotations
@@ -178,21 +179,25 @@ class BreakerOpened:
     Attributes:
         failures: trips that failed one after the other.
         error: what the last one raised. Its text holds no value and no password.
+        server: its address; on a cluster the node's.
     """
 
     failures: int
     error: Exception
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerClosed:
-    """The server has answered a probe: all reads ask it again.
+    """The server has answered a probe: all reads ask it again. Or, of a cluster, another node has its place.
 
     Attributes:
         seconds: for how long they did not.
+        server: its address; on a cluster the node's.
     """
 
     seconds: float
+    server: str = ""
 
 
 Trouble = Failed | LoadFailed | Queued | Drained | BreakerOpened | BreakerClosed

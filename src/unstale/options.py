@@ -132,11 +132,21 @@ def store_options(options: CacheOptions) -> StoreOptions:
         read_timeout=seconds(reads, "read_timeout"),
         invalidate_timeout=invalidate_timeout,
         tell=Reporter(options.get("on_event")),
+        watch=_watch(options.get("queue")),
         wait=wait,
         wait_seconds=wait_seconds,
         recent=_recent(options),
         fences_all=options.get("fence") == "all",
     )
+
+
+def _watch(path: object) -> Callable[[], None] | None:
+    """What looks after the file of the option `queue`. What is none is refused where the file is opened."""
+    if not path or not isinstance(path, str | os.PathLike):
+        return None
+    from unstale.outbox import watching  # noqa: PLC0415 - who wants a queue imports it
+
+    return watching(path)
 
 
 _recents: Final[weakref.WeakValueDictionary[str, Recent]] = weakref.WeakValueDictionary()
@@ -282,12 +292,12 @@ def _log(event: Queued | Drained | BreakerOpened | BreakerClosed) -> None:
 
     logger = logging.getLogger("unstale")
     match event:
-        case BreakerOpened(0, error):
-            logger.warning("reads go on without the server until that is done: %s", error)
-        case BreakerOpened(failures, error):
-            logger.warning("reads go on without the server after %d failures: %s", failures, error)
-        case BreakerClosed(seconds):
-            logger.warning("the server is back; reads went on without it for %.1f s", seconds)
+        case BreakerOpened(0, error, server):
+            logger.warning("reads go on without the server %s until that is done: %s", server, error)
+        case BreakerOpened(failures, error, server):
+            logger.warning("reads go on without the server %s after %d failures: %s", server, failures, error)
+        case BreakerClosed(seconds, server):
+            logger.warning("the server %s is back, or replaced; reads went on without it for %.1f s", server, seconds)
         case Queued(tags, error):
             logger.warning("an invalidation of %d tags is queued: %s", len(tags), error)
         case Drained(count, damaged):

@@ -48,6 +48,13 @@ class _Users:
         self.followers: list[weakref.WeakMethod[Follow]] = []
         self.turn = [True]
 
+    def hold(self) -> None:
+        """Have all of them hold back."""
+        for one in list(self.holds):
+            hold = one()
+            if hold is not None:
+                hold()
+
 
 _users: Final[weakref.WeakValueDictionary[str, _Users]] = weakref.WeakValueDictionary()
 _making = threading.Lock()
@@ -78,6 +85,26 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def watching(path: str | os.PathLike[str]) -> Callable[[], None]:
+    """What looks whether a file has anything, and has all caches of this process that use it hold back then.
+
+    Another process may have queued something and be idle, or dead: whoever uses the file drains it.
+    """
+    name, users = os.fspath(path), _users_of(Path(path).absolute())
+
+    def look() -> None:
+        try:
+            is_empty = not os.lstat(name).st_size
+        except FileNotFoundError:
+            return
+        except OSError:  # who reads it says what is wrong
+            is_empty = False
+        if not is_empty:
+            users.hold()
+
+    return look
 
 
 class QueueFile:
@@ -129,10 +156,7 @@ class QueueFile:
 
     def hold(self) -> None:
         """See Queue."""
-        for one in list(self._users.holds):
-            hold = one()
-            if hold is not None:
-                hold()
+        self._users.hold()
 
     def follow(self, follow: Follow) -> None:
         """See Queue."""

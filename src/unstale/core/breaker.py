@@ -180,6 +180,15 @@ class Breaker:
                 self._open(now, 1.0)
         return seconds
 
+    def let_go(self, now: float) -> float | None:
+        """The server is asked no more: another has its place. The seconds that the breaker was open, if it was."""
+        try:
+            self._to_close.pop()
+        except IndexError:
+            return None
+        self.is_open = self.is_troubled = False
+        return now - self._opened_at
+
     def forked(self) -> None:
         """In a child: the thread that was probing is the parent's."""
         self._probe = [True]

@@ -100,6 +100,11 @@ def _text(word: Any) -> str:
     return word.decode() if isinstance(word, bytes) else str(word or "")
 
 
+def named(address: Address) -> str:
+    """An address as it is told."""
+    return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+
+
 class Layout(NamedTuple):
     """Where names lie.
 

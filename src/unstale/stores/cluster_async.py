@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from time import monotonic
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from redis.exceptions import RedisError
 
 from unstale.core.ports import Reading
 from unstale.errors import BreakerOpenError, StoreError, StoreTimeoutError, StoreUnavailableError, WrongNodeError
-from unstale.stores.cluster import CLUSTER_IDENTITY, Address, Nodes, fold_at, layout_of
+from unstale.stores.cluster import CLUSTER_IDENTITY, Address, Nodes, fold_at, layout_of, named
 from unstale.stores.cluster_run import (
     Answer,
     Broken,
@@ -38,6 +39,12 @@ from unstale.stores.redis_async import AsyncRedisStore, within
 SLOTS_COMMAND: Final = ("CLUSTER", "SLOTS")
 
 
+def _retired(store: AsyncRedisStore) -> None:
+    """A node is none any more."""
+    store.let_go()
+    store.guard.retire()
+
+
 class _Port:
     """Reaches nodes."""
 
@@ -56,7 +63,8 @@ class _Port:
 
     def store(self, address: Address) -> AsyncRedisStore:
         """The store of one node."""
-        return AsyncRedisStore(lambda: self._connection(address), self._options)
+        options = replace(self._options, server=named(address))
+        return AsyncRedisStore(lambda: self._connection(address), options)
 
     async def slots(self, address: Address, seconds: float) -> Any:
         """See Port. A connection of its own: who is asked may be a replica, which serves nothing else."""
@@ -133,7 +141,7 @@ class AsyncClusterStore(ClusterTrips[AsyncRedisStore]):
     def __init__(self, url: str, options: StoreOptions) -> None:
         """Connect to nothing yet. Arguments and errors are those of `ClusterStore`."""
         port = _Port(url, options)
-        nodes = Nodes(port.seeds, port.store, AsyncRedisStore.let_go)
+        nodes = Nodes(port.seeds, port.store, _retired)
         super().__init__(port, nodes, options)
         self._folds_roots = options.fences_all
 

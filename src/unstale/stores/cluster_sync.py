@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from time import monotonic
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ from unstale.core.ports import (
     Unmodified,
 )
 from unstale.errors import BreakerOpenError, StoreError, StoreTimeoutError, StoreUnavailableError, WrongNodeError
-from unstale.stores.cluster import CLUSTER_IDENTITY, Address, Nodes, fold_at, layout_of
+from unstale.stores.cluster import CLUSTER_IDENTITY, Address, Nodes, fold_at, layout_of, named
 from unstale.stores.cluster_run import (
     Answer,
     Broken,
@@ -52,6 +53,12 @@ from unstale.stores.redis import RedisStore
 from unstale.stores.wire import SLICE_SECONDS, Posted, Wire
 
 SLOTS_COMMAND: Final = ("CLUSTER", "SLOTS")
+
+
+def _retired(store: RedisStore) -> None:
+    """A node is none any more."""
+    store.drop_connections()
+    store.guard.retire()
 
 
 class _Sent:
@@ -96,7 +103,8 @@ class _Port:
 
     def store(self, address: Address) -> RedisStore:
         """The store of one node."""
-        return RedisStore(lambda: self._connection(address), self._options)
+        options = replace(self._options, server=named(address))
+        return RedisStore(lambda: self._connection(address), options)
 
     async def slots(self, address: Address, seconds: float) -> Any:
         """See Port. A connection of its own: who is asked may be a replica, which serves nothing else."""
@@ -191,7 +199,7 @@ class ClusterStore:
             ConfigurationError: the URL or an option makes no sense.
         """
         port = _Port(url, options)
-        self._nodes = Nodes(port.seeds, port.store, RedisStore.drop_connections)
+        self._nodes = Nodes(port.seeds, port.store, _retired)
         self._folds_roots = options.fences_all
         self._trips = ClusterTrips(port, self._nodes, options)
         self._gate = self._trips.gate

@@ -37,11 +37,12 @@ class Guard(Breaker):
         timeout: seconds for connecting, and again for each answer.
         read_timeout: seconds for the answer to a read.
         invalidate_timeout: seconds for an invalidation in all.
+        watch: see StoreOptions.
         before_closing: what must be done at a server that is back, before reads ask it again; a probe awaits it. It is
             given the seconds that a read has.
     """
 
-    __slots__ = ("_tell", "before_closing", "invalidate_timeout", "read_timeout", "timeout")
+    __slots__ = ("_server", "_tell", "before_closing", "invalidate_timeout", "read_timeout", "timeout", "watch")
 
     def __init__(self, options: StoreOptions) -> None:
         """Begin calm."""
@@ -49,11 +50,14 @@ class Guard(Breaker):
         self.timeout = options.timeout
         self.read_timeout = min(options.read_timeout, options.timeout)
         self.invalidate_timeout = options.invalidate_timeout
-        self._tell = options.tell
+        self._tell, self._server = options.tell, options.server
+        self.watch = options.watch
         self.before_closing: Callable[[float], Any] | None = None
 
     def enter(self) -> Leave:
         """Leave for a read. Raises BreakerOpenError where there is none."""
+        if self.watch is not None and not self.is_troubled:
+            self.watch()
         leave = self.leave(monotonic())
         if leave is Leave.GO_ON:
             raise BreakerOpenError
@@ -99,7 +103,7 @@ class Guard(Breaker):
         if error is None:
             seconds = self.succeeded(leave, monotonic())
             if seconds is not None and self._tell is not None:
-                self._tell(BreakerClosed(seconds))
+                self._tell(BreakerClosed(seconds, self._server))
         else:
             self._note(leave, error)
 
@@ -117,7 +121,14 @@ class Guard(Breaker):
     def hold(self) -> None:
         """Let reads go on without the server until a probe has seen to `before_closing`."""
         if self.hold_back(monotonic(), _chance()) and self._tell is not None:
-            self._tell(BreakerOpened(0, StoreUnavailableError("An invalidation is queued that has not taken effect.")))
+            error = StoreUnavailableError("An invalidation is queued that has not taken effect.")
+            self._tell(BreakerOpened(0, error, self._server))
+
+    def retire(self) -> None:
+        """The server has no place any more: where the breaker was open, it is over."""
+        seconds = self.let_go(monotonic())
+        if seconds is not None and self._tell is not None:
+            self._tell(BreakerClosed(seconds, self._server))
 
     def _note(self, leave: Leave, error: BaseException) -> None:
         if isinstance(error, PoolExhaustedError | StoreClosedError | BreakerOpenError):
@@ -125,7 +136,7 @@ class Guard(Breaker):
         elif isinstance(error, StoreUnavailableError):
             failures = self.failed(leave, monotonic(), _chance())
             if failures and self._tell is not None:
-                self._tell(BreakerOpened(failures, error))
+                self._tell(BreakerOpened(failures, error, self._server))
         elif isinstance(error, StoreError):  # it has answered
             self.read_left(leave, None)
         else:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -68,7 +68,10 @@ class Link(asyncio.BufferedProtocol):
         identity: of the server, 16 bytes.
         proved_until: the monotonic time until which role and identity need no new proof.
         vouched_until: the monotonic time until which the word of its sentinels holds, if it has any.
+        watch: called with each new proof (`StoreOptions.watch`).
     """
+
+    watch: Callable[[], None] | None = None
 
     def __init__(self, connection: AbstractConnection, timeout: float, read_timeout: float = math.inf) -> None:
         """Belong to the running loop; `connect` must follow.
@@ -203,6 +206,8 @@ class Link(asyncio.BufferedProtocol):
                 raise UnvouchedError
             self._proving = True
             self._proof_asked_at = now
+            if self.watch is not None:
+                self.watch()
             under_way.append(None)
             packed = pack(self._proof) + packed
         future = self.loop.create_future()

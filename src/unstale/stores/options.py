@@ -28,6 +28,9 @@ class StoreOptions:
         read_timeout: seconds for the answer to a read; at most `timeout`.
         invalidate_timeout: seconds for an invalidation in all.
         tell: told when the breaker opens and closes.
+        server: what it is called there: its address, without a password.
+        watch: called about once a second while reads ask the server: looks whether an invalidation is queued, and
+            holds them back then.
         wait: how many replicas must acknowledge an invalidation.
         recent: with fence="replay", the bumps of this process that new servers are brought.
         wait_seconds: for how long the server waits for them; less than `timeout` and `invalidate_timeout`.
@@ -42,6 +45,8 @@ class StoreOptions:
     read_timeout: float = READ_SECONDS
     invalidate_timeout: float = INVALIDATE_SECONDS
     tell: Callable[[BreakerOpened | BreakerClosed], None] | None = None
+    server: str = ""
+    watch: Callable[[], None] | None = None
     wait: int = 0
     wait_seconds: float = 0.15
     recent: Recent | None = field(default=None, repr=False)

@@ -243,6 +243,11 @@ class AsyncRedisStore:
         return link
 
     def _unconnected(self) -> Link:
+        link = self._plain_or_replaying()
+        link.watch = self.guard.watch
+        return link
+
+    def _plain_or_replaying(self) -> Link:
         if self._recent is None:
             return Link(self._connect(), self._timeout, self.guard.read_timeout)
         from unstale.stores.replaying_link import ReplayingLink  # noqa: PLC0415 - rarely wanted

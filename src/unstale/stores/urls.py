@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from unstale.errors import ConfigurationError
+from unstale.stores.addresses import shown
 
 if TYPE_CHECKING:
     from unstale.core.ports import AsyncStore, Store
@@ -31,7 +32,8 @@ def open_store(url: str, options: StoreOptions) -> Store:
     Raises:
         ConfigurationError: the URL names no store, or an option in it is wrong.
     """
-    match checked_scheme(url, options):
+    scheme, options = checked_scheme(url, options), replace(options, server=shown(str(url)))
+    match scheme:
         case "embedded":
             from unstale.stores.connect import connector, for_embedded  # noqa: PLC0415 - redis-py is slow to import
             from unstale.stores.embedded import embedded_server  # noqa: PLC0415 - optional
@@ -61,7 +63,8 @@ def open_store(url: str, options: StoreOptions) -> Store:
 
 def open_async_store(url: str, options: StoreOptions) -> AsyncStore:
     """Make the asyncio store that a URL names. Raises as `open_store` does."""
-    match checked_scheme(url, options):
+    scheme, options = checked_scheme(url, options), replace(options, server=shown(str(url)))
+    match scheme:
         case "embedded":
             from unstale.stores.connect import async_connector, for_embedded  # noqa: PLC0415
             from unstale.stores.embedded import embedded_server  # noqa: PLC0415

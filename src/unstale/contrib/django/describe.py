@@ -221,7 +221,7 @@ def _trouble_row(event: Trouble) -> tuple[str, str, str]:
             return "queued", ", ".join(tags), str(error or "")
         case Drained(count, damaged):
             return "drained", "", f"{count} invalidations, {damaged} damaged lines"
-        case BreakerOpened(failures, error):
+        case BreakerOpened(failures, error, _):
             return "breaker opened", "", f"{failures} failures in a row: {error}"
-        case BreakerClosed(seconds):
+        case BreakerClosed(seconds, _):
             return "breaker closed", "", f"reads went on without the server for {seconds:.1f} s"

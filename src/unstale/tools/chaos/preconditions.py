@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import redis
 
-from unstale.tools.addresses import shown
+from unstale.stores.addresses import shown
 from unstale.tools.chaos.errors import ChaosError
 from unstale.tools.chaos.layouts import Users
 from unstale.tools.chaos.servers import client_of

@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from unstale.stores.addresses import shown
 from unstale.tools import surroundings
-from unstale.tools.addresses import shown
 from unstale.tools.chaos import results as written
 from unstale.tools.chaos.course import Watcher, cannot_be, run_phase
 from unstale.tools.chaos.errors import ChaosError

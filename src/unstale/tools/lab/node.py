@@ -15,7 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from unstale.tools.addresses import UNREADABLE, shown
+from unstale.stores.addresses import UNREADABLE, shown
 from unstale.tools.lab.errors import LabError
 from unstale.tools.logs import tail
 

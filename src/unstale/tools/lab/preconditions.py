@@ -11,7 +11,7 @@ from typing import Any, Final
 import psutil
 import redis
 
-from unstale.tools.addresses import shown
+from unstale.stores.addresses import shown
 from unstale.tools.lab.errors import LabError
 from unstale.tools.lab.node import SCHEMES, Node, asking, connect
 from unstale.tools.lab.plan import PREFIX, Plan, Variant

@@ -20,7 +20,7 @@ from typing import Final, Protocol
 import msgspec
 
 from unstale.errors import UnstaleError
-from unstale.tools.addresses import shown
+from unstale.stores.addresses import shown
 from unstale.tools.lab import results as written
 from unstale.tools.lab.databases import check_database, database
 from unstale.tools.lab.errors import LabError
