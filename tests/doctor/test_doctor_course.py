@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -390,3 +391,45 @@ def test_stamps_that_go_too_early(server: Server) -> None:
         "short": 10,
     }
     assert "stamps-expire" in ids(report, "warning")
+
+
+def test_looking_does_not_make_a_key_seem_used(own_server: Server) -> None:
+    """Where the server can be told so (Redis 7.2, Valkey)."""
+    with Cache.from_url(own_server.url, namespace="test", timeout=5) as cache:
+        cache.set("k", 1, tags=["t"])
+    with own_server.client as client:
+        if own_server.kind == "redis" and client.info("server")["redis_version"] < "7.2":
+            pytest.skip("this redis-server has no CLIENT NO-TOUCH")
+        time.sleep(2.1)
+        examine(own_server.url, Plan(seconds=2, share=0.5))
+        assert client.object("idletime", "test:e:k") >= 2
+
+
+def test_the_documented_rights_suffice(server: Server) -> None:
+    """Those of docs/doctor.md: nothing is refused."""
+    text = (Path(__file__).parent.parent.parent / "docs" / "doctor.md").read_text(encoding="utf-8")
+    rights = [word.strip("()") for line in text.splitlines() if line.startswith("    +") for word in line.split()]
+    rights = [word for word in rights if word.startswith("+")]
+    assert len(rights) > 10
+    with server.client as admin:
+        admin.set("a:e:b", 1)
+        admin.execute_command("ACL", "SETUSER", "some", "reset", "on", ">word", "~*", *rights)
+    try:
+        url = server.url.replace("redis://", "redis://some:word@")
+        node = only(examine(url, Plan(seconds=2, monitor_seconds=0.1)))
+        assert node.refusals == []
+        assert node.engine is not None
+        assert node.keyspace is not None
+        assert node.monitored is not None
+    finally:
+        with server.client as admin:
+            admin.execute_command("ACL", "DELUSER", "some")
+
+
+def test_every_finding_is_documented() -> None:
+    """By its id, in docs/doctor.md, and no other."""
+    root = Path(__file__).parent.parent.parent
+    text = (root / "docs" / "doctor.md").read_text(encoding="utf-8").partition("## Findings")[2]
+    table = "\n".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
+    source = "".join(path.read_text() for path in (root / "src/unstale/tools/doctor").glob("findings*.py"))
+    assert set(re.findall(r"`([a-z-]+)`", table)) == set(re.findall(r'id="([a-z-]+)"', source))

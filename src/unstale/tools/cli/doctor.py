@@ -7,17 +7,14 @@ looked at, 130 it was stopped.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final
 
 import msgspec
 import typer
-from rich.console import Console
 
-from unstale.errors import UnstaleError
-from unstale.tools.cli import CANNOT, STOPPED
+from unstale.tools.cli import STOPPED
+from unstale.tools.cli.saying import console, errors, told
 from unstale.tools.doctor.course import MONITOR_STEP, STEPS, Plan, examine
 from unstale.tools.doctor.page import write_page
 from unstale.tools.doctor.places import target_of
@@ -27,9 +24,6 @@ from unstale.tools.doctor.table import renderables
 STATUS: Final[dict[Level | None, int]] = {None: 0, "info": 0, "warning": 1, "serious": 3}
 """The exit status, by the worst finding's level."""
 DEFAULT: Final = Plan()
-
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
 
 
 def doctor(  # noqa: PLR0913 - a command's options
@@ -60,7 +54,7 @@ def doctor(  # noqa: PLR0913 - a command's options
     """Find out what a server works for, and what to change. It only reads."""
     plan = Plan(seconds=seconds, monitor_seconds=monitor, most_commands=commands)
     stop = threading.Event()
-    with _told():
+    with told("The report"):
         _announce(url, plan)
         if dry_run:
             return
@@ -93,24 +87,3 @@ def _announce(url: str, plan: Plan) -> None:
         markup=False,
         soft_wrap=True,
     )
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """What cannot be done is told in a sentence, not in a traceback."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        errors.print("Stopped.")
-        raise typer.Exit(STOPPED) from None
-    except UnstaleError as error:
-        _fail(str(error))
-    except OSError as error:
-        if error.filename is None:
-            raise
-        _fail(f"{error.filename} cannot be written: {error.strerror}.")
-
-
-def _fail(message: str) -> NoReturn:
-    errors.print(message, style="red", soft_wrap=True, markup=False)
-    raise typer.Exit(CANNOT)

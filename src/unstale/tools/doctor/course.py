@@ -47,7 +47,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 STEPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
-    ("connects", ("AUTH", "CLIENT SETINFO", "HELLO", "SELECT", "PING")),
+    ("connects", ("AUTH", "CLIENT SETINFO", "HELLO", "SELECT", "PING", "CLIENT NO-TOUCH")),
     ("who else there is", ("CLUSTER NODES", "SENTINEL GET-MASTER-ADDR-BY-NAME", "SENTINEL REPLICAS")),
     (
         "what it says about itself",
@@ -133,7 +133,7 @@ class _Means(NamedTuple):
 def _look(means: _Means, node: Node, plan: Plan) -> None:
     """Facts, engine, keyspace, MONITOR, each written down when it is there; then what follows."""
     asker, stop = means.asker, means.stop
-    asker.client.ping()  # whoever does not answer to this is not looked at
+    asker.greet()
     node.facts = facts_of(asker)
     watched = _watched(means, plan)
     if watched is not None:

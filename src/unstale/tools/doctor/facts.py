@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import redis
@@ -38,6 +39,16 @@ class Asker:
         """Ask nothing yet."""
         self.client = client
         self.refusals: list[Refusal] = []
+
+    def greet(self) -> None:
+        """See that it answers, and leave no trace: what is looked at should not seem used (since Redis 7.2).
+
+        Raises:
+            redis.RedisError: it cannot be looked at.
+        """
+        self.client.ping()
+        with suppress(redis.ResponseError):
+            self.client.execute_command("CLIENT NO-TOUCH", "ON")  # type: ignore[no-untyped-call]
 
     def ask(self, *command: object) -> Any:
         """A reply; None where it was refused."""

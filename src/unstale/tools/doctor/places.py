@@ -18,9 +18,9 @@ from redis.retry import Retry
 
 from unstale.errors import ConfigurationError, UnstaleError
 from unstale.stores import cluster_url, sentinel_url
+from unstale.stores.addresses import shown
 from unstale.stores.cluster import Address
 from unstale.stores.connect import understood
-from unstale.tools.addresses import shown
 from unstale.tools.doctor.errors import DoctorError
 from unstale.tools.doctor.gate import Gate
 
