@@ -257,7 +257,7 @@ def limited(server: Server) -> Iterator[Callable[..., str]]:
 )
 def test_what_is_refused_is_said(limited: Callable[..., str], denied: str, missing: str) -> None:
     """One command is forbidden, and all the rest still reported."""
-    report = examine(limited(denied), Plan(seconds=2, share=0.05, monitor_seconds=0.2))
+    report = examine(limited(denied), Plan(seconds=0.6, share=0.05, monitor_seconds=0.1))
     node = only(report)
     assert node.status == "complete"
     assert any(one.what.lower().startswith(denied) for one in node.refusals)
@@ -268,7 +268,7 @@ def test_what_is_refused_is_said(limited: Callable[..., str], denied: str, missi
 
 def test_scan_and_randomkey_refused(limited: Callable[..., str]) -> None:
     """No keyspace then, and the rest."""
-    node = only(examine(limited("scan", "randomkey"), Plan(seconds=2)))
+    node = only(examine(limited("scan", "randomkey"), Plan(seconds=1)))
     assert node.keyspace is None
     assert {one.what for one in node.refusals} >= {"SCAN", "RANDOMKEY"}
     assert node.engine is not None
@@ -276,12 +276,12 @@ def test_scan_and_randomkey_refused(limited: Callable[..., str]) -> None:
 
 def test_info_refused_is_a_finding(limited: Callable[..., str]) -> None:
     """Unstale itself needs it."""
-    assert "info-hidden" in ids(examine(limited("info"), Plan(seconds=2)), "warning")
+    assert "info-hidden" in ids(examine(limited("info"), Plan(seconds=1)), "warning")
 
 
 def test_a_users_rights(limited: Callable[..., str]) -> None:
     """Which dangerous commands this user may run is asked, not tried."""
-    node = only(examine(limited("flushall", "shutdown"), Plan(seconds=2)))
+    node = only(examine(limited("flushall", "shutdown"), Plan(seconds=1)))
     assert node.facts.user == "some"
     assert set(node.facts.dangerous) == {"FLUSHDB", "KEYS", "CONFIG SET", "DEBUG"}
 
@@ -299,7 +299,7 @@ def test_a_users_rights(limited: Callable[..., str]) -> None:
 def test_nobody_there(url: str, said: str) -> None:
     """A sentence, without the password."""
     with pytest.raises(DoctorError, match=said) as failed:
-        examine(url, Plan(seconds=2))
+        examine(url, Plan(seconds=1))
     assert "secret" not in str(failed.value)
 
 
@@ -309,13 +309,13 @@ def test_nobody_there(url: str, said: str) -> None:
 def test_no_url(url: str) -> None:
     """Before anything is connected."""
     with pytest.raises(ConfigurationError):
-        examine(url, Plan(seconds=2))
+        examine(url, Plan(seconds=1))
 
 
 def test_a_wrong_password(server: Server) -> None:
     """Is said so, and not shown."""
     with pytest.raises(DoctorError, match="another user or password") as failed:
-        examine(server.url.replace("redis://", "redis://nobody:wrong%20word@"), Plan(seconds=2))
+        examine(server.url.replace("redis://", "redis://nobody:wrong%20word@"), Plan(seconds=1))
     assert "wrong word" not in str(failed.value)
 
 
@@ -336,21 +336,21 @@ def test_no_redis(answer: bytes) -> None:
 
         threading.Thread(target=serve, daemon=True).start()
         with pytest.raises(DoctorError):
-            examine(f"redis://127.0.0.1:{listening.getsockname()[1]}/0", Plan(seconds=2))
+            examine(f"redis://127.0.0.1:{listening.getsockname()[1]}/0", Plan(seconds=1))
 
 
 def test_another_database(server: Server) -> None:
     """Its keys, not those of database 0."""
     with redis.Redis(port=server.port, db=3) as client:
         client.mset({"third:a": 1, "third:b": 2})
-    node = only(examine(server.url.replace("/0", "/3"), Plan(seconds=2)))
+    node = only(examine(server.url.replace("/0", "/3"), Plan(seconds=1)))
     assert node.keyspace is not None
     assert (node.keyspace.keys, node.keyspace.sampled, node.keyspace.whole) == (2, 2, True)
 
 
 def test_an_empty_server(server: Server) -> None:
     """No keys are no trouble."""
-    node = only(examine(server.url, Plan(seconds=2)))
+    node = only(examine(server.url, Plan(seconds=1)))
     assert node.keyspace is not None
     assert (node.keyspace.keys, node.keyspace.shapes, node.keyspace.stamps) == (0, [], None)
 
@@ -363,7 +363,7 @@ def test_keys_of_all_types(server: Server) -> None:
         client.set("a:e:text", "no entry")
         client.set(b"\xff\x00\x1b[31m", 1)
         client.set("a:e:b:s:{c}", 1)
-    node = only(examine(server.url, Plan(seconds=2)))
+    node = only(examine(server.url, Plan(seconds=1)))
     assert node.keyspace is not None
     assert {one.kind for one in node.keyspace.shapes} == {"another's"}
     assert node.keyspace.sampled == 5
@@ -379,7 +379,7 @@ def test_stamps_that_go_too_early(server: Server) -> None:
         for number in range(10):
             client.delete(f"test:s:{{t:{number}}}")
             client.expire(f"test:s:{{t:{number + 10}}}", 100)
-    report = examine(server.url, Plan(seconds=2, share=0.5))
+    report = examine(server.url, Plan(seconds=1, share=0.5))
     keyspace = only(report).keyspace
     assert keyspace is not None
     assert keyspace.stamps is not None
@@ -401,7 +401,7 @@ def test_looking_does_not_make_a_key_seem_used(own_server: Server) -> None:
         if own_server.kind == "redis" and client.info("server")["redis_version"] < "7.2":
             pytest.skip("this redis-server has no CLIENT NO-TOUCH")
         time.sleep(2.1)
-        examine(own_server.url, Plan(seconds=2, share=0.5))
+        examine(own_server.url, Plan(seconds=1, share=0.5))
         assert client.object("idletime", "test:e:k") >= 2
 
 
@@ -416,7 +416,7 @@ def test_the_documented_rights_suffice(server: Server) -> None:
         admin.execute_command("ACL", "SETUSER", "some", "reset", "on", ">word", "~*", *rights)
     try:
         url = server.url.replace("redis://", "redis://some:word@")
-        node = only(examine(url, Plan(seconds=2, monitor_seconds=0.1)))
+        node = only(examine(url, Plan(seconds=1, monitor_seconds=0.1)))
         assert node.refusals == []
         assert node.engine is not None
         assert node.keyspace is not None

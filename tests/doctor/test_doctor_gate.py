@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from reading import READING
 from servers import Server
 
 from unstale.tools.doctor.course import MONITOR_STEP, STEPS, Plan, examine
@@ -14,13 +15,6 @@ from unstale.tools.doctor.errors import NotReadOnlyError, SpentError
 from unstale.tools.doctor.gate import ALLOWED, Gate
 from unstale.tools.doctor.monitoring import words_of
 from unstale.tools.doctor.places import connect, places
-
-READING = {
-    *("acl|dryrun", "acl|whoami", "auth", "client|list", "client|no-touch", "client|setinfo", "cluster|nodes"),
-    *("config|get", "dbsize", "getrange", "hello", "info", "latency|latest", "memory|usage", "monitor", "ping"),
-    *("pttl", "randomkey", "scan", "select", "slowlog|get"),
-}
-"""Commands that write nothing, written down here again: a change of the gate's list must be made twice."""
 
 
 @pytest.mark.parametrize(

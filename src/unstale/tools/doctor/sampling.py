@@ -161,7 +161,7 @@ class Sampler:
     def _look_at_stamps(self, found: Sample) -> None:
         """See to the stamps that the sampled entries record."""
         for seen in found.seen:
-            for stamp in _stamps_of(seen, here=self._place.in_cluster):
+            for stamp in stamps_of(seen, here=self._place.in_cluster):
                 life = float("inf") if seen.ttl_ms == _FOREVER else seen.ttl_ms
                 found.shortest[stamp] = max(life, found.shortest.get(stamp, 0.0))
         stamps = list(found.shortest)[:MOST_STAMPS]
@@ -262,7 +262,7 @@ def _may_be_entry(name: bytes) -> bool:
     return parts is not None and parts[1] in {b"e", b"h"}
 
 
-def _stamps_of(seen: Seen, *, here: bool) -> Iterator[bytes]:
+def stamps_of(seen: Seen, *, here: bool) -> Iterator[bytes]:
     """The names of the stamps that an entry records; roots aside, which every entry has one of.
 
     Args:
