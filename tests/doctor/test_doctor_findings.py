@@ -140,6 +140,11 @@ HAS: dict[str, tuple[str, Node, Node]] = {
         node(facts=facts(slow=[Slow(command="LRANGE", count=1, most_us=11_000)])),
         node(facts=facts(slow=SLOW_WALK)),
     ),
+    "one-node": (
+        "info",
+        node(facts=facts(is_cluster_node=True)),
+        node(facts=facts(is_cluster_node=True), in_cluster=True),
+    ),
     "unreachable": ("serious", Node(name="a", status="unreachable", why="gone"), Node(name="a", has_tls=True)),
 }
 

@@ -38,6 +38,19 @@ def test_every_node_of_a_cluster(cluster: Cluster) -> None:
         assert node.keyspace.stamps.missing == 0
 
 
+def test_one_node_alone(cluster: Cluster) -> None:
+    """By its own URL: its keys are sampled as a node's are, stamps elsewhere are not missed, and it is said."""
+    with Cache.from_url(cluster.url, namespace="test", timeout=10) as cache:
+        for number in range(200):
+            cache.set(f"k{number}", 1, tags=[f"user:{number}", f"product:{number % 7}"])
+    report = examine(f"redis://127.0.0.1:{cluster.primaries[0].port}/0", QUICK)
+    (node,) = report.nodes
+    assert node.keyspace is not None
+    assert node.keyspace.stamps is not None
+    assert (node.keyspace.stamps.missing, node.keyspace.stamps.entries > 0) == (0, True)
+    assert "one-node" in {one.id for one in report.findings}
+
+
 def test_a_dead_node_is_reported(cluster: Cluster) -> None:
     """And all others are looked at."""
     dead = cluster.nodes[-1]

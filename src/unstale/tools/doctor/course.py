@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -78,7 +79,10 @@ def examine(url: str, plan: Plan, *, stop: threading.Event | None = None) -> Rep
     over = threading.Event() if stop is None else stop
     begun, begun_at = time.monotonic(), datetime.now(UTC)
     found = places(url, Gate(plan.most_commands))
-    nodes = [Node(name=place.name, is_local=place.is_local, has_tls=place.has_tls) for place in found]
+    nodes = [
+        Node(name=place.name, is_local=place.is_local, has_tls=place.has_tls, in_cluster=place.in_cluster)
+        for place in found
+    ]
     with ThreadPoolExecutor(min(MOST_AT_ONCE, len(nodes)), "doctor") as pool:
         waiting = [pool.submit(_examine, *one, plan, over) for one in zip(found, nodes, strict=True)]
         try:
@@ -138,7 +142,8 @@ def _look(means: _Means, node: Node, plan: Plan) -> None:
     watched = _watched(means, plan)
     if watched is not None:
         node.engine = _engine(watched, 0.0)
-    sample = Sampler(asker, means.place, means.pace, means.begun + plan.seconds, stop).sample()
+    place = replace(means.place, in_cluster=means.place.in_cluster or node.facts.is_cluster_node)
+    sample = Sampler(asker, place, means.pace, means.begun + plan.seconds, stop).sample()
     keys = watched.keys if watched is not None else int(asker.ask("DBSIZE") or 0)
     if sample.seen or sample.whole:
         node.keyspace = keyspace_of(sample, keys)

@@ -46,7 +46,8 @@ class Asker:
         Raises:
             redis.RedisError: it cannot be looked at.
         """
-        self.client.ping()
+        with suppress(redis.exceptions.NoPermissionError):
+            self.client.ping()
         with suppress(redis.ResponseError):
             self.client.execute_command("CLIENT NO-TOUCH", "ON")  # type: ignore[no-untyped-call]
 
@@ -88,6 +89,7 @@ def facts_of(asker: Asker) -> Facts:
         name=name_of(server) if server else "",
         version=tuple(int(part) for part in str(server.get("redis_version", "")).split(".") if part.isdigit()),
         is_valkey="valkey_version" in server,
+        is_cluster_node="cluster" in (server.get("redis_mode"), server.get("server_mode")),  # Valkey calls it so
         role=str(role),
         memory_bytes=memory.get("used_memory"),
         most_memory_bytes=_first(memory.get("maxmemory"), told.get("maxmemory")),

@@ -32,6 +32,14 @@ def of_server(node: Node) -> Iterator[Finding]:
         yield from _of_ttls(facts, keyspace)
     yield from _of_stamps(facts, keyspace)
     yield from _of_version(facts)
+    if facts.is_cluster_node and not node.in_cluster:
+        yield Finding(
+            id="one-node",
+            level="info",
+            says="This is one node of a cluster, and the others were not looked at",
+            evidence="The URL names a single server.",
+            remedy="redis+cluster:// in place of redis:// looks at all of them.",
+        )
     yield from _of_access(node)
 
 

@@ -42,6 +42,7 @@ class Place:
     arguments: Mapping[str, Any] = field(repr=False)
     """Of its connections; a password may be among them."""
     in_cluster: bool = False
+    """Whether it was found as one of a cluster."""
 
     @property
     def is_local(self) -> bool:

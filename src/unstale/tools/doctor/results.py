@@ -121,6 +121,7 @@ class Facts(msgspec.Struct, kw_only=True):
     version: tuple[int, ...] = ()
     """Of the Redis that it is compatible with."""
     is_valkey: bool = False
+    is_cluster_node: bool = False
     role: str = ""
     memory_bytes: int | None = None
     most_memory_bytes: int | None = None
@@ -268,6 +269,8 @@ class Node(msgspec.Struct, kw_only=True):
     name: str
     is_local: bool = False
     has_tls: bool = False
+    in_cluster: bool = False
+    """Whether all nodes of its cluster were asked for."""
     status: Literal["complete", "interrupted", "unreachable"] = "complete"
     why: str = ""
     """Of one that is not complete."""
