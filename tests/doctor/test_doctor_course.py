@@ -301,6 +301,19 @@ def test_scan_and_randomkey_refused(limited: Callable[..., str]) -> None:
     assert node.engine is not None
 
 
+def test_ttls_that_are_refused_are_not_missing(limited: Callable[..., str], server: Server) -> None:
+    """No key is said to live for ever because nobody may ask."""
+    with server.client as client:
+        for number in range(50):
+            client.set(f"key:{number}", 1, ex=100)
+    report = examine(limited("pttl"), Plan(seconds=1, share=0.5))
+    keyspace = only(report).keyspace
+    assert keyspace is not None
+    assert keyspace.sampled >= 50
+    assert {one.without_ttl for one in keyspace.shapes} == {None}
+    assert "no-ttl" not in ids(report)
+
+
 def test_info_refused_is_a_finding(limited: Callable[..., str]) -> None:
     """Unstale itself needs it."""
     assert "info-hidden" in ids(examine(limited("info"), Plan(seconds=1)), "warning")

@@ -29,6 +29,9 @@ def test_every_node_of_a_cluster(cluster: Cluster) -> None:
     assert len(report.nodes) == len(cluster.nodes)
     assert {node.status for node in report.nodes} == {"complete"}
     assert sorted(node.facts.role for node in report.nodes) == ["master"] * 3 + ["slave"] * 3
+    assert "no-ttl" not in {one.id for one in report.findings}
+    replicas = [node for node in report.nodes if node.facts.role == "slave"]
+    assert all(node.keyspace is not None and node.keyspace.sampled > 100 for node in replicas)
     primaries = [node for node in report.nodes if node.facts.role == "master"]
     assert all(node.keyspace is not None and node.keyspace.sampled > 100 for node in primaries)
     for node in primaries:

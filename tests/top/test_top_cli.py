@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clusters import Cluster
 from reading import READING
 from servers import Server
 from typer.testing import CliRunner
@@ -133,6 +134,17 @@ def test_without_a_terminal(server: Server) -> None:
     assert ended.stdout.count("alarm 90 %") >= 2
     assert "\x1b" not in ended.stdout
     assert max(map(len, ended.stdout.splitlines())) <= 80
+
+
+def test_a_cluster_with_a_dead_node(cluster: Cluster) -> None:
+    """All nodes are listed, and the dead one is away."""
+    dead = cluster.nodes[0]
+    dead.kill()
+    words = [sys.executable, "-m", "unstale", "top", "--interval", "0.5", "--count", "4", cluster.url]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=PATIENT_SECONDS, check=False)
+    assert ended.returncode == 0
+    assert all(f"127.0.0.1:{node.port}" in ended.stdout for node in cluster.nodes)
+    assert re.search(rf"127\.0\.0\.1:{dead.port} +away", ended.stdout)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ The constants are measured; the ranges are as wide as they differ between the me
 - LOOKED_AT_US: the same run, SCAN with COUNT 10 (0.77 µs a key) and 1,000 (0.38), and `unstale lab scale`; half as
   much again where the server waits for its core, which its clock counts.
 
-tests/doctor/test_doctor_costs.py holds the model against that run: from the steps that walk to what `unstale` then took.
+tests/doctor/test_doctor_costs.py holds the model against that run: from the steps that walk to what `unstale` took.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 STEPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("connects", ("AUTH", "CLIENT SETINFO", "HELLO", "SELECT", "PING", "CLIENT NO-TOUCH")),
-    ("who else there is", ("CLUSTER NODES", "SENTINEL GET-MASTER-ADDR-BY-NAME", "SENTINEL REPLICAS")),
+    ("who else there is", ("CLUSTER NODES", "READONLY", "SENTINEL GET-MASTER-ADDR-BY-NAME", "SENTINEL REPLICAS")),
     (
         "what it says about itself",
         ("INFO", "CONFIG GET", "ACL WHOAMI", "ACL DRYRUN", "CLIENT LIST", "SLOWLOG GET", "LATENCY LATEST"),
@@ -140,6 +140,8 @@ class _Means(NamedTuple):
 def _look(means: _Means, node: Node, plan: Plan) -> None:
     """Facts, engine, keyspace, MONITOR, each written down when it is there; then what follows."""
     node.facts = facts_of(means.asker)
+    if node.facts.is_cluster_node:
+        means.asker.ask("READONLY")  # a replica in a cluster shows its keys to none else
     watched = _watched(means, plan)
     if watched is not None:
         _write_down(watched, node)

@@ -72,7 +72,7 @@ def _of_memory(facts: Facts, keyspace: Keyspace | None) -> Iterator[Finding]:
 def _of_ttls(facts: Facts, keyspace: Keyspace) -> Iterator[Finding]:
     part = _without_ttl(keyspace)
     if part >= WITHOUT_TTL:
-        main = max(keyspace.shapes, key=lambda one: one.without_ttl * one.sampled)
+        main = max(keyspace.shapes, key=lambda one: (one.without_ttl or 0.0) * one.sampled)
         evicts = (facts.policy or "").startswith("allkeys-") and bool(facts.most_memory_bytes)
         yield Finding(
             id="no-ttl",
@@ -157,6 +157,8 @@ def _of_access(node: Node) -> Iterator[Finding]:
 
 
 def _without_ttl(keyspace: Keyspace | None) -> float:
+    """The part of all sampled keys that never expires; 0 where that is not known."""
     if keyspace is None or not keyspace.sampled:
         return 0.0
-    return sum(one.without_ttl * one.sampled for one in keyspace.shapes) / sum(one.sampled for one in keyspace.shapes)
+    never = sum((one.without_ttl or 0.0) * one.sampled for one in keyspace.shapes)
+    return never / sum(one.sampled for one in keyspace.shapes)

@@ -76,7 +76,7 @@ ALLOWED: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(
         (
             *("ACL DRYRUN", "ACL WHOAMI", "CLIENT LIST", "CLUSTER NODES", "CONFIG GET", "DBSIZE", "INFO"),
-            *("LATENCY LATEST", "PTTL", "RANDOMKEY"),
+            *("LATENCY LATEST", "PTTL", "RANDOMKEY", "READONLY"),
             *("SENTINEL GET-MASTER-ADDR-BY-NAME", "SENTINEL REPLICAS"),
         ),
         _anything,

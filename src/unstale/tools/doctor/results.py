@@ -152,8 +152,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """Of all that were sampled, 0 to 1."""
     bytes_each: float
     """Mean, with what the server needs beside the value."""
-    without_ttl: float
-    """The part of them that never expires, 0 to 1."""
+    without_ttl: float | None
+    """The part of them that never expires, 0 to 1. None: PTTL is refused."""
     ttl: float | None
     """Seconds left, the median of those that expire."""
 

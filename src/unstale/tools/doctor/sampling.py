@@ -50,7 +50,8 @@ class Seen:
     """One key."""
 
     name: bytes
-    ttl_ms: int
+    ttl_ms: int | None
+    """As PTTL has it; None: it is refused."""
     size: int | None
     head: bytes | None
     """What its value begins with, where its name is that of an entry."""
@@ -149,11 +150,11 @@ class Sampler:
         ttls, sizes = [next(answers) for _ in names], [next(answers) for _ in names]
         for name, ttl, size in zip(names, ttls, sizes, strict=True):
             head = next(answers) if _may_be_entry(name) else None
-            if ttl != _ABSENT:  # else it has just expired
+            if ttl != _ABSENT and (isinstance(ttl, int) or "PTTL" in self._refused):  # else it has just gone
                 found.seen.append(
                     Seen(
                         name,
-                        ttl if isinstance(ttl, int) else _FOREVER,
+                        ttl,
                         size if isinstance(size, int) else None,
                         head if isinstance(head, bytes) else None,
                     )
@@ -164,7 +165,7 @@ class Sampler:
         """See to the stamps that the sampled entries record."""
         for seen in found.seen:
             for stamp in stamps_of(seen, here=self._place.in_cluster):
-                life = float("inf") if seen.ttl_ms == _FOREVER else seen.ttl_ms
+                life = float("inf") if seen.ttl_ms == _FOREVER else seen.ttl_ms or 0.0
                 found.shortest[stamp] = max(life, found.shortest.get(stamp, 0.0))
         stamps = list(found.shortest)[:MOST_STAMPS]
         for first in range(0, len(stamps), BATCH):
@@ -233,14 +234,15 @@ def _shapes(seen: Sequence[Seen]) -> Iterator[Shape]:
         alike[shape, one.kind].append(one)
     for (shape, kind), members in sorted(alike.items(), key=lambda one: -len(one[1]))[:MOST_SHAPES]:
         sizes = [one.size for one in members if one.size is not None]
-        ttls = [one.ttl_ms / 1000 for one in members if one.ttl_ms != _FOREVER]
+        known = [one.ttl_ms for one in members if one.ttl_ms is not None]
+        ttls = [ttl / 1000 for ttl in known if ttl != _FOREVER]
         yield Shape(
             shape=shape,
             kind=kind,
             sampled=len(members),
             part=len(members) / len(seen),
             bytes_each=statistics.fmean(sizes) if sizes else 0.0,
-            without_ttl=1 - len(ttls) / len(members),
+            without_ttl=1 - len(ttls) / len(known) if known else None,
             ttl=statistics.median(ttls) if ttls else None,
         )
 

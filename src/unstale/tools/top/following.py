@@ -105,6 +105,8 @@ class Follower:
             try:
                 if not greeted:
                     asker.greet()
+                    if self._place.in_cluster:
+                        asker.ask("READONLY")  # a replica in a cluster shows its keys to none else
                     greeted = True
                 if time.monotonic() >= due_at:
                     stamps.choose(self._sampler(asker).sample())
