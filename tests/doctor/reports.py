@@ -1,4 +1,4 @@
-"""Reports made by hand, for what draws and judges them."""
+"""Reports: made by hand, for what draws and judges them; and what tests ask of one."""
 
 from __future__ import annotations
 
@@ -102,3 +102,14 @@ def report(*nodes: Node) -> Report:
         nodes=list(nodes),
         findings=findings(nodes),
     )
+
+
+def only(report: Report) -> Node:
+    """The one server of a report."""
+    (node,) = report.nodes
+    return node
+
+
+def ids(report: Report, *levels: str) -> set[str]:
+    """Of the findings of some levels."""
+    return {one.id for one in report.findings if one.level in (levels or ("info", "warning", "serious"))}
