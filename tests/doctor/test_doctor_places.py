@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from clusters import Cluster
-from sentinels import SERVICE, Deployment
+from sentinels import PASSWORD, SERVICE, Deployment, Sentinel, until
 from servers import Server, require
 from test_tls_acl import SecureServer, authority  # noqa: F401 - a fixture
 
 from unstale import Cache
 from unstale.tools.doctor.course import Plan, examine
+from unstale.tools.doctor.errors import DoctorError
 from unstale.tools.doctor.gate import Gate
 from unstale.tools.doctor.places import places, target_of
 
@@ -90,6 +91,22 @@ def test_a_service(deployment: Deployment) -> None:
     ]
     assert [node.facts.role for node in report.nodes] == ["master", "slave"]
     assert {node.status for node in report.nodes} == {"complete"}
+
+
+def test_sentinels_with_a_password(deployment: Deployment, tmp_path: Path) -> None:
+    """Theirs is not the servers', and not shown."""
+    sentinel = Sentinel(tmp_path / "sentinel", deployment.primary.port, f"requirepass {PASSWORD.split()[0]}")
+    url = f"redis+sentinel://127.0.0.1:{sentinel.port}/{SERVICE}"
+    try:
+        until(lambda: sentinel.ask("PING", password=PASSWORD.split()[0]))
+        with pytest.raises(DoctorError, match="No sentinel names a primary"):
+            places(url, Gate(100))
+        with pytest.raises(DoctorError) as failed:
+            places(url, Gate(100), "some secret")
+        assert "some secret" not in str(failed.value)
+        assert places(url, Gate(100), PASSWORD.split()[0])[0].name == f"127.0.0.1:{deployment.primary.port}"
+    finally:
+        sentinel.kill()
 
 
 def test_a_replica_that_is_read(deployment: Deployment) -> None:

@@ -47,6 +47,9 @@ def doctor(  # noqa: PLR0913 - a command's options
     commands: Annotated[
         int, typer.Option(min=100, max=1_000_000, help="Sent to each server, at the most.")
     ] = DEFAULT.most_commands,
+    sentinel_password: Annotated[
+        str | None, typer.Option(envvar="UNSTALE_SENTINEL_PASSWORD", help="Where the sentinels have one of their own.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run; connect to nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write the report as one HTML file, too.")] = None,
@@ -58,7 +61,7 @@ def doctor(  # noqa: PLR0913 - a command's options
         _announce(url, plan)
         if dry_run:
             return
-        report = examine(url, plan, stop=stop)
+        report = examine(url, plan, stop=stop, sentinel_password=sentinel_password)
         if as_json:
             typer.echo(msgspec.json.encode(report))
         else:

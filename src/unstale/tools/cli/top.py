@@ -34,6 +34,9 @@ def top(
         ),
     ],
     *,
+    sentinel_password: Annotated[
+        str | None, typer.Option(envvar="UNSTALE_SENTINEL_PASSWORD", help="Where the sentinels have one of their own.")
+    ] = None,
     interval: Annotated[float, typer.Option(min=0.2, max=60, help="Seconds of a window.")] = 1.0,
     windows: Annotated[int, typer.Option("--count", min=0, help="End after so many windows; 0: at q, or Ctrl-C.")] = 0,
     metrics: Annotated[
@@ -47,7 +50,7 @@ def top(
             check_url(metrics)
         view = View(target_of(url), has_metrics=metrics is not None)
         with ExitStack() as opened:
-            found = places(url, Gate(MOST_DISCOVERY))
+            found = places(url, Gate(MOST_DISCOVERY), sentinel_password)
             followers = [opened.enter_context(Follower(place, interval)) for place in found]
             keys = opened.enter_context(keyboard())
             live = opened.enter_context(_live(view))

@@ -64,13 +64,16 @@ STEPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
 MONITOR_STEP: Final = ("every command, for a while", ("MONITOR",))
 
 
-def examine(url: str, plan: Plan, *, stop: threading.Event | None = None) -> Report:
+def examine(
+    url: str, plan: Plan, *, stop: threading.Event | None = None, sentinel_password: str | None = None
+) -> Report:
     """Look at all servers behind a URL.
 
     Args:
         url: as a cache takes it; see `places`.
         plan: how long, and what.
         stop: set from outside, it ends the examination with what there is.
+        sentinel_password: of the sentinels, where they have one.
 
     Raises:
         ConfigurationError: the URL makes no sense.
@@ -78,7 +81,7 @@ def examine(url: str, plan: Plan, *, stop: threading.Event | None = None) -> Rep
     """
     over = threading.Event() if stop is None else stop
     begun, begun_at = time.monotonic(), datetime.now(UTC)
-    found = places(url, Gate(plan.most_commands))
+    found = places(url, Gate(plan.most_commands), sentinel_password)
     nodes = [
         Node(name=place.name, is_local=place.is_local, has_tls=place.has_tls, in_cluster=place.in_cluster)
         for place in found

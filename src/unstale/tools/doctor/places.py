@@ -73,12 +73,13 @@ def connect(place: Place, gate: Gate, answer_seconds: float = ANSWER_SECONDS) ->
     return redis.Redis(connection_pool=pool)
 
 
-def places(url: str, gate: Gate) -> list[Place]:
+def places(url: str, gate: Gate, sentinel_password: str | None = None) -> list[Place]:
     """The servers behind a URL, those that are down included.
 
     Args:
         url: redis://, rediss://, unix://, or one of a service (redis+sentinel://) or a cluster (redis+cluster://).
         gate: through which sentinels and nodes are asked for the others.
+        sentinel_password: of the sentinels, where they have one; that in the URL is the servers'.
 
     Raises:
         ConfigurationError: the URL makes no sense.
@@ -91,7 +92,7 @@ def places(url: str, gate: Gate) -> list[Place]:
             f"The server's URL must begin with one of {known}; for example redis://localhost:6379/0."
         )
     if scheme in sentinel_url.SCHEMES:
-        return _of_service(url, gate)
+        return _of_service(url, gate, sentinel_password)
     if scheme in cluster_url.SCHEMES:
         return _of_cluster(url, gate)
     kind, arguments = understood(url, {})
@@ -99,13 +100,13 @@ def places(url: str, gate: Gate) -> list[Place]:
     return [Place(str(name), kind, arguments)]
 
 
-def _of_service(url: str, gate: Gate) -> list[Place]:
+def _of_service(url: str, gate: Gate, password: str | None) -> list[Place]:
     """The primary first, then its replicas, as the first sentinel that knows the service has them."""
     place = sentinel_url.place_of(url)
     kind, arguments = understood(place.url, {})
     refused = []
     for sentinel in place.sentinels:
-        asked = Place(_named(sentinel), redis.Connection, _at(sentinel))
+        asked = Place(_named(sentinel), redis.Connection, {**_at(sentinel), "password": password})
         try:
             with connect(asked, gate, CONNECT_SECONDS) as client:
                 found = client.execute_command("SENTINEL GET-MASTER-ADDR-BY-NAME", place.service)
