@@ -27,7 +27,7 @@ class Pace:
     """Rests after each batch, so that all of them take no more than a share of the engine's time."""
 
     def __init__(self, asker: Asker, share: float, stop: threading.Event) -> None:
-        """Begin now.
+        """Begin with the first batch.
 
         Args:
             asker: asks the server.
@@ -37,7 +37,7 @@ class Pace:
         self._asker = asker
         self._share = share
         self._stop = stop
-        self._begun_at = time.monotonic()
+        self._begun_at = 0.0
         self._batches = 0
         self._seconds_each = 0.0
         self.spent = 0.0
@@ -49,6 +49,8 @@ class Pace:
         Args:
             send: sends it, and says in how many trips.
         """
+        if not self._batches:
+            self._begun_at = time.monotonic()
         before = self._counted() if self._batches % EVERY == 0 else None
         began = time.monotonic()
         trips = send()

@@ -66,8 +66,8 @@ class Sample:
     whole: bool = False
     stamps: dict[bytes, int] = field(default_factory=dict)
     """Stamps that entries record, and their ttls as PTTL has them."""
-    shortest: dict[bytes, float] = field(default_factory=dict)
-    """The longest ttl of an entry that records this stamp, in ms; infinite for none."""
+    lives: dict[bytes, float] = field(default_factory=dict)
+    """Of the stamps that entries record, the longest ttl of such an entry, in ms; infinite for one without."""
 
 
 class Sampler:
@@ -120,9 +120,9 @@ class Sampler:
             cursor = str(answer[0]).encode()
             fresh = [name for name in dict.fromkeys(answer[1]) if name not in known]
             known.update(fresh)
-            found.whole = cursor == b"0"
             yield fresh
-            if found.whole:
+            if cursor == b"0":
+                found.whole = True
                 return
 
     def _at_random(self) -> Iterator[list[bytes]]:
@@ -166,8 +166,8 @@ class Sampler:
         for seen in found.seen:
             for stamp in stamps_of(seen, here=self._place.in_cluster):
                 life = float("inf") if seen.ttl_ms == _FOREVER else seen.ttl_ms or 0.0
-                found.shortest[stamp] = max(life, found.shortest.get(stamp, 0.0))
-        stamps = list(found.shortest)[:MOST_STAMPS]
+                found.lives[stamp] = max(life, found.lives.get(stamp, 0.0))
+        stamps = list(found.lives)[:MOST_STAMPS]
         for first in range(0, len(stamps), BATCH):
             if self._stop.is_set():
                 return
@@ -254,10 +254,10 @@ def _stamps(sample: Sample) -> Stamps | None:
     there = {name: ttl for name, ttl in sample.stamps.items() if ttl != _ABSENT}
     return Stamps(
         entries=entries,
-        tags=len(sample.shortest),
+        tags=len(sample.lives),
         looked_at=len(sample.stamps),
         missing=len(sample.stamps) - len(there),
-        short=sum(ttl != _FOREVER and ttl + MINUTE_MS < sample.shortest[name] for name, ttl in there.items()),
+        short=sum(ttl != _FOREVER and ttl + MINUTE_MS < sample.lives[name] for name, ttl in there.items()),
     )
 
 
