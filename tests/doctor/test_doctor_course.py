@@ -19,11 +19,15 @@ from servers import Server
 
 from unstale import Cache
 from unstale.tools import engine
+from unstale.tools.doctor.costs import IDLE_PERCENT
 from unstale.tools.doctor.course import Plan, examine
 from unstale.tools.doctor.findings import findings
+from unstale.tools.doctor.results import Engine
 
 TRAFFIC = Path(__file__).parent.parent / "children" / "doctor_traffic.py"
 USERS, PAGES = 5000, 20
+NOISE = 1.5
+"""Of two short windows on a machine that has other work."""
 SHORT = Plan(seconds=3, share=0.05)
 
 
@@ -116,6 +120,31 @@ def test_nothing_to_change_with_unstale(server: Server) -> None:
     assert (node.keyspace.stamps.missing, node.keyspace.stamps.short) == (0, 0)
     assert node.monitored is not None
     assert node.monitored.stamps_written > 0
+
+
+@pytest.mark.usefixtures("untraced_children")
+def test_the_prediction_holds(server: Server) -> None:
+    """What stamps would take, as the doctor says, and what the same traffic with stamps then takes: by stored value."""
+
+    def by_fill(engine_percent: float, engine: Engine, command: str) -> float:
+        fills = next(one.calls_per_second for one in engine.commands if one.name == command)
+        return (engine_percent - IDLE_PERCENT.mid) / fills
+
+    fill(server)
+    with traffic("pattern", server.url, 4):
+        now = only(examine(server.url, SHORT))
+    with server.client as client:
+        client.flushall()
+    with traffic("unstale", server.url, 4):
+        then = only(examine(server.url, SHORT))
+    assert now.costs is not None
+    assert now.engine is not None
+    assert then.engine is not None
+    measured = by_fill(then.engine.percent, then.engine, "evalsha")
+    least, most = (
+        by_fill(one, now.engine, "set") for one in (now.costs.engine_percent.low, now.costs.engine_percent.high)
+    )
+    assert least <= measured <= most
 
 
 def test_keys_is_serious(server: Server) -> None:
