@@ -6,11 +6,12 @@ import math
 import threading
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from unstale import Cache
-from unstale.errors import AbsentError, NotACounterError
+from unstale.errors import AbsentError, InvalidTagError, NotACounterError
 
 
 def never() -> object:
@@ -272,6 +273,26 @@ def test_scopes_with_separators_in_their_names(cache: Cache, one: tuple[str, ...
     """Separators inside a scope's parts make no two scopes one."""
     cache.scope(*one).set("k", 1)
     assert cache.scope(*other).get("k") is None
+
+
+@pytest.mark.parametrize("bad", [None, "", [], ["a"], (), {"a": 1}, b"42"])
+def test_a_scope_that_would_be_everybodys(cache: Cache, bad: Any) -> None:
+    """Whoever has no id shared one scope with all who have none."""
+    with pytest.raises(InvalidTagError, match="says which one"):
+        cache.scope("user", bad)
+    with pytest.raises(InvalidTagError):
+        cache.scope("user", 42, bad)
+
+
+def test_an_invalidation_that_looks_like_a_pattern(cache: Cache, caplog: pytest.LogCaptureFixture) -> None:
+    """A tag is a name: where it met nothing the log says so, once."""
+    cache.set("user:42:a", 1, tags=["user:42", "odd*"])
+    for _ in range(2):
+        assert cache.invalidate("user:42:*").bumped == 0
+    assert [record.getMessage() for record in caplog.records].count(
+        "invalidate('user:42:*') met nothing. A tag is a name, no pattern; patterns of keys are for delete_matching"
+    ) == 1
+    assert cache.invalidate("odd*").bumped == 1
 
 
 def test_closing_a_scope_closes_nothing(cache: Cache) -> None:

@@ -21,6 +21,7 @@ from unstale.errors import (
     NotPrimaryError,
     StoreAuthError,
     StoreError,
+    StoreRefusedError,
     StoreUnavailableError,
 )
 from unstale.events import Event, Failed
@@ -78,6 +79,13 @@ def test_a_cache_at_a_service(deployment: Deployment) -> None:
     """A cache finds the primary by its sentinels, and works there."""
     with opened(deployment.url) as cache:
         assert used(cache) == WORKS
+
+
+def test_a_sentinel_taken_for_a_server(deployment: Deployment) -> None:
+    """It says what it is, and how it is named."""
+    [port, *_] = [sentinel.port for sentinel in deployment.sentinels]
+    with opened(f"redis://127.0.0.1:{port}/0") as cache, pytest.raises(StoreRefusedError, match=r"redis\+sentinel://"):
+        cache.ping()
 
 
 def test_an_async_cache_at_a_service(deployment: Deployment) -> None:

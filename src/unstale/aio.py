@@ -542,11 +542,12 @@ class AsyncCache(Facade):
         One who is cancelled, or times out, does not know whether it has taken effect: call it again.
         """
         names = self._tag_names(tags)
-        return await self._or_queue(
+        done = await self._or_queue(
             names,
             verbs.invalidate(self._io, self._space, names, soft=soft),
             lambda: of_bump(self._space, token(), names, soft=soft),
         )
+        return self._hinted(done)
 
     async def _or_queue(
         self, tags: Sequence[str], steps: Coroutine[Any, Any, Invalidated], make: Callable[[], Pending]

@@ -655,11 +655,12 @@ class Cache(Facade):
             StoreError: it has not taken effect, or nobody knows, and it is not queued. Call it again.
         """
         names = self._tag_names(tags)
-        return self._or_queue(
+        done = self._or_queue(
             names,
             verbs.invalidate(self._io, self._space, names, soft=soft),
             lambda: of_bump(self._space, token(), names, soft=soft),
         )
+        return self._hinted(done)
 
     def _or_queue(
         self, tags: Sequence[str], steps: Coroutine[Any, Any, Invalidated], make: Callable[[], Pending]

@@ -7,7 +7,7 @@ fresh; what is out of the ordinary goes to the core.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
 
@@ -33,7 +33,7 @@ from unstale.errors import (
     StoreClosedError,
     StoreError,
 )
-from unstale.events import Failed, Hit, Queued
+from unstale.events import Failed, Hit, Invalidated, Queued
 
 if TYPE_CHECKING:
     from unstale.core.browse import Walk
@@ -80,6 +80,7 @@ class Facade:
         "_beta",
         "_decode",
         "_emit",
+        "_has_hinted",
         "_hints",
         "_inline",
         "_io",
@@ -113,6 +114,7 @@ class Facade:
         self._io = io or self._make_io(store, None)
         self._inline: Self | None = None
         self._space = space
+        self._has_hinted = False
         self._prefix = prefix
         self._raw_prefix = prefix.encode()
         self._names = space.names
@@ -170,8 +172,17 @@ class Facade:
 
         Args:
             kind: what it is.
-            ids: which one; separators in them are escaped.
+            ids: which one: names, numbers, UUIDs; separators in them are escaped.
+
+        Raises:
+            InvalidTagError: an id is None, empty, or a collection: all who have none would share what is there.
         """
+        for part in ids:
+            if part is None or part == "" or (isinstance(part, Collection) and not isinstance(part, str)):
+                raise InvalidTagError(
+                    f"A scope's id says which one, and {part!r} does not: all who have none would share what is there. "
+                    "If they are to, name a scope for it."
+                )
         name = self._prefix + ":".join(quote_part(part) for part in (kind, *ids))
         check_tag(name)
         return type(self)(self._store, self._space, prefix=f"{name}/", io=self._io)
@@ -349,9 +360,22 @@ class Facade:
             raise ConfigurationError("limit needs seconds: after them the tags of a writer that died are open again.")
         return seconds(limit, "limit")
 
+    def _hinted(self, done: Invalidated | Queued) -> Invalidated | Queued:
+        """What was done. Where a tag met nothing, and looks like a pattern, the log says once that it is none."""
+        is_nothing = isinstance(done, Invalidated) and not done.bumped
+        if is_nothing and not self._has_hinted and any("*" in tag for tag in done.tags):
+            self._has_hinted = True
+            import logging  # noqa: PLC0415 - rarely needed
+
+            text = "invalidate(%r) met nothing. A tag is a name, no pattern; patterns of keys are for delete_matching"
+            logging.getLogger("unstale").warning(text, ", ".join(done.tags))
+        return done
+
     def _closing(self, closing: Closing) -> Closing:
         """A closing as it was begun, also if it was made again from plain data in another process."""
-        given: tuple[Any, Any] = closing
+        given: object = closing
+        if not isinstance(given, tuple | list) or len(given) != len(Closing._fields):
+            raise ConfigurationError("complete takes the Closing that begin_strict returned.")
         tags, owner = given
         if not isinstance(tags, tuple | list) or not tags or not isinstance(owner, str) or not _OWNER.fullmatch(owner):
             raise ConfigurationError("A Closing has the tags and the owner that begin_strict returned, unchanged.")

@@ -49,6 +49,8 @@ def test_the_phases_are_listed() -> None:
         (("--url", "redis://me:secret@127.0.0.1:1/0", "--yes"), "cannot be reached"),
         (("--url", "redis://me:secret/word@127.0.0.1:1/0", "--yes"), "cannot be read"),
         (("--url", "memory://", "--yes"), "no server that chaos can be tried on"),
+        (("--url", "localhost:6379", "--yes"), "as in redis://localhost:6379/5"),
+        (("--url", "redis+cluster://me:secret@localhost:1", "--yes"), "is for one server"),
         (("--server", "no-such-server"), "There is no program no-such-server"),
         (("--database", "mysql://me:secret@h/x"), "postgres://user:password@host"),
     ],

@@ -159,17 +159,18 @@ from unstale.tools.chaos.phases import PHASES
 from unstale.tools.chaos.plan import Plan
 sys.path.insert(0, sys.argv[1])
 from grounds import Unwatched
-run_phase(PHASES["stopped-readers"], Plan(phases=(), seconds=600.0, server="embedded"), 1, Unwatched())
+run_phase(PHASES[sys.argv[2]], Plan(phases=(), seconds=600.0, server="embedded"), 1, Unwatched())
 """
 
 
-def test_nothing_outlives_a_run_that_is_killed(scratch: Path) -> None:
-    """No worker, though one of them may be stopped at that moment, and no server."""
+@pytest.mark.parametrize("name", ["stopped-readers", "killed-writers"])
+def test_nothing_outlives_a_run_that_is_killed(scratch: Path, name: str) -> None:
+    """No worker, though one of them may be stopped at that moment, no server, and no relay."""
     import subprocess
     import sys
 
     owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(Path(__file__).parent)], env={**os.environ, "TMPDIR": str(scratch)}
+        [sys.executable, "-c", OWNER, str(Path(__file__).parent), name], env={**os.environ, "TMPDIR": str(scratch)}
     )
     try:
         deadline = time.monotonic() + 60

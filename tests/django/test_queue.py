@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import transaction
 
 from unstale import remembering
@@ -68,6 +68,30 @@ def test_it_is_queued_and_drained(backend: Any, path: Path, cut_off: Callable[[]
     with remembering():
         assert backend._engine.cache.inspect("user:1:k") is not None
     assert path.stat().st_size == 0
+
+
+def checked() -> dict[str, Any]:
+    """What `manage.py unstale check` says of the queue."""
+    out = StringIO()
+    call_command("unstale", "check", "--json", stdout=out)
+    return dict(json.loads(out.getvalue())["queue"])
+
+
+def test_how_much_is_queued(backend: Any, path: Path, cut_off: Callable[[], None]) -> None:
+    """`check` says it, with the path; and where the file is of no use the command fails."""
+    backend.invalidate("user:1")
+    assert checked() == {"path": str(path), "waiting": 1, "damaged": 0}
+    cut_off()
+    path.chmod(0o666)
+    with pytest.raises(CommandError, match="cannot be used"):
+        checked()
+
+
+def test_a_drain_without_a_queue(configure: Callable[..., Any]) -> None:
+    """A job that drains nothing does not look like one that works."""
+    configure()
+    with pytest.raises(CommandError, match="has no OPTIONS"):
+        drained()
 
 
 def test_at_commit(backend: Any, path: Path, cut_off: Callable[[], None]) -> None:

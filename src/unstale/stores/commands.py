@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import hiredis
 
@@ -152,6 +152,19 @@ Redis, and Valkey to 7, have "Script a" before it; Valkey from 8 on "A".
 _NOT_NOW = frozenset({"LOADING", "MASTERDOWN", "BUSY", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED"})
 
 
+_ERRORS: Final[dict[str, Callable[[], StoreError]]] = {
+    "OOM": StoreFullError,
+    "NOAUTH": StoreAuthError,
+    "WRONGPASS": StoreAuthError,
+    "READONLY": NotPrimaryError,
+    "MOVED": WrongNodeError,
+    "ASK": WrongNodeError,
+    "CROSSSLOT": WrongNodeError,
+}
+_SCRIPT_MAY_NOT: Final = "executing the script can't"
+"""Of what a script calls, in place of NOPERM."""
+
+
 def is_moving(reply: Any) -> bool:
     """Whether a reply is a refusal since a slot moves. A script may have got half way."""
     return isinstance(reply, hiredis.ReplyError) and (str(reply).startswith("TRYAGAIN") or _AWAY in str(reply))
@@ -160,19 +173,14 @@ def is_moving(reply: Any) -> bool:
 def error_of(reply: hiredis.ReplyError) -> StoreError:
     """The exception for an error reply. Of its text only what cannot hold a value is kept."""
     text = str(reply).partition(", with args beginning")[0]
-    match text.partition(" ")[0]:
-        case "OOM":
-            return StoreFullError()
-        case "NOAUTH" | "WRONGPASS":
-            return StoreAuthError()
-        case "READONLY":
-            return NotPrimaryError()
-        case "MOVED" | "ASK" | "CROSSSLOT":
-            return WrongNodeError()
-        case word if word in _NOT_NOW or _AWAY in text:
-            return StoreUnavailableError(f"The server cannot answer now: {text}")
-        case _:
-            return StoreRefusedError(f"The server answered with an error: {text}")
+    word = text.partition(" ")[0]
+    if word in _ERRORS:
+        return _ERRORS[word]()
+    if word in _NOT_NOW or _AWAY in text:
+        return StoreUnavailableError(f"The server cannot answer now: {text}")
+    if word == "NOPERM" or _SCRIPT_MAY_NOT in text:
+        text = f"{text} The rights that unstale needs are in docs/security.md."
+    return StoreRefusedError(f"The server answered with an error: {text}")
 
 
 def checked(reply: Any) -> Any:

@@ -58,6 +58,7 @@ _TLS_TIMEOUT: Final = (
 _NEEDED: Final = (
     'which unstale needs to tell servers apart. Where a provider hides it choose fence="replay", which promises less.'
 )
+_SENTINEL: Final = "This is a sentinel, no server. Name it, and the service: redis+sentinel://host:26379/service/0."
 INFO_SERVER: Final[Command] = (b"INFO", b"server")
 INFO_REPLICATION: Final[Command] = (b"INFO", b"replication")
 
@@ -68,7 +69,10 @@ def run_id_of(server: Any) -> bytes:
     Raises:
         StoreRefusedError: there is none.
     """
-    run_id = _field(_info(server), b"run_id")
+    info = _info(server)
+    if _field(info, b"redis_mode") == b"sentinel" or _field(info, b"server_mode") == b"sentinel":
+        raise StoreRefusedError(_SENTINEL)
+    run_id = _field(info, b"run_id")
     if not run_id:
         raise StoreRefusedError(f"The server's INFO shows no run_id, {_NEEDED}")
     return run_id

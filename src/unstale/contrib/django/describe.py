@@ -6,6 +6,7 @@ No values: of an entry only its head is read.
 from __future__ import annotations
 
 import math
+import os
 from typing import Any, Final
 
 from django.apps import apps
@@ -19,7 +20,7 @@ from unstale.contrib.django.transactions.outbox_port import OUTBOX_APP
 from unstale.contrib.django.unstale_cache import UnstaleCache
 from unstale.core.inspection import Found
 from unstale.core.keys import ancestry, is_root
-from unstale.errors import StoreError
+from unstale.errors import ConfigurationError, StoreError, UnstaleError
 from unstale.events import (
     BreakerClosed,
     BreakerOpened,
@@ -37,6 +38,7 @@ from unstale.events import (
     Stored,
     Trouble,
 )
+from unstale.outbox import QueueFile
 from unstale.stores.proof import translated
 
 _INFO: Final = (
@@ -78,6 +80,7 @@ def cache_report(alias: str) -> dict[str, Any]:
         "problem": "",
         "server": {},
         "outbox": outbox_report(options.outbox),
+        "queue": queue_report(options.cache.get("queue")),
     }
     try:
         backend.core.ping()
@@ -114,6 +117,17 @@ def outbox_report(outbox: str) -> dict[str, Any]:
     except relay.NoTableError as error:
         report["problem"] = str(error)
     return report
+
+
+def queue_report(path: Any) -> dict[str, Any]:
+    """How many invalidations wait in the file of OPTIONS["QUEUE"], and how many of its lines are damaged."""
+    if path is None:
+        return {}
+    try:
+        records, damaged = QueueFile(path).read()
+    except UnstaleError as error:
+        return {"path": os.fspath(path), "problem": str(error)}
+    return {"path": os.fspath(path), "waiting": len(records), "damaged": damaged}
 
 
 def patterns_of(backend: UnstaleCache) -> list[dict[str, str]]:
@@ -181,8 +195,16 @@ def invalidation_report(
 
 
 def drain_report(alias: str) -> dict[str, Any]:
-    """Have what waits in a cache's queue take effect; how many invalidations that were. Raises StoreError."""
-    return {"drained": backend_of(alias)._engine.cache.drain()}  # noqa: SLF001 - our own
+    """Have what waits in a cache's queue take effect; how many invalidations that were.
+
+    Raises:
+        ConfigurationError: it has no queue: a job that drains nothing must not look like one that works.
+        StoreError: what is not done is still there.
+    """
+    engine = backend_of(alias)._engine  # noqa: SLF001 - our own
+    if engine.options.cache.get("queue") is None:
+        raise ConfigurationError(f"CACHES[{alias!r}] has no OPTIONS['QUEUE']: there is nothing that could be drained.")
+    return {"drained": engine.cache.drain()}
 
 
 def event_row(event: Event) -> dict[str, str]:

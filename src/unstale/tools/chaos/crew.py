@@ -19,6 +19,7 @@ from typing import IO, Final, Self
 
 import msgspec
 
+from unstale.tools import leash
 from unstale.tools.chaos.errors import ChaosError
 from unstale.tools.chaos.job import Job, write_job
 from unstale.tools.logs import tail
@@ -85,10 +86,17 @@ class Crew:
         self._stack.close()
 
     def beside(self, command: list[str], log: Path) -> None:
-        """Start a process that the subject needs, and wait until it says that it is ready. It is ended last."""
+        """Start a process that the subject needs, and wait until it says that it is ready. It is ended last.
+
+        It is on a leash: the program is not ours, and does not end by itself when this process is killed.
+        """
         with log.open("ab") as out:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=out, start_new_session=True
+                [sys.executable, "-I", "-S", leash.__file__, *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=out,
+                start_new_session=True,
             )
         self._stack.callback(_end, process)
         if not _says_ready(process):

@@ -41,7 +41,7 @@ _ALL: Final = (
     ),
     Phase(
         name="flushed",
-        says="Somebody empties the cache with FLUSHALL.",
+        says="Somebody empties the cache, as by FLUSHALL.",
         faults=("flush",),
         least_hit_rate=CALM_HITS,
         is_safe=True,
@@ -178,6 +178,7 @@ _ALL: Final = (
         topology="sentinel",
         grace_seconds=1.0,
         graced=_GRACED,
+        for_peers=False,
     ),
     Phase(
         name="cluster",

@@ -66,7 +66,7 @@ def _refuse(part: Part, module: str | None) -> None:
         raise typer.Exit(CANNOT)
 
     anything = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
-    says = f"{part.says} Not installed: pip install 'unstale[{part.extra}]'."
+    says = f"{part.says} Not installed: it needs unstale's extra {part.extra}."  # in brackets it would be markup
     application.command(part.name, help=says, context_settings=anything)(refuse)
 
 

@@ -133,6 +133,11 @@ def _grounds(server: list[str] | None, url: str | None, database: list[str] | No
     if url is not None:
         if server:
             raise ChaosError("--server is for a server that is started, --url for one of yours: name one of them.")
+        scheme, found, _ = url.partition("://")
+        if not found:
+            raise ChaosError("--url is that of one server, as in redis://localhost:6379/5.")
+        if "+" in scheme:
+            raise ChaosError("--url is for one server. The phases cluster and sentinels start their own: leave it out.")
         if not yes:
             raise ChaosError("--url puts the whole load on that server, and needs --yes.")
         servers = [url]

@@ -6,9 +6,11 @@ import time
 from random import Random
 from typing import Final
 
+from redis.exceptions import ResponseError
+
 from unstale.tools.chaos.layouts import sever
-from unstale.tools.chaos.sentinels import SERVICE, Sentinels
-from unstale.tools.chaos.servers import HOST, Server
+from unstale.tools.chaos.sentinels import SERVICE, Sentinel, Sentinels
+from unstale.tools.chaos.servers import HOST, Server, until
 from unstale.tools.chaos.world import SENTINEL, Fault, World
 
 LAG: Final = (0.2, 1.0)
@@ -68,10 +70,21 @@ def sentinel_away(world: World, draw: Random) -> str:
 
 def _failed_over(layout: Sentinels, draw: Random) -> tuple[Server, Server]:
     """The old and the new primary."""
-    old, heir = layout.primary, layout.replica
-    draw.choice(layout.sentinels).ask("SENTINEL", "FAILOVER", SERVICE)
+    old, heir, one = layout.primary, layout.replica, draw.choice(layout.sentinels)
+    until(lambda: _takes_on(one), "a replica that a sentinel would promote")
     layout.wait_for(heir)
     return old, heir
+
+
+def _takes_on(one: Sentinel) -> bool:
+    """Ask for a failover. On a busy machine a sentinel may not have heard of the replica for a while."""
+    try:
+        one.ask("SENTINEL", "FAILOVER", SERVICE)
+    except ResponseError as error:
+        if "NOGOODSLAVE" not in str(error):
+            raise
+        return False
+    return True
 
 
 FAULTS = (

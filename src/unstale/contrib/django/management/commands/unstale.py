@@ -17,7 +17,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from unstale.contrib.django import describe
 from unstale.errors import StoreError, UnstaleError
 
-QUIET: Final = frozenset({"changed_tag", "entry", "outbox", "problem", "server", "why"})
+QUIET: Final = frozenset({"changed_tag", "entry", "outbox", "problem", "queue", "server", "why"})
 """What people are not told of while it is empty."""
 
 
@@ -66,7 +66,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         shown = json.dumps(found, ensure_ascii=False) if options["json"] else "\n".join(lines_of(for_people(found)))
         self.stdout.write(shown)
-        problem = found.get("problem") or found.get("outbox", {}).get("problem")
+        parts = (found, found.get("outbox", {}), found.get("queue", {}))
+        problem = next((part["problem"] for part in parts if part.get("problem")), None)
         if problem:
             raise CommandError(problem)
 
