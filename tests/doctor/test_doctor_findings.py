@@ -28,6 +28,9 @@ SLOW_WALK = [Slow(command="KEYS user:{id}:*", count=2, most_us=20_000)]
 STAMPS = Stamps(entries=50, tags=50, looked_at=50, missing=5, short=0)
 NEVER = shape(without_ttl=0.5)
 
+MONITORED = walked().monitored
+assert MONITORED is not None
+
 HAS: dict[str, tuple[str, Node, Node]] = {
     "pattern-deletes": (
         "serious",
@@ -48,6 +51,18 @@ HAS: dict[str, tuple[str, Node, Node]] = {
         "serious",
         node(engine=engine(50.0, scan=(10_000, 4.0))),
         node(engine=engine(50.0, zscan=(10_000, 4.0))),
+    ),
+    "pattern-deletes, deleted before": (
+        "serious",
+        node(engine=engine(50.0, scan=(10_000, 4.0)), facts=facts(delete_calls=1)),
+        node(engine=engine(50.0, scan=(10_000, 4.0)), facts=facts(delete_calls=0)),
+    ),
+    "pattern-deletes, by MONITOR": (
+        "serious",
+        walked(),
+        node(
+            engine=walked().engine, monitored=msgspec.structs.replace(MONITORED, deleted_by_pattern=0, deleted_by_key=9)
+        ),
     ),
     "keys-in-use": (
         "serious",

@@ -24,6 +24,7 @@ from unstale.tools.doctor.names import ID, shapes, text_of
         ),
         ([f"session:{number}f3Gh7Jk9LmN2pQrStUv{number}" for number in range(9)], "session:*"),
         ([f"{{user:{number}}}/orders" for number in range(1000, 1009)], "{user:*}/orders"),
+        (["lab-8ab3fcf:1:user:5"], "lab-*:*:user:*"),
         (["config"], "config"),
         (["a:1"], "a:*"),
         ([""], ""),

@@ -81,7 +81,7 @@ def facts_of(asker: Asker) -> Facts:
     """
     server, clients, memory = asker.info("server"), asker.info("clients"), asker.info("memory")
     role = asker.info("replication").get("role", "")
-    keys_calls = asker.info("commandstats").get("cmdstat_keys", {}).get("calls", 0)
+    counted = asker.info("commandstats")
     settings: Mapping[Any, Any] = asker.ask("CONFIG GET", "max*") or {}
     told = {_text(name): _text(value) for name, value in settings.items()}
     user = asker.ask("ACL WHOAMI")
@@ -100,9 +100,14 @@ def facts_of(asker: Asker) -> Facts:
         user=None if user is None else _text(user),
         dangerous=[] if user is None else _dangerous(asker, _text(user)),
         slow=_slow(asker, server.get("server_time_usec", 0) / 1e6),
-        keys_calls=int(keys_calls),
+        keys_calls=_calls(counted, "keys"),
+        delete_calls=_calls(counted, "del") + _calls(counted, "unlink"),
         latency_events={_text(event[0]): int(event[3]) for event in asker.ask("LATENCY LATEST") or ()},
     )
+
+
+def _calls(counted: Mapping[str, Any], command: str) -> int:
+    return int(counted.get(f"cmdstat_{command}", {}).get("calls", 0))
 
 
 def _first(*told: object) -> int | None:

@@ -45,14 +45,12 @@ def _of_walks(node: Node, engine: Engine) -> Iterator[Finding]:
     if not walks:
         return
     share = pattern.percent / engine.percent if engine.percent else 0.0
-    others = {one.name for one in engine.commands} - WALKS
-    deletes = bool(DELETES & others)
     uses_keys = next((one for one in walks if one.name == "keys"), None)
     level = _level_of_walks(pattern.percent, share)
     calls = listed([f"{count(one.calls_per_second)} {one.name.upper()}/s" for one in walks])
     took = f"{one_decimal(pattern.percent)} % of a core, {percent(share)} of the engine's time"
     evidence = f"{calls} take {took}{_seen_by(node)}{_cost(node.costs)}."
-    if deletes:
+    if _are_for_deletes(node, engine):
         yield Finding(
             id="pattern-deletes",
             level=level,
@@ -65,7 +63,7 @@ def _of_walks(node: Node, engine: Engine) -> Iterator[Finding]:
         yield Finding(
             id="scan-walks",
             level=level,
-            says="The keyspace is walked, and nothing was deleted meanwhile",
+            says="The keyspace is walked, and not for deletes that were seen",
             evidence=evidence,
             remedy="Find who does it: --monitor names the patterns. What looks for keys to delete, tags make needless.",
         )
@@ -77,6 +75,17 @@ def _of_walks(node: Node, engine: Engine) -> Iterator[Finding]:
             evidence=f"{one_decimal(uses_keys.calls_per_second)}/s, {duration(uses_keys.us_per_call)} each.",
             remedy="Never in production. Tags need no list of keys; where you must look, SCAN in small steps.",
         )
+
+
+def _are_for_deletes(node: Node, engine: Engine) -> bool:
+    """Whether the keyspace is walked to delete: as MONITOR has seen it, or else because there are deletes at all.
+
+    A walk of a large keyspace takes longer than the window, and what it finds may be deleted after it.
+    """
+    told = node.monitored
+    if told is not None and told.deleted_by_pattern + told.deleted_by_key:
+        return told.deleted_by_pattern > 0
+    return bool(node.facts.delete_calls) or any(one.name in DELETES for one in engine.commands)
 
 
 def _level_of_walks(taken: float, share: float) -> Level:

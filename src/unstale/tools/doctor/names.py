@@ -28,7 +28,7 @@ MOST_SEGMENTS: Final = 24
 _SEPARATOR: Final = re.compile(r"([:/|.,;{}\[\]()@#=&?\s]+)")
 _ID: Final = re.compile(
     r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"  # a UUID
-    r"|(?<![0-9A-Za-z])(?=[0-9a-fA-F]*[0-9])[0-9a-fA-F]{8,}(?![0-9A-Za-z])"  # a digest
+    r"|(?<![0-9A-Za-z])(?=[0-9a-fA-F]*[0-9])[0-9a-fA-F]{6,}(?![0-9A-Za-z])"  # a digest, or a part of one
     r"|(?<![0-9A-Za-z])(?=(?:[A-Za-z_-]*[0-9]){4})[0-9A-Za-z_-]{20,}(?![0-9A-Za-z])"  # a token
     r"|[0-9]+"
 )

@@ -138,6 +138,8 @@ class Facts(msgspec.Struct, kw_only=True):
     slow: list[Slow] = []
     keys_calls: int = 0
     """KEYS since the statistics began."""
+    delete_calls: int = 0
+    """DEL and UNLINK since then."""
     latency_events: dict[str, int] = {}
     """From LATENCY LATEST: the longest, in milliseconds, by event."""
 
