@@ -33,9 +33,10 @@ SHORT = Plan(seconds=3, share=0.05)
 
 @pytest.fixture
 def server(server: Server) -> Server:
-    """The session's server, without what other tests left in its slow log."""
+    """The session's server, without what other tests left in its slow log and statistics."""
     with server.client as client:
         client.slowlog_reset()
+        client.config_resetstat()
     return server
 
 
