@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
+from unstale.tools.drawing import DARK, LIGHT, NARROW, THEMES, WIDE, Theme, apart, plain_settings, png, svg
 from unstale.tools.lab import charts
-from unstale.tools.lab.drawing import DARK, LIGHT, NARROW, THEMES, WIDE, Theme, apart, plain_settings, png, svg
 from unstale.tools.lab.plan import VARIANTS
 from unstale.tools.lab.results import Outcome, Results
 from unstale.tools.lab.scale_chart import cost_by_keyspace, cuts

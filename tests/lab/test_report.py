@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 from made_up import made_up_outcome, made_up_results, made_up_scale
 
+from unstale.tools.embedding import kept_together, marked
 from unstale.tools.lab import page
 from unstale.tools.lab import results as lab_results
 from unstale.tools.lab.conclusions import conclusions
 from unstale.tools.lab.gallery import gallery
 from unstale.tools.lab.plan import Plan
-from unstale.tools.lab.report import kept_together, marked, write_report
+from unstale.tools.lab.report import write_report
 from unstale.tools.lab.results import Outcome, figures
 from unstale.tools.lab.told import told
-from unstale.tools.lab.wording import duration
+from unstale.tools.wording import duration
 
 SOME = ("baseline", "second-node", "timestamps", "unstale")
 CHARTS = {

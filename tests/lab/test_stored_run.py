@@ -12,7 +12,7 @@ from unstale.tools.lab import results as written
 from unstale.tools.lab import scale_results
 from unstale.tools.lab.results import Figures, figures
 from unstale.tools.lab.table import tables
-from unstale.tools.lab.wording import count, duration, rate
+from unstale.tools.wording import count, duration, rate
 
 REPOSITORY = Path(__file__).parent.parent.parent
 STORED = REPOSITORY / "docs" / "runs" / "lab-2026-11-26"

@@ -12,7 +12,7 @@ from unstale.tools.lab.conclusions import conclusions, findings
 from unstale.tools.lab.plan import VARIANTS
 from unstale.tools.lab.results import Outcome, Requests, Results, figures
 from unstale.tools.lab.table import notes, tables
-from unstale.tools.lab.wording import duration, less, listed, milliseconds
+from unstale.tools.wording import duration, less, listed, milliseconds
 
 
 def shown(results: Results) -> str:

@@ -154,18 +154,26 @@ def root_tag(raw_key: bytes) -> str:
     return f"{ROOT_MARK}{bucket(raw_key)}"
 
 
-def is_stamp_name(name: bytes) -> bool:
-    """Whether a name in Redis is a stamp's, a tag's or a root's, of whatever namespace: nothing else has such names.
+def parts_of(name: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """A name in Redis as unstale would have made it: namespace, own segment, and the rest; None if it has not.
 
     The first of unstale's own segments says what a name is: `a:e:b:s:{c}` is the entry of a key.
     """
     namespace, *segments = name.split(b":")
     for at, segment in enumerate(segments):
         if segment in _OWN_SEGMENTS:
-            rest = b":".join(segments[at + 1 :])
-            form = _OF_TAG if segment == b"s" else _OF_ROOT if segment == b"r" else None
-            return bool(namespace) and form is not None and form.fullmatch(rest) is not None
-    return False
+            return b":".join((namespace, *segments[:at])), segment, b":".join(segments[at + 1 :])
+    return None
+
+
+def is_stamp_name(name: bytes) -> bool:
+    """Whether a name in Redis is a stamp's, a tag's or a root's, of whatever namespace: nothing else has such names."""
+    parts = parts_of(name)
+    if parts is None:
+        return False
+    namespace, segment, rest = parts
+    form = _OF_TAG if segment == b"s" else _OF_ROOT if segment == b"r" else None
+    return not namespace.startswith(b":") and bool(namespace) and form is not None and form.fullmatch(rest) is not None
 
 
 def is_root(name: str) -> bool:

@@ -19,6 +19,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
+ALARM_PERCENT: Final = 90.0
+"""Engine CPU at which ElastiCache's guide tells to alarm (for a node with one core's worth of engine)."""
 CommandClass: TypeAlias = Literal["reads", "writes", "deletes", "scans", "scripts", "other"]
 CLASSES: Final[tuple[CommandClass, ...]] = ("reads", "writes", "deletes", "scans", "scripts", "other")
 
@@ -91,23 +93,31 @@ class Work:
         return 100 * self.engine_seconds / self.seconds if self.seconds else 0.0
 
     def seconds_by_class(self) -> dict[CommandClass, float]:
-        """Seconds inside commands, for every class, also one with none. Their sum is never above `engine_seconds`.
-
-        What a script calls counts in its own class, and `scripts` is what is left of the script's own. A server that
-        does not tell `command_seconds` lets no one know that rest: there `scripts` is the whole of the scripts' time,
-        so commands inside scripts weigh double. Where the sum would be above `engine_seconds`, all classes are made
-        smaller in proportion: the waits that are in them fell on whatever command was running.
-        """
+        """Seconds inside commands, for every class, also one with none: the sums of `seconds_by_command`."""
         found: dict[CommandClass, float] = dict.fromkeys(CLASSES, 0.0)
-        for name, command in self.commands.items():
-            if name != _TRANSACTION:
-                found[CLASS_OF.get(name, "other")] += command.seconds
-        if self.command_seconds is not None:
+        for name, seconds in self.seconds_by_command().items():
+            found[CLASS_OF.get(name, "other")] += seconds
+        return found
+
+    def seconds_by_command(self) -> dict[str, float]:
+        """Seconds inside each command, each second once. Their sum is never above `engine_seconds`.
+
+        What a script calls counts by its own name, and a script's time is what is left of it. A server that does not
+        tell `command_seconds` lets no one know that rest: there it is the whole of the script's time, so commands
+        inside scripts weigh double. Where the sum would be above `engine_seconds`, all are made smaller in proportion:
+        the waits that are in them fell on whatever command was running.
+        """
+        found = {name: command.seconds for name, command in self.commands.items() if name != _TRANSACTION}
+        scripts = sum(seconds for name, seconds in found.items() if CLASS_OF.get(name) == "scripts")
+        if self.command_seconds is not None and scripts:
             twice = sum(found.values()) - self.command_seconds
-            found["scripts"] -= min(max(0.0, twice), found["scripts"])
+            left = 1 - min(max(0.0, twice), scripts) / scripts
+            found = {
+                name: seconds * left if CLASS_OF.get(name) == "scripts" else seconds for name, seconds in found.items()
+            }
         total = sum(found.values())
         part = min(1.0, self.engine_seconds / total) if total else 1.0
-        return {kind: seconds * part for kind, seconds in found.items()}
+        return {name: seconds * part for name, seconds in found.items()}
 
 
 def look(client: Any, database: int = 0) -> Look:

@@ -29,6 +29,8 @@ class Part(NamedTuple):
 
 
 PARTS: Final = (
+    Part("doctor", "doctor", "From an alarm to its cause: what a server works for."),
+    Part("top", "doctor", "What a server works for, second by second."),
     Part("lab", "lab", "The whole investigation replayed and measured."),
     Part("chaos", "lab", "The promise tried while things break."),
     Part("exporter", "exporter", "A server told of to Prometheus."),

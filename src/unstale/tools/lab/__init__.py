@@ -9,7 +9,7 @@
     generator  the lab's end of that process
     run        one variant after another, from an empty server to its outcome
     results    what was measured: every sample, and the figures computed from them; stored: as JSON in a file
-    told, wording, table, conclusions, charts, gallery, page, report, live    what a person sees of it
+    told, table, conclusions, charts, gallery, page, report, live    what a person sees of it
     scale      what one invalidation and one read cost, by the size of the keyspace
 
 Only `unstale.tools.cli` prints. What a figure means is said in `results`, once.

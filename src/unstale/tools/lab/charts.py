@@ -14,12 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from unstale.tools.engine import CLASSES
-from unstale.tools.lab.drawing import Sheet, Theme, is_narrow, sheet
-from unstale.tools.lab.plan import ALARM_PERCENT
+from unstale.tools.drawing import Sheet, Theme, is_narrow, sheet
+from unstale.tools.engine import ALARM_PERCENT, CLASSES
 from unstale.tools.lab.results import Latency
 from unstale.tools.lab.told import REST, Step, Told
-from unstale.tools.lab.wording import count, duration, latency, rate
+from unstale.tools.wording import count, duration, latency, rate
 
 ROW: Final = 23
 """Pixels of one variant's row."""

@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 from unstale.tools.lab.results import Figures, Results
 from unstale.tools.lab.told import Step, Told, names, told
-from unstale.tools.lab.wording import (
+from unstale.tools.wording import (
     count,
     duration,
     latency,

@@ -8,12 +8,12 @@ from typing import Literal, TypeAlias
 
 from matplotlib.figure import Figure
 
+from unstale.tools.drawing import Theme
 from unstale.tools.lab import charts
-from unstale.tools.lab.drawing import Theme
 from unstale.tools.lab.scale_chart import Cut, cost_by_keyspace, cuts
 from unstale.tools.lab.scale_results import ScaleResults
 from unstale.tools.lab.told import Step, Told
-from unstale.tools.lab.wording import count, duration, latency, rate
+from unstale.tools.wording import count, duration, latency, rate
 
 Place: TypeAlias = Literal["summary", "cost", "users", "scale"]
 """The part of the report that a chart belongs to."""

@@ -14,7 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from unstale.tools.lab.plan import ALARM_PERCENT, Plan, Variant
+from unstale.tools.engine import ALARM_PERCENT
+from unstale.tools.lab.plan import Plan, Variant
 from unstale.tools.lab.results import Figures, Outcome, Sample, figures
 from unstale.tools.lab.tally import Second
 

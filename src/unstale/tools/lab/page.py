@@ -17,7 +17,7 @@ from unstale.tools.lab.results import Results
 from unstale.tools.lab.scale_chart import cuts
 from unstale.tools.lab.scale_results import ScalePoint, ScaleResults
 from unstale.tools.lab.told import Step, Told
-from unstale.tools.lab.wording import (
+from unstale.tools.wording import (
     DASH,
     count,
     duration,

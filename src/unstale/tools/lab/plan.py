@@ -19,8 +19,6 @@ Caching: TypeAlias = Literal[
 """How the application keeps a user's history up to date: see `site.caching`."""
 PREFIX: Final = "lab-"
 """What all keys of the lab begin with, in a server of the user's own, too."""
-ALARM_PERCENT: Final = 90.0
-"""Engine CPU at which ElastiCache's guide tells to alarm (for a node with one core's worth of engine)."""
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):

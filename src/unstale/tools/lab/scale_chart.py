@@ -17,8 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from unstale.tools.drawing import Sheet, Theme, apart, is_narrow, sheet
 from unstale.tools.lab.charts import tick
-from unstale.tools.lab.drawing import Sheet, Theme, apart, is_narrow, sheet
 from unstale.tools.lab.scale_results import VERBS, ScalePoint, ScaleResults, Verb
 
 OURS: Final = "unstale"

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from unstale.tools.lab.scale_chart import short
 from unstale.tools.lab.scale_results import VERBS, ScaleResults, Verb
-from unstale.tools.lab.wording import DASH, duration
+from unstale.tools.wording import DASH, duration
 
 TITLES: dict[Verb, str] = {
     "invalidate": "One invalidation: the engine's CPU, by keys in the database",

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from unstale.tools.lab.results import Latency, Results
 from unstale.tools.lab.told import Step, Told, told
-from unstale.tools.lab.wording import DASH, count, milliseconds, one_decimal, percent, rate
+from unstale.tools.wording import DASH, count, milliseconds, one_decimal, percent, rate
 
 
 def tables(results: Results) -> list[Table]:

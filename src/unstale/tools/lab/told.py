@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias
 from unstale.tools.engine import CLASSES
 from unstale.tools.lab.plan import VARIANTS, Plan
 from unstale.tools.lab.results import Figures, Outcome, Results, figures
-from unstale.tools.lab.wording import count, latency
+from unstale.tools.wording import count, latency
 
 Ground: TypeAlias = Literal["failed", "interrupted", "skipped", "offered late", "not held"]
 OURS: Final = frozenset(one.name for one in VARIANTS.values() if one.caching in {"unstale", "unstale-strict"})

@@ -1,4 +1,4 @@
-"""Paper and pens of the charts: themes, sheets measured in pixels, the bytes of a figure. Nothing of a run is here.
+"""Paper and pens of the charts: themes, sheets measured in pixels, the bytes of a figure. No tool's results are here.
 
 One unit is one CSS pixel at the chart's own width. Text stays text in an SVG, in the reader's own system font; a PNG
 has the font that matplotlib carries. The same figure gives the same bytes: no date, no random ids, no settings of the

@@ -1,0 +1,203 @@
+"""An examination from its beginning to its end: one server after its plan, all servers at the same time.
+
+Whatever happens to a server ends its part, with what there is of it; the others go on. So does Ctrl-C: what there is is
+reported.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+import msgspec
+import redis
+
+from unstale.tools.doctor.costs import QUIET_TRIP_US, costs_of, engine_of
+from unstale.tools.doctor.errors import DoctorError, SpentError
+from unstale.tools.doctor.facts import Asker, facts_of
+from unstale.tools.doctor.findings import findings
+from unstale.tools.doctor.gate import Gate
+from unstale.tools.doctor.monitoring import listen, monitored
+from unstale.tools.doctor.pace import PACED, Pace
+from unstale.tools.doctor.places import ANSWER_SECONDS, Place, connect, places, target_of, what_is_wrong
+from unstale.tools.doctor.results import Monitored, Node, Report
+from unstale.tools.doctor.sampling import Sampler, keyspace_of
+from unstale.tools.doctor.watching import OWN_TRIPS, Watched, watch
+
+MOST_AT_ONCE: Final = 64
+"""Servers that are looked at at the same time."""
+WATCHED: Final = 0.5
+"""Of the seconds that a server is looked at, the part in which nothing is asked, and its engine watched."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """How a server is looked at."""
+
+    seconds: float = 10.0
+    """For all of it, without MONITOR and without what a late answer adds."""
+    monitor_seconds: float = 0.0
+    """Of MONITOR; 0: none."""
+    share: float = 0.005
+    """Of the engine's time, what looking at the keyspace may take: half of what all of it may."""
+    most_commands: int = 50_000
+    """Sent to a server."""
+
+
+STEPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    ("connects", ("AUTH", "CLIENT SETINFO", "HELLO", "SELECT", "PING", "CLIENT NO-TOUCH")),
+    ("who else there is", ("CLUSTER NODES", "READONLY", "SENTINEL GET-MASTER-ADDR-BY-NAME", "SENTINEL REPLICAS")),
+    (
+        "what it says about itself",
+        ("INFO", "CONFIG GET", "ACL WHOAMI", "ACL DRYRUN", "CLIENT LIST", "SLOWLOG GET", "LATENCY LATEST"),
+    ),
+    ("what its engine does, in two looks", ("INFO",)),
+    (
+        "some keys, and the heads of unstale's entries",
+        ("SCAN", "RANDOMKEY", "DBSIZE", "PTTL", "MEMORY USAGE", "GETRANGE"),
+    ),
+)
+"""What is run, in this order: for whom to tell beforehand."""
+MONITOR_STEP: Final = ("every command, for a while", ("MONITOR",))
+
+
+def examine(
+    url: str, plan: Plan, *, stop: threading.Event | None = None, sentinel_password: str | None = None
+) -> Report:
+    """Look at all servers behind a URL.
+
+    Args:
+        url: as a cache takes it; see `places`.
+        plan: how long, and what.
+        stop: set from outside, it ends the examination with what there is.
+        sentinel_password: of the sentinels, where they have one.
+
+    Raises:
+        ConfigurationError: the URL makes no sense.
+        DoctorError: nothing can be looked at, since no server behind the URL answers.
+    """
+    over = threading.Event() if stop is None else stop
+    begun, begun_at = time.monotonic(), datetime.now(UTC)
+    found = places(url, Gate(plan.most_commands), sentinel_password)
+    nodes = [
+        Node(name=place.name, is_local=place.is_local, has_tls=place.has_tls, in_cluster=place.in_cluster)
+        for place in found
+    ]
+    with ThreadPoolExecutor(min(MOST_AT_ONCE, len(nodes)), "doctor") as pool:
+        waiting = [pool.submit(_examine, *one, plan, over) for one in zip(found, nodes, strict=True)]
+        try:
+            wait(waiting)
+        except KeyboardInterrupt:  # all end, with what they have
+            over.set()
+            wait(waiting)
+        for one in waiting:
+            one.result()
+    if all(node.status == "unreachable" for node in nodes):
+        raise DoctorError("; ".join(dict.fromkeys(f"{node.name}: {node.why}" for node in nodes)))
+    return Report(
+        target=target_of(url),
+        begun_at=begun_at.isoformat(timespec="seconds"),
+        seconds=time.monotonic() - begun,
+        nodes=nodes,
+        findings=findings(nodes),
+    )
+
+
+def _examine(place: Place, node: Node, plan: Plan, stop: threading.Event) -> None:
+    """Look at one server, and write down in the node what is found."""
+    gate = Gate(plan.most_commands, monitor=plan.monitor_seconds > 0)
+    with connect(place, gate, min(ANSWER_SECONDS, max(1.0, plan.seconds))) as client:
+        asker = Asker(client)
+        begun = time.monotonic()
+        pace = Pace(asker, plan.share, stop)
+        has_answered = False
+        try:
+            asker.greet()
+            has_answered = True
+            _look(_Means(asker, place, pace, stop, begun), node, plan)
+            node.own_percent = _own_percent(asker, gate, pace, time.monotonic() - begun)
+        except SpentError:
+            node.status, node.why = "interrupted", "As many commands were sent as may be."
+        except (redis.RedisError, OSError) as error:
+            node.status = "interrupted" if has_answered else "unreachable"
+            node.why = what_is_wrong(error)
+        node.refusals = asker.refusals
+    if stop.is_set() and node.status == "complete":
+        node.status, node.why = "interrupted", "Stopped."
+    node.commands_sent = gate.count
+
+
+class _Means(NamedTuple):
+    """What one server is looked at with."""
+
+    asker: Asker
+    place: Place
+    pace: Pace
+    stop: threading.Event
+    begun: float
+
+
+def _look(means: _Means, node: Node, plan: Plan) -> None:
+    """Facts, engine, keyspace, MONITOR, each written down when it is there; then what follows."""
+    node.facts = facts_of(means.asker)
+    if node.facts.is_cluster_node:
+        means.asker.ask("READONLY")  # a replica in a cluster shows its keys to none else
+    watched = _watched(means, plan)
+    if watched is not None:
+        _write_down(watched, node)
+    keys = watched.keys if watched is not None else int(means.asker.ask("DBSIZE") or 0)
+    place = replace(means.place, in_cluster=means.place.in_cluster or node.facts.is_cluster_node)
+    sampler = Sampler(means.asker, place, means.pace, means.begun + plan.seconds, means.stop)
+    try:
+        sampler.sample()
+    finally:  # also when the server goes away meanwhile
+        if sampler.found.seen or sampler.found.whole:
+            node.keyspace = keyspace_of(sampler.found, keys)
+    if plan.monitor_seconds and not means.stop.is_set():
+        node.monitored = _monitored(means, plan.monitor_seconds)
+        if watched is not None:
+            _write_down(watched, node)
+
+
+def _write_down(watched: Watched, node: Node) -> None:
+    """The engine's work and what follows from it, with what MONITOR has told so far."""
+    by_pattern = 0.0 if node.monitored is None else node.monitored.part_by_pattern
+    node.engine = engine_of(watched.work, own_trips=OWN_TRIPS, by_pattern=by_pattern, beside=watched.beside)
+    node.costs = costs_of(node.engine, watched.keys, node.monitored)
+
+
+def _watched(means: _Means, plan: Plan) -> Watched | None:
+    """The window; None where the server hides or refuses what it takes."""
+    try:
+        return watch(means.asker, means.place.database, WATCHED * plan.seconds, means.stop)
+    except redis.ResponseError as error:
+        means.asker.refuse("INFO", error)
+    except DoctorError as error:
+        means.asker.refuse("the engine's work", error)
+    return None
+
+
+def _monitored(means: _Means, seconds: float) -> Monitored | None:
+    """What MONITOR tells; None where it is refused."""
+    try:
+        return monitored(listen(means.asker.client, seconds, means.stop))
+    except redis.ResponseError as error:
+        means.asker.refuse("MONITOR", error)
+        return None
+
+
+def _own_percent(asker: Asker, gate: Gate, pace: Pace, seconds: float) -> float | None:
+    """What the doctor took of the engine, at most: each command at its mean cost here, and a trip for each."""
+    told = asker.info("commandstats")
+    if not told:
+        return None
+    spent = pace.spent
+    for name, times in gate.sent.items():
+        command = "|".join(name.lower().split())
+        if command not in PACED:
+            usec = told.get(f"cmdstat_{command}", {}).get("usec_per_call", 0.0)
+            spent += times * (usec + QUIET_TRIP_US.mid) / 1e6
+    return 100 * spent / seconds
