@@ -13,8 +13,8 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from unstale.tools.cli import STOPPED
 from unstale.tools.cli.saying import console, errors, told
+from unstale.tools.cli.status import STOPPED
 from unstale.tools.doctor.course import MONITOR_STEP, STEPS, Plan, examine
 from unstale.tools.doctor.page import write_page
 from unstale.tools.doctor.places import target_of
