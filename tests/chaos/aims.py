@@ -81,7 +81,7 @@ AIMS = (
             "fill_opens_a_closed_tag": ("older_than_visible",),
             "old_stamp_put_back": STALE,
         },
-        {"load_seconds": (0.0, 0.002), "writes_per_second": 40.0},
+        {"load_seconds": (0.0, 0.002), "writes_per_second": 40.0, "seeds": tuple(range(1, 9))},
         subject="aimed:StrictAmongPlain",
         work=("strict",),
     ),

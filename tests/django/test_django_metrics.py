@@ -29,7 +29,9 @@ Figures = dict[tuple[str, ...], float]
 @pytest.fixture
 def backend(configure: Callable[..., Any]) -> Iterator[Any]:
     """The backend, with an outbox in the database `default`, empty at first."""
-    yield configure(TAG_PATTERNS=["user:{id}:*"], OUTBOX="default", SOCKET_TIMEOUT=5)
+    made = configure(TAG_PATTERNS=["user:{id}:*"], OUTBOX="default", SOCKET_TIMEOUT=5)
+    Invalidation.objects.all().delete()  # what other tests have left
+    yield made
     Invalidation.objects.all().delete()
 
 
