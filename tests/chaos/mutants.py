@@ -319,8 +319,8 @@ def fill_opens_a_closed_tag(patch: Patch) -> None:
     """A fill takes a closed stamp, which a read shows as nothing, for a missing one, and writes a new one."""
 
     def open_(sound: Any) -> Any:
-        def over(claims: Any, missing: Sequence[bytes], stamp_ttl: float, lag: float) -> Any:
-            trip = sound(claims, missing, stamp_ttl, lag)
+        def over(claims: Any, missing: Sequence[bytes], stamp_ttl: float, lag: float, held: Any) -> Any:
+            trip = sound(claims, missing, stamp_ttl, lag, held)
             names = set(missing)
             removed = [(b"DEL", command[1]) for command in trip.commands if command[1] in names]
             return commands.Trip(
