@@ -1,4 +1,5 @@
-"""The article's shop as it was: django-redis, pattern deletes, and what else goes wrong with caches. Faults are planted.
+"""The example shop as the article's was: django-redis, pattern deletes, and what else goes wrong with caches.
 
-Each line with a fault says so in a comment, by which the audit is tested: nothing else in here is one.
+The files here take the place of those of `examples/shop`, whose models, URLs and commands they use. Faults are planted:
+each line with one says so in a comment, by which the audit is tested. Nothing else in here is one.
 """

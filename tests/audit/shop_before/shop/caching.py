@@ -5,8 +5,8 @@ from django.core.cache import cache
 TTL = 300
 
 
-def history_key(user_id: int, page: int) -> str:
-    return f"user:{user_id}:orders:{page}"
+def history_key(user_id: int, limit: int) -> str:
+    return f"user:{user_id}:orders:{limit}"
 
 
 def forget_user(user_id: int) -> None:
