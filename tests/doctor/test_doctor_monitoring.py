@@ -80,6 +80,12 @@ def test_busy_names() -> None:
     assert [(one.command, one.shape, one.calls) for one in found.busiest] == [("GET", "user:*", 9), ("SET", "a", 1)]
 
 
+def test_a_word_that_is_no_key_is_not_taken_for_one() -> None:
+    """FLUSHALL ASYNC names none; HSCAN does, as any read of one key."""
+    found = kept(line("flushall", "async"), line("hscan", "user:1", "0"), line("scan", "0"))
+    assert [(one.command, one.shape) for one in found.busiest] == [("HSCAN", "user:*")]
+
+
 def test_no_value_is_kept() -> None:
     """Nor a user's own name for a key."""
     found = kept(line("set", "user:123456:mail", "secret word"), line("eval", "return 'secret'", "0"))

@@ -24,6 +24,8 @@ from servers import Server, free_port, require
 from unstale.errors import ConfigurationError
 from unstale.tools import engine
 from unstale.tools.classes import CLASS_OF, CLASSES, class_of
+from unstale.tools.doctor.costs import group_of
+from unstale.tools.engine import command_of
 from unstale.tools.exporter import nodes, watch
 from unstale.tools.exporter.errors import ExporterError
 from unstale.tools.exporter.figures import FIGURES, OF_WATCH
@@ -370,6 +372,27 @@ def test_a_port_that_is_taken(server: Server) -> None:
             page.__enter__()
 
 
+@pytest.mark.parametrize(
+    ("command", "kind", "group"),
+    [
+        ("get", "reads", "reads"),
+        ("set", "writes", "writes"),
+        ("getdel", "writes", "writes"),
+        ("unlink", "deletes", "invalidation by key"),
+        ("flushdb", "other", "other"),
+        ("keys", "patterns", "invalidation by pattern"),
+        ("scan", "patterns", "invalidation by pattern"),
+        ("sscan", "scans", "reads"),
+        ("evalsha", "scripts", "scripts"),
+        ("exec", "other", "other"),
+        ("of_a_module", "other", "other"),
+    ],
+)
+def test_a_command_is_for_the_same_here_and_in_the_doctors_report(command: str, kind: str, group: str) -> None:
+    """The doctor's groups are the exporter's classes, by other names, and the scans within a key are reads."""
+    assert (class_of(command), group_of(command)) == (kind, group)
+
+
 def test_classes_refine_those_of_the_engine() -> None:
     """What walks the keyspace is apart; all else is as the lab has it."""
     assert {name: kind for name, kind in CLASS_OF.items() if engine.CLASS_OF[name] != kind} == {
@@ -377,7 +400,8 @@ def test_classes_refine_those_of_the_engine() -> None:
         "scan": "patterns",
     }
     assert set(CLASS_OF.values()) <= set(CLASSES)
-    assert [class_of(name) for name in ("cmdstat_KEYS", "config|get", "evalsha")] == ["patterns", "other", "scripts"]
+    told = ("cmdstat_KEYS", "cmdstat_config|get", "cmdstat_evalsha")
+    assert [class_of(command_of(field)) for field in told] == ["patterns", "other", "scripts"]
 
 
 def test_the_figures_names() -> None:
