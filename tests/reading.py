@@ -4,6 +4,7 @@ from __future__ import annotations
 
 READING = {
     *("acl|dryrun", "acl|whoami", "auth", "client|list", "client|no-touch", "client|setinfo", "cluster|nodes"),
+    *("cluster|slots",),
     *("config|get", "dbsize", "getrange", "hello", "info", "latency|latest", "memory|usage", "monitor", "ping"),
     *("pttl", "randomkey", "readonly", "scan", "select", "slowlog|get"),
 }

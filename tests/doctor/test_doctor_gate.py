@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from reading import READING
 from servers import Server
 
+import unstale.tools
 from unstale.tools.doctor.course import MONITOR_STEP, STEPS, Plan, examine
 from unstale.tools.doctor.errors import NotReadOnlyError, SpentError
 from unstale.tools.doctor.gate import ALLOWED, Gate
 from unstale.tools.doctor.monitoring import words_of
-from unstale.tools.doctor.places import connect, places
+from unstale.tools.places import Origin, connect
 
 
 @pytest.mark.parametrize(
@@ -96,10 +99,23 @@ def test_what_is_announced_is_what_is_allowed() -> None:
     assert told == {*ALLOWED, "MONITOR"}
 
 
+def test_only_the_gate_says_how_servers_are_talked_to() -> None:
+    """In the doctor and in top no connection is made in another manner than a gate's."""
+    tools = Path(unstale.tools.__file__).parent
+    files = [
+        *(tools / "doctor").glob("*.py"),
+        *(tools / "top").glob("*.py"),
+        tools / "cli" / "doctor.py",
+        tools / "cli" / "top.py",
+    ]
+    makes = re.compile(r"\b(?:Manner|Redis|ConnectionPool|Connection|from_url)\(")
+    assert {file.name for file in files if makes.search(file.read_text(encoding="utf-8"))} == {"gate.py"}
+
+
 def test_no_other_way_to_a_server(server: Server) -> None:
     """A client of the doctor's refuses to write, pipelines included."""
     gate = Gate(100)
-    with connect(places(server.url, gate)[0], gate) as client:
+    with connect(Origin(server.url, gate.manner()).places()[0], gate.manner()) as client:
         with pytest.raises(NotReadOnlyError):
             client.set("a", 1)
         with pytest.raises(NotReadOnlyError):

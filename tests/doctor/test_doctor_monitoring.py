@@ -14,7 +14,7 @@ from unstale import Cache
 from unstale.core.keys import is_stamp_name
 from unstale.tools.doctor.gate import Gate
 from unstale.tools.doctor.monitoring import Heard, listen, monitored, words_of
-from unstale.tools.doctor.places import connect, places
+from unstale.tools.places import Origin, connect
 
 
 def line(*words: str) -> bytes:
@@ -80,6 +80,12 @@ def test_busy_names() -> None:
     assert [(one.command, one.shape, one.calls) for one in found.busiest] == [("GET", "user:*", 9), ("SET", "a", 1)]
 
 
+def test_a_word_that_is_no_key_is_not_taken_for_one() -> None:
+    """FLUSHALL ASYNC names none; HSCAN does, as any read of one key."""
+    found = kept(line("flushall", "async"), line("hscan", "user:1", "0"), line("scan", "0"))
+    assert [(one.command, one.shape) for one in found.busiest] == [("HSCAN", "user:*")]
+
+
 def test_no_value_is_kept() -> None:
     """Nor a user's own name for a key."""
     found = kept(line("set", "user:123456:mail", "secret word"), line("eval", "return 'secret'", "0"))
@@ -91,7 +97,7 @@ def test_an_invalidation_of_ours_is_counted(server: Server) -> None:
     """From a real server: one for each, and none for a fill or for what nobody caches."""
     gate = Gate(100, monitor=True)
     heard: list[Heard] = []
-    with connect(places(server.url, gate)[0], gate) as client:
+    with connect(Origin(server.url, gate.manner()).places()[0], gate.manner()) as client:
         stop = threading.Event()
         thread = threading.Thread(target=lambda: heard.append(listen(client, 60, stop)))
         thread.start()
@@ -126,7 +132,7 @@ def test_too_much_is_ended_early(server: Server, monkeypatch: pytest.MonkeyPatch
 
     thread = threading.Thread(target=ping)
     thread.start()
-    with connect(places(server.url, gate)[0], gate) as client:
+    with connect(Origin(server.url, gate.manner()).places()[0], gate.manner()) as client:
         heard = listen(client, 60, threading.Event())
     stop.set()
     thread.join()
@@ -139,7 +145,10 @@ def test_a_refusal_is_raised(server: Server) -> None:
         admin.execute_command("ACL", "SETUSER", "some", "reset", "on", ">word", "~*", "+ping")
     gate = Gate(100, monitor=True)
     url = server.url.replace("redis://", "redis://some:word@")
-    with connect(places(url, gate)[0], gate) as client, pytest.raises(redis.exceptions.NoPermissionError):
+    with (
+        connect(Origin(url, gate.manner()).places()[0], gate.manner()) as client,
+        pytest.raises(redis.exceptions.NoPermissionError),
+    ):
         listen(client, 1, threading.Event())
     with server.client as admin:
         admin.execute_command("ACL", "DELUSER", "some")

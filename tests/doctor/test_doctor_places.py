@@ -14,9 +14,8 @@ from test_tls_acl import SecureServer, authority  # noqa: F401 - a fixture
 
 from unstale import Cache
 from unstale.tools.doctor.course import Plan, examine
-from unstale.tools.doctor.errors import DoctorError
 from unstale.tools.doctor.gate import Gate
-from unstale.tools.doctor.places import places, target_of
+from unstale.tools.places import NobodyTellsError, Origin, target_of
 
 QUICK = Plan(seconds=2, share=0.1)
 
@@ -67,12 +66,6 @@ def test_a_dead_node_is_reported(cluster: Cluster) -> None:
     assert (finding.level, finding.nodes) == ("serious", (f"127.0.0.1:{dead.port}",))
 
 
-def test_a_dead_seed_is_passed_over(cluster: Cluster) -> None:
-    """The next one is asked."""
-    url = cluster.url.replace("redis+cluster://", "redis+cluster://127.0.0.1:1,")
-    assert len(places(url, Gate(100))) == len(cluster.nodes)
-
-
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A primary, a replica, sentinels."""
@@ -99,12 +92,15 @@ def test_sentinels_with_a_password(deployment: Deployment, tmp_path: Path) -> No
     url = f"redis+sentinel://127.0.0.1:{sentinel.port}/{SERVICE}"
     try:
         until(lambda: sentinel.ask("PING", password=PASSWORD.split()[0]))
-        with pytest.raises(DoctorError, match="No sentinel names a primary"):
-            places(url, Gate(100))
-        with pytest.raises(DoctorError) as failed:
-            places(url, Gate(100), "some secret")
+        with pytest.raises(NobodyTellsError, match="No sentinel names a primary"):
+            Origin(url, Gate(100).manner()).places()
+        with pytest.raises(NobodyTellsError) as failed:
+            Origin(url, Gate(100).manner(), "some secret").places()
         assert "some secret" not in str(failed.value)
-        assert places(url, Gate(100), PASSWORD.split()[0])[0].name == f"127.0.0.1:{deployment.primary.port}"
+        assert (
+            Origin(url, Gate(100).manner(), PASSWORD.split()[0]).places()[0].name
+            == f"127.0.0.1:{deployment.primary.port}"
+        )
     finally:
         sentinel.kill()
 
@@ -164,8 +160,8 @@ def test_no_password_is_shown(url: str, shown: str) -> None:
 
 def test_who_is_local() -> None:
     """What leaves the machine should be encrypted."""
-    gate = Gate(1)
-    assert [places(url, gate)[0].is_local for url in ("redis://127.0.0.1", "redis://localhost:1/2", "unix:///a")] == [
-        True
-    ] * 3
-    assert not places("redis://cache.example:6379/0", gate)[0].is_local
+    gate = Gate(1).manner()
+    assert [
+        Origin(url, gate).places()[0].is_local for url in ("redis://127.0.0.1", "redis://localhost:1/2", "unix:///a")
+    ] == [True] * 3
+    assert not Origin("redis://cache.example:6379/0", gate).places()[0].is_local

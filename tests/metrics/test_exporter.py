@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -10,24 +11,29 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clusters import Cluster
 from prometheus_client.parser import text_string_to_metric_families
-from sentinels import Deployment
+from sentinels import SERVICE, Deployment, Sentinel, until
 from servers import Server, free_port, require
 
 from unstale.errors import ConfigurationError
 from unstale.tools import engine
 from unstale.tools.classes import CLASS_OF, CLASSES, class_of
+from unstale.tools.doctor.costs import group_of
+from unstale.tools.engine import command_of
 from unstale.tools.exporter import nodes, watch
 from unstale.tools.exporter.errors import ExporterError
 from unstale.tools.exporter.figures import FIGURES, OF_WATCH
 from unstale.tools.exporter.serve import serving
 from unstale.tools.exporter.watch import Watch
+from unstale.tools.places import NobodyTellsError, Origin, Place
 
+SECRET = "0f-the-sentinels"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -38,9 +44,9 @@ def each_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def exporting(url: str, timeout: float = 5.0) -> Iterator[Callable[[], Samples]]:
-    """An exporter's page, as Prometheus reads it."""
-    with closing(Watch(url, timeout)) as asks, serving(asks, "127.0.0.1", 0) as port:
+def exporting(url: str, timeout: float = 5.0, password: str | None = None) -> Iterator[Callable[[], Samples]]:
+    """An exporter's page, as Prometheus reads it; the password is the sentinels'."""
+    with closing(Watch(url, timeout, password)) as asks, serving(asks, "127.0.0.1", 0) as port:
         yield lambda: scraped(port)
 
 
@@ -226,8 +232,7 @@ def test_every_node_of_a_cluster(cluster: Cluster) -> None:
     """Primaries and replicas, found from one of them; each by its own name."""
     with exporting(cluster.url_of(cluster.nodes[0])) as page:
         found = until_all(page, len(cluster.nodes))
-    ups = {dict(labels)["node"]: value for (name, labels), value in found.items() if name == "unstale_server_up"}
-    assert ups == {f"127.0.0.1:{node.client_port}": 1 for node in cluster.nodes}
+    assert ups(found) == {f"127.0.0.1:{node.client_port}": 1 for node in cluster.nodes}
     primaries = sum(value for (name, _), value in found.items() if name == "unstale_server_primary")
     assert primaries == 3
 
@@ -240,23 +245,33 @@ def test_a_cluster_with_a_dead_node(tmp_path: Path) -> None:
         with exporting(cluster.url_of(gone), timeout=2.0) as page:
             until_all(page, len(cluster.nodes))
             gone.kill()
-            found = page()
-        ups = {dict(labels)["node"]: value for (name, labels), value in found.items() if name == "unstale_server_up"}
-    assert ups.pop(f"127.0.0.1:{gone.client_port}") == 0
-    assert list(ups.values()) == [1] * 5
+            found = ups(page())
+    assert found.pop(f"127.0.0.1:{gone.client_port}") == 0
+    assert list(found.values()) == [1] * 5
 
 
 @pytest.mark.usefixtures("each_time")
 def test_a_node_that_has_left_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while: one that was named long ago, and is named no more."""
-    one = nodes.Nodes("redis+cluster://127.0.0.1:1", 0.1)
+    named: list[str] = []
+
+    def places(self: Origin) -> list[Place]:
+        if not named:
+            raise NobodyTellsError("Nobody.")
+        return [replace(self.seeds[0], name=name) for name in named]
+
+    monkeypatch.setattr(Origin, "places", places)
+    one = nodes.Nodes("redis+cluster://seed:1", 0.1)
+    later = nodes.REMEMBER_SECONDS
     with closing(one):
-        assert set(one.named(0.0)) == {"127.0.0.1:1"}
-        monkeypatch.setattr(one, "_find", lambda: [("10.0.0.1", 1)])
-        assert set(one.named(1.0)) == {"127.0.0.1:1", "10.0.0.1:1"}
-        monkeypatch.setattr(one, "_find", list)
-        assert set(one.named(nodes.REMEMBER_SECONDS)) == {"127.0.0.1:1", "10.0.0.1:1"}
-        assert set(one.named(nodes.REMEMBER_SECONDS + 2.0)) == {"127.0.0.1:1"}
+        assert set(one.named(0.0)) == {"seed:1"}  # nobody tells yet: it is asked itself
+        named[:] = ["a:1", "b:1"]
+        assert set(one.named(1.0)) == {"a:1", "b:1"}
+        named[:] = ["a:1"]
+        assert set(one.named(later + 1.0)) == {"a:1", "b:1"}
+        assert set(one.named(later + 2.0)) == {"a:1"}
+        named.clear()
+        assert set(one.named(3 * later)) == {"a:1"}  # that nobody tells is no reason to forget
 
 
 @pytest.mark.usefixtures("each_time")
@@ -276,15 +291,70 @@ def test_sentinels_that_do_not_know(tmp_path: Path) -> None:
     with Deployment(tmp_path) as deployment:
         ports = [one.port for one in deployment.sentinels]
         with exporting(deployment.url_of(*ports, service="nobody")) as page:
-            assert {
-                dict(has)["node"]: value for (name, has), value in page().items() if name == "unstale_server_up"
-            } == {"nobody": 0}
+            assert ups(page()) == {"nobody": 0}
         with exporting(deployment.url_of(free_port(), ports[0]), timeout=2.0) as page:
             assert of(page(), "up", node=f"127.0.0.1:{deployment.primary.port}") == 1
             for sentinel in deployment.sentinels:
                 sentinel.kill()
             deployment.primary.kill()
             assert of(page(), "up", node=f"127.0.0.1:{deployment.primary.port}") == 0
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Deployment]:
+    """A deployment whose one sentinel that is asked wants a password."""
+    require("redis")
+    with Deployment(tmp_path) as deployment:
+        sentinel = Sentinel(tmp_path / "guarded", deployment.primary.port, f"requirepass {SECRET}")
+        deployment.sentinels.append(sentinel)
+        until(lambda: sentinel.ask("PING", password=SECRET))
+        yield deployment
+
+
+def ups(found: Samples) -> dict[str, float]:
+    """Whether each node answers."""
+    return {dict(labels)["node"]: value for (name, labels), value in found.items() if name == "unstale_server_up"}
+
+
+def test_sentinels_with_a_password(guarded: Deployment, caplog: pytest.LogCaptureFixture) -> None:
+    """With theirs, which is not the servers', the servers are told of; without it the log says why not."""
+    url, primary = guarded.url_of(guarded.sentinels[-1].port), f"127.0.0.1:{guarded.primary.port}"
+    with exporting(url) as page:
+        assert ups(page()) == {SERVICE: 0}
+    assert "Authentication required" in caplog.text
+    with exporting(url, password="wr0ng") as page:
+        assert ups(page()) == {SERVICE: 0}
+    assert "wr0ng" not in caplog.text
+    with exporting(url, password=SECRET) as page:
+        assert ups(page())[primary] == 1
+
+
+@pytest.mark.parametrize("by_variable", [True, False])
+def test_the_command_takes_the_sentinels_password(guarded: Deployment, *, by_variable: bool) -> None:
+    """As the doctor does: by an option, or by a variable that no list of processes shows."""
+    words = [sys.executable, "-m", "unstale", "exporter", guarded.url_of(guarded.sentinels[-1].port)]
+    words += ["--listen", "127.0.0.1:0", *([] if by_variable else ["--sentinel-password", SECRET])]
+    environment = {**os.environ, **({"UNSTALE_SENTINEL_PASSWORD": SECRET} if by_variable else {})}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        found = re.search(r":(\d+)/metrics", process.stdout.readline())
+        assert found is not None
+        assert ups(scraped(int(found[1])))[f"127.0.0.1:{guarded.primary.port}"] == 1
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+@pytest.mark.usefixtures("each_time")
+def test_servers_stay_when_all_sentinels_are_gone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """They are told of as ever; that nobody says who they are is one line in the log."""
+    require("redis")
+    with Deployment(tmp_path) as deployment, exporting(deployment.url, timeout=2.0) as page:
+        before = ups(page())
+        for sentinel in deployment.sentinels:
+            sentinel.kill()
+        assert [ups(page()) for _ in range(2)] == [before] * 2
+    assert set(before.values()) == {1}
+    assert caplog.text.count("Which servers there are is not known now. No sentinel names a primary of shop") == 1
 
 
 @pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "memory://", "redis://localhost:port"])
@@ -302,6 +372,27 @@ def test_a_port_that_is_taken(server: Server) -> None:
             page.__enter__()
 
 
+@pytest.mark.parametrize(
+    ("command", "kind", "group"),
+    [
+        ("get", "reads", "reads"),
+        ("set", "writes", "writes"),
+        ("getdel", "writes", "writes"),
+        ("unlink", "deletes", "invalidation by key"),
+        ("flushdb", "other", "other"),
+        ("keys", "patterns", "invalidation by pattern"),
+        ("scan", "patterns", "invalidation by pattern"),
+        ("sscan", "scans", "reads"),
+        ("evalsha", "scripts", "scripts"),
+        ("exec", "other", "other"),
+        ("of_a_module", "other", "other"),
+    ],
+)
+def test_a_command_is_for_the_same_here_and_in_the_doctors_report(command: str, kind: str, group: str) -> None:
+    """The doctor's groups are the exporter's classes, by other names, and the scans within a key are reads."""
+    assert (class_of(command), group_of(command)) == (kind, group)
+
+
 def test_classes_refine_those_of_the_engine() -> None:
     """What walks the keyspace is apart; all else is as the lab has it."""
     assert {name: kind for name, kind in CLASS_OF.items() if engine.CLASS_OF[name] != kind} == {
@@ -309,7 +400,8 @@ def test_classes_refine_those_of_the_engine() -> None:
         "scan": "patterns",
     }
     assert set(CLASS_OF.values()) <= set(CLASSES)
-    assert [class_of(name) for name in ("cmdstat_KEYS", "config|get", "evalsha")] == ["patterns", "other", "scripts"]
+    told = ("cmdstat_KEYS", "cmdstat_config|get", "cmdstat_evalsha")
+    assert [class_of(command_of(field)) for field in told] == ["patterns", "other", "scripts"]
 
 
 def test_the_figures_names() -> None:

@@ -148,6 +148,11 @@ MUTANTS = [
     ("unstale_outbox_up) == 0", "unstale_outbox_up) == 1"),
     ("unstale_queue_size_bytes) > 0", "unstale_queue_size_bytes) > 200"),
     ("unstale_breakers_open) > 0", "unstale_breakers_open) > 5"),
+    ("            (unstale_lost_total unless unstale_lost_total offset 1h)\n            or ", "            "),
+    (" unless unstale_lost_total offset 1h", ""),
+    ("\n            or increase(unstale_lost_total[1h])", ""),
+    ("increase(unstale_lost_total[1h])", "increase(unstale_lost_total[2h])"),
+    ("          ) > 0\n", "          ) >= 0\n"),
     (" + (sum by (job, cache) (rate(unstale_stale_hits_total[10m])) or 0 *", " + (0 *"),
 ]
 

@@ -15,8 +15,8 @@ from unstale.errors import ConfigurationError
 from unstale.tools.doctor.facts import Asker
 from unstale.tools.doctor.gate import Gate
 from unstale.tools.doctor.pace import Pace
-from unstale.tools.doctor.places import connect, places
 from unstale.tools.doctor.sampling import Sampler
+from unstale.tools.places import Origin, connect
 from unstale.tools.top.metrics import Counted, added_up, check_url, counted
 from unstale.tools.top.tags import Watch, tag_of
 
@@ -31,9 +31,9 @@ def test_a_tag_from_its_stamps_name(tag: str, clustered: bool) -> None:
 def test_changes_are_counted(server: Server) -> None:
     """Of stamps that entries record: each bump between two looks, a lost one and its return, a closed one."""
     gate = Gate(10_000)
-    place = places(server.url, gate)[0]
+    place = Origin(server.url, gate.manner()).places()[0]
     watch = Watch(in_cluster=False)
-    with Cache.from_url(server.url, namespace="test", timeout=5) as cache, connect(place, gate) as client:
+    with Cache.from_url(server.url, namespace="test", timeout=5) as cache, connect(place, gate.manner()) as client:
         asker = Asker(client)
         for user in range(5):
             cache.set(f"a{user}", 1, tags=[f"user:{user}"])
@@ -62,9 +62,9 @@ def test_changes_are_counted(server: Server) -> None:
 def test_what_changed_is_watched_on(server: Server) -> None:
     """A new sample does not forget the hottest ones."""
     gate = Gate(10_000)
-    place = places(server.url, gate)[0]
+    place = Origin(server.url, gate.manner()).places()[0]
     watch = Watch(in_cluster=False)
-    with Cache.from_url(server.url, namespace="test", timeout=5) as cache, connect(place, gate) as client:
+    with Cache.from_url(server.url, namespace="test", timeout=5) as cache, connect(place, gate.manner()) as client:
         asker, stop = Asker(client), threading.Event()
         cache.set("a", 1, tags=["user:1"])
 

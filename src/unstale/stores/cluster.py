@@ -88,6 +88,15 @@ def ranges_of(reply: Any, asked: Address) -> list[Range]:
         raise StoreRefusedError("The answer to CLUSTER SLOTS makes no sense.") from error
 
 
+def addresses_of(reply: Any, asked: Address) -> dict[str, Address]:
+    """Every node that serves slots or copies them, by its id, in a reply to CLUSTER SLOTS; see `ranges_of`.
+
+    Raises:
+        AttributeError, LookupError, TypeError, ValueError: it makes no sense.
+    """
+    return {_text(node[2]): _address(node, asked) for _, _, *nodes in reply for node in nodes}
+
+
 def _address(node: Sequence[Any], asked: Address) -> Address:
     host = _text(node[0])
     if host == _UNKNOWN_HOST:  # a host name is wanted, and it has announced none

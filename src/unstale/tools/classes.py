@@ -14,16 +14,15 @@ from unstale.tools import engine
 WorkClass: TypeAlias = Literal["reads", "writes", "deletes", "patterns", "scans", "scripts", "other"]
 CLASSES: Final[tuple[WorkClass, ...]] = ("reads", "writes", "deletes", "patterns", "scans", "scripts", "other")
 
-PATTERNS: Final = frozenset({"keys", "scan"})
+WALKS: Final = frozenset({"keys", "scan"})
 """What walks the keyspace of the whole database: the first half of a delete by pattern."""
-CLASS_OF: Final[Mapping[str, WorkClass]] = {**engine.CLASS_OF, **dict.fromkeys(PATTERNS, "patterns")}
+CLASS_OF: Final[Mapping[str, WorkClass]] = {**engine.CLASS_OF, **dict.fromkeys(WALKS, "patterns")}
 """By a command's name in lower case, subcommands by that of the whole; what is not here is `other`.
 
-`deletes` are those by key (and FLUSHDB, FLUSHALL), `scans` those within one key (SSCAN, HSCAN, ZSCAN)."""
-EXEC: Final = "exec"
-"""Its time is that of the commands in it, which are counted by their own names: none of it is its own."""
+`deletes` are those by key, `scans` those within one key (SSCAN, HSCAN, ZSCAN)."""
+DELETES: Final = frozenset(name for name, kind in CLASS_OF.items() if kind == "deletes")
 
 
 def class_of(command: str) -> WorkClass:
-    """The class of a command, as INFO names it: `cmdstat_` in front or not, a subcommand behind or not."""
-    return CLASS_OF.get(command.removeprefix("cmdstat_").partition("|")[0].lower(), "other")
+    """The class of a command, by its name in lower case."""
+    return CLASS_OF.get(command, "other")

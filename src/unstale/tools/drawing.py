@@ -102,6 +102,15 @@ def text_size(width: int) -> float:
     return 12.0 if is_narrow(width) else 13.0
 
 
+def inner_width(width: int) -> int:
+    """Pixels between the margins."""
+    return width - 2 * _margin(width)
+
+
+def _margin(width: int) -> int:
+    return 2 if is_narrow(width) else 16
+
+
 def sheet(title: str, subtitle: str, theme: Theme, width: int, body: float) -> Sheet:
     """A figure with its heading.
 
@@ -112,8 +121,7 @@ def sheet(title: str, subtitle: str, theme: Theme, width: int, body: float) -> S
         width: in pixels, WIDE or NARROW or near them.
         body: the height below the heading, in pixels.
     """
-    size, margin = text_size(width), 2 if is_narrow(width) else 16
-    inner = width - 2 * margin
+    size, margin, inner = text_size(width), _margin(width), inner_width(width)
     titles = textwrap.wrap(title, int(inner / (size + 3) / 0.6))
     subtitles = textwrap.wrap(subtitle, int(inner / size / 0.56))
     below = round(len(titles) * (size + 3) * 1.3 + 3)

@@ -9,6 +9,7 @@ import base64
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Final
 
 import jinja2
@@ -49,6 +50,20 @@ class Image:
         return self.theme is LIGHT and not self.is_narrow
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A chart with all its drawings; the narrow ones come first, since a browser takes the first that fits."""
+
+    name: str
+    alt: str
+    images: tuple[Image, ...]
+
+    @property
+    def usual(self) -> Image:
+        """What is shown where nothing else fits: wide and light."""
+        return next(one for one in self.images if one.is_usual)
+
+
 def image_of(theme: Theme, drawing: bytes, *, is_narrow: bool) -> Image:
     """An SVG as it is put into a page."""
     size = re.search(rb'width="(\d+)" height="(\d+)"', drawing)
@@ -69,8 +84,10 @@ def images_of(draw: Callable[[Theme, int], Figure]) -> Iterator[tuple[Image, Fig
 
 
 def template(source: str) -> jinja2.Template:
-    """A page's template: text is escaped, and a name that is not there is an error."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    """A page's template: text is escaped, and a name that is not there is an error. It may import `pieces.html.j2`."""
+    pieces = jinja2.FunctionLoader(lambda name: files("unstale.tools").joinpath(name).read_text(encoding="utf-8"))
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=pieces)
+    environment.trim_blocks = True
     environment.lstrip_blocks = True
     environment.filters |= {"marked": marked, "kept": kept_together}
     return environment.from_string(source)

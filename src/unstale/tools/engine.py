@@ -28,18 +28,18 @@ _WORDS: Final[Mapping[CommandClass, str]] = {
     "reads": "get mget getrange strlen exists ttl pttl expiretime pexpiretime type hget hmget hgetall hkeys hvals "
     "hlen hexists smembers smismember sismember scard zrange zrangebyscore zscore zmscore zcard lrange llen",
     "writes": "set setex psetex setnx mset msetnx getset getex append incr incrby incrbyfloat decr decrby expire "
-    "pexpire pexpireat expireat persist rename hset hsetnx hmset hincrby hdel sadd srem spop zadd zincrby zrem "
+    "pexpire pexpireat expireat persist rename getdel hset hsetnx hmset hincrby hdel sadd srem spop zadd zincrby zrem "
     "zremrangebyscore zremrangebyrank lpush rpush lpop rpop lrem ltrim setrange copy",
-    "deletes": "del unlink getdel flushdb flushall",
+    "deletes": "del unlink",
     "scans": "scan keys sscan hscan zscan",
     "scripts": "eval evalsha eval_ro evalsha_ro fcall fcall_ro",
 }
 CLASS_OF: Final[Mapping[str, CommandClass]] = {
     command: kind for kind, commands in _WORDS.items() for command in commands.split()
 }
-"""By a command's name in lower case; what is not here is `other`."""
-_TRANSACTION: Final = "exec"
-"""Its time is that of the commands in it, and next to nothing of its own."""
+"""By a command's name in lower case; what is not here is `other`. FLUSHDB is: it invalidates nothing in particular."""
+EXEC: Final = "exec"
+"""Its time is that of the commands in it, which are counted by their own names, and next to nothing of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Work:
         inside scripts weigh double. Where the sum would be above `engine_seconds`, all are made smaller in proportion:
         the waits that are in them fell on whatever command was running.
         """
-        found = {name: command.seconds for name, command in self.commands.items() if name != _TRANSACTION}
+        found = {name: command.seconds for name, command in self.commands.items() if name != EXEC}
         scripts = sum(seconds for name, seconds in found.items() if CLASS_OF.get(name) == "scripts")
         if self.command_seconds is not None and scripts:
             twice = sum(found.values()) - self.command_seconds
@@ -187,10 +187,15 @@ def _went_back(first: Look, second: Look) -> bool:
     )
 
 
+def command_of(field: str) -> str:
+    """A command's name, from that of its field in `INFO commandstats`; a subcommand's is that of the whole."""
+    return field.removeprefix("cmdstat_").partition("|")[0].lower()
+
+
 def _by_command(told: Mapping[str, Mapping[str, float]]) -> dict[str, Command]:
     found: dict[str, Command] = {}
     for name, one in told.items():
-        command = name.removeprefix("cmdstat_").partition("|")[0].lower()
+        command = command_of(name)
         known = found.get(command, Command(0, 0.0))
         found[command] = Command(known.calls + int(one["calls"]), known.seconds + one["usec"] / 1e6)
     return found

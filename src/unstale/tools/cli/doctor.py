@@ -13,13 +13,14 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
+from unstale.tools.cli.options import SentinelPassword
 from unstale.tools.cli.saying import console, errors, told
 from unstale.tools.cli.status import STOPPED
 from unstale.tools.doctor.course import MONITOR_STEP, STEPS, Plan, examine
 from unstale.tools.doctor.page import write_page
-from unstale.tools.doctor.places import target_of
 from unstale.tools.doctor.results import Level
 from unstale.tools.doctor.table import renderables
+from unstale.tools.places import target_of
 
 STATUS: Final[dict[Level | None, int]] = {None: 0, "info": 0, "warning": 1, "serious": 3}
 """The exit status, by the worst finding's level."""
@@ -47,9 +48,7 @@ def doctor(  # noqa: PLR0913 - a command's options
     commands: Annotated[
         int, typer.Option(min=100, max=1_000_000, help="Sent to each server, at the most.")
     ] = DEFAULT.most_commands,
-    sentinel_password: Annotated[
-        str | None, typer.Option(envvar="UNSTALE_SENTINEL_PASSWORD", help="Where the sentinels have one of their own.")
-    ] = None,
+    sentinel_password: SentinelPassword = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run; connect to nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write the report as one HTML file, too.")] = None,

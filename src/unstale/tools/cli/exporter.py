@@ -9,11 +9,12 @@ from typing import Annotated, Final
 
 import typer
 
-from unstale.stores.addresses import shown
+from unstale.tools.cli.options import SentinelPassword
 from unstale.tools.cli.saying import console, told
 from unstale.tools.exporter.errors import ExporterError
 from unstale.tools.exporter.serve import serving
 from unstale.tools.exporter.watch import Watch
+from unstale.tools.places import target_of
 
 PORT: Final = 9749
 """In the range in which exporters are, and nobody's in Prometheus's list of default ports when it was chosen."""
@@ -27,6 +28,8 @@ def exporter(
             help="redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://, whose every node is asked.",
         ),
     ],
+    *,
+    sentinel_password: SentinelPassword = None,
     listen: Annotated[str, typer.Option(help="host:port of the page; port 0 for a free one.")] = f"127.0.0.1:{PORT}",
     timeout: Annotated[float, typer.Option(min=0.1, max=60, help="Seconds that a server has to answer.")] = 3.0,
 ) -> None:
@@ -34,9 +37,9 @@ def exporter(
     logging.basicConfig(format="%(asctime)s %(message)s")
     with told():
         host, port = _address(listen)
-        with closing(Watch(url, timeout)) as watch, serving(watch, host, port) as found:
+        with closing(Watch(url, timeout, sentinel_password)) as watch, serving(watch, host, port) as found:
             console.print(
-                f"{shown(url)} is told of at http://{listen.rpartition(':')[0]}:{found}/metrics",
+                f"{target_of(url)} is told of at http://{listen.rpartition(':')[0]}:{found}/metrics",
                 soft_wrap=True,
                 markup=False,
             )

@@ -10,9 +10,10 @@ from typing import Annotated, Final
 import typer
 from rich.live import Live
 
+from unstale.tools.cli.options import SentinelPassword
 from unstale.tools.cli.saying import console, told
-from unstale.tools.doctor.gate import Gate
-from unstale.tools.doctor.places import places, target_of
+from unstale.tools.doctor.gate import CONNECT_SECONDS, Gate
+from unstale.tools.places import Origin, target_of
 from unstale.tools.top.following import Follower
 from unstale.tools.top.keyboard import Keyboard, keyboard
 from unstale.tools.top.metrics import check_url, counted
@@ -34,9 +35,7 @@ def top(
         ),
     ],
     *,
-    sentinel_password: Annotated[
-        str | None, typer.Option(envvar="UNSTALE_SENTINEL_PASSWORD", help="Where the sentinels have one of their own.")
-    ] = None,
+    sentinel_password: SentinelPassword = None,
     interval: Annotated[float, typer.Option(min=0.2, max=60, help="Seconds of a window.")] = 1.0,
     windows: Annotated[int, typer.Option("--count", min=0, help="End after so many windows; 0: at q, or Ctrl-C.")] = 0,
     metrics: Annotated[
@@ -50,7 +49,7 @@ def top(
             check_url(metrics)
         view = View(target_of(url), has_metrics=metrics is not None)
         with ExitStack() as opened:
-            found = places(url, Gate(MOST_DISCOVERY), sentinel_password)
+            found = Origin(url, Gate(MOST_DISCOVERY).manner(CONNECT_SECONDS), sentinel_password).places()
             followers = [opened.enter_context(Follower(place, interval)) for place in found]
             keys = opened.enter_context(keyboard())
             live = opened.enter_context(_live(view))

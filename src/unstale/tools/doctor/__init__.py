@@ -1,7 +1,6 @@
 """`unstale doctor`: from an alarm on a Redis or Valkey server to its cause, without writing to it.
 
     gate        the one place through which every command goes: what is not on its list is not sent
-    places      from a URL to the servers behind it: one, those of a service, all nodes of a cluster
     facts       what a server says about itself: version, memory, settings, rights, slow log
     watching    what its engine did between two looks at it
     pace        how fast the keyspace may be looked at: a share of the engine's time

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from unstale.tools.classes import DELETES, WALKS, WorkClass, class_of
 from unstale.tools.doctor.results import (
     GROUPS,
     CommandCost,
@@ -36,7 +37,7 @@ from unstale.tools.doctor.results import (
     Monitored,
     Range,
 )
-from unstale.tools.engine import ALARM_PERCENT, CLASS_OF, Work
+from unstale.tools.engine import ALARM_PERCENT, Work
 
 IDLE_PERCENT: Final = Range(low=0.15, mid=0.2, high=0.25)
 """Of a core, while nobody asks anything."""
@@ -52,12 +53,16 @@ STAMP_US: Final = Range(low=1, mid=7, high=12)
 """Inside the SET of a stamp."""
 LOOKED_AT_US: Final = Range(low=0.25, mid=0.5, high=1.2)
 """Inside a SCAN with a pattern, for each key that it looks at."""
-WALKS: Final = frozenset({"keys", "scan"})
-DELETES: Final = frozenset({"del", "unlink"})
-_OF_CLASS: Final[dict[str, Group]] = {
-    "reads": "reads", "writes": "writes", "scripts": "scripts", "scans": "reads", "deletes": "other", "other": "other"
-}  # fmt: skip
-"""SSCAN and the like read one key; FLUSHDB is no invalidation of anything in particular."""
+_GROUP_OF: Final[dict[WorkClass, Group]] = {
+    "reads": "reads",
+    "writes": "writes",
+    "deletes": "invalidation by key",
+    "patterns": "invalidation by pattern",
+    "scans": "reads",
+    "scripts": "scripts",
+    "other": "other",
+}
+"""SSCAN and the like read one key."""
 _STORES: Final = frozenset({"set", "setex", "psetex", "setnx", "mset"})
 """What fills a cache."""
 _MOST_TIMES: Final = 1000.0
@@ -78,11 +83,7 @@ class Beside:
 
 def group_of(command: str) -> Group:
     """Where a command belongs. DEL and UNLINK may belong to a pattern, too; here they do not."""
-    if command in WALKS:
-        return "invalidation by pattern"
-    if command in DELETES:
-        return "invalidation by key"
-    return "writes" if command == "getdel" else _OF_CLASS[CLASS_OF.get(command, "other")]
+    return _GROUP_OF[class_of(command)]
 
 
 def engine_of(work: Work, *, own_trips: int = 0, by_pattern: float = 0.0, beside: Beside) -> Engine:

@@ -20,13 +20,13 @@ from unstale.tools.doctor.costs import QUIET_TRIP_US, costs_of, engine_of
 from unstale.tools.doctor.errors import DoctorError, SpentError
 from unstale.tools.doctor.facts import Asker, facts_of
 from unstale.tools.doctor.findings import findings
-from unstale.tools.doctor.gate import Gate
+from unstale.tools.doctor.gate import ANSWER_SECONDS, CONNECT_SECONDS, Gate
 from unstale.tools.doctor.monitoring import listen, monitored
 from unstale.tools.doctor.pace import PACED, Pace
-from unstale.tools.doctor.places import ANSWER_SECONDS, Place, connect, places, target_of, what_is_wrong
 from unstale.tools.doctor.results import Monitored, Node, Report
 from unstale.tools.doctor.sampling import Sampler, keyspace_of
 from unstale.tools.doctor.watching import OWN_TRIPS, Watched, watch
+from unstale.tools.places import NobodyTellsError, Origin, Place, connect, target_of, what_is_wrong
 
 MOST_AT_ONCE: Final = 64
 """Servers that are looked at at the same time."""
@@ -49,7 +49,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 STEPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("connects", ("AUTH", "CLIENT SETINFO", "HELLO", "SELECT", "PING", "CLIENT NO-TOUCH")),
-    ("who else there is", ("CLUSTER NODES", "READONLY", "SENTINEL GET-MASTER-ADDR-BY-NAME", "SENTINEL REPLICAS")),
+    (
+        "who else there is",
+        ("CLUSTER NODES", "CLUSTER SLOTS", "READONLY", "SENTINEL GET-MASTER-ADDR-BY-NAME", "SENTINEL REPLICAS"),
+    ),
     (
         "what it says about itself",
         ("INFO", "CONFIG GET", "ACL WHOAMI", "ACL DRYRUN", "CLIENT LIST", "SLOWLOG GET", "LATENCY LATEST"),
@@ -70,7 +73,7 @@ def examine(
     """Look at all servers behind a URL.
 
     Args:
-        url: as a cache takes it; see `places`.
+        url: as a cache takes it; see `Origin`.
         plan: how long, and what.
         stop: set from outside, it ends the examination with what there is.
         sentinel_password: of the sentinels, where they have one.
@@ -81,7 +84,7 @@ def examine(
     """
     over = threading.Event() if stop is None else stop
     begun, begun_at = time.monotonic(), datetime.now(UTC)
-    found = places(url, Gate(plan.most_commands), sentinel_password)
+    found = _places(url, plan, sentinel_password)
     nodes = [
         Node(name=place.name, is_local=place.is_local, has_tls=place.has_tls, in_cluster=place.in_cluster)
         for place in found
@@ -106,10 +109,19 @@ def examine(
     )
 
 
+def _places(url: str, plan: Plan, sentinel_password: str | None) -> list[Place]:
+    """The servers behind a URL, asked for through a gate, too."""
+    manner = Gate(plan.most_commands).manner(CONNECT_SECONDS)
+    try:
+        return Origin(url, manner, sentinel_password).places()
+    except NobodyTellsError as error:
+        raise DoctorError(str(error)) from error
+
+
 def _examine(place: Place, node: Node, plan: Plan, stop: threading.Event) -> None:
     """Look at one server, and write down in the node what is found."""
     gate = Gate(plan.most_commands, monitor=plan.monitor_seconds > 0)
-    with connect(place, gate, min(ANSWER_SECONDS, max(1.0, plan.seconds))) as client:
+    with connect(place, gate.manner(min(ANSWER_SECONDS, max(1.0, plan.seconds)))) as client:
         asker = Asker(client)
         begun = time.monotonic()
         pace = Pace(asker, plan.share, stop)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import redis
 
+from unstale.tools.classes import DELETES, WALKS
 from unstale.tools.doctor.gate import MOST_SLOW
 from unstale.tools.doctor.names import ID, shapes, text_of
 from unstale.tools.doctor.results import Facts, Refusal, Slow
@@ -101,7 +102,7 @@ def facts_of(asker: Asker) -> Facts:
         dangerous=[] if user is None else _dangerous(asker, _text(user)),
         slow=_slow(asker, server.get("server_time_usec", 0) / 1e6),
         keys_calls=_calls(counted, "keys"),
-        delete_calls=_calls(counted, "del") + _calls(counted, "unlink"),
+        delete_calls=sum(_calls(counted, command) for command in DELETES),
         latency_events={_text(event[0]): int(event[3]) for event in asker.ask("LATENCY LATEST") or ()},
     )
 
@@ -120,7 +121,7 @@ def _walking(asker: Asker, clients: int | None) -> dict[str, int]:
         return {}
     found: Counter[str] = Counter()
     for one in asker.ask("CLIENT LIST") or ():
-        if one.get("cmd") in {"keys", "scan"}:
+        if one.get("cmd") in WALKS:
             found[" ".join(filter(None, (one.get("lib-name"), one.get("name")))) or "a client without a name"] += 1
     return dict(found)
 

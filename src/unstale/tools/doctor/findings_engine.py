@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from unstale.tools.doctor.costs import DELETES, WALKS
+from unstale.tools.classes import DELETES, WALKS
 from unstale.tools.doctor.results import Costs, Engine, Finding, Level, Node, Slow
 from unstale.tools.engine import ALARM_PERCENT
 from unstale.tools.wording import count, duration, listed, number, one_decimal, percent
@@ -179,7 +179,7 @@ def _of_replica(node: Node, engine: Engine) -> Iterator[Finding]:
 
 
 def _of_slow_log(node: Node) -> Iterator[Finding]:
-    walks = [one for one in node.facts.slow if one.command.split(" ", 1)[0] in {"KEYS", "SCAN"}]
+    walks = [one for one in node.facts.slow if one.command.split(" ", 1)[0].lower() in WALKS]
     if walks:
         engine = node.engine
         gone = engine is not None and all(one.name not in WALKS for one in engine.commands)

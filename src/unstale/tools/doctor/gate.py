@@ -17,7 +17,11 @@ from typing import Final, TypeAlias
 import hiredis
 
 from unstale.tools.doctor.errors import NotReadOnlyError, SpentError
+from unstale.tools.places import Manner
 
+CONNECT_SECONDS: Final = 3.0
+ANSWER_SECONDS: Final = 10.0
+"""How long an answer may take: the engine may be busy with one command after another."""
 MOST_SCANNED: Final = 100
 """Keys of one SCAN, at most: about 50 µs of the engine."""
 HEAD_BYTES: Final = 1024
@@ -75,8 +79,8 @@ ALLOWED: Final[Mapping[str, Rule]] = {
     **HANDSHAKE,
     **dict.fromkeys(
         (
-            *("ACL DRYRUN", "ACL WHOAMI", "CLIENT LIST", "CLUSTER NODES", "CONFIG GET", "DBSIZE", "INFO"),
-            *("LATENCY LATEST", "PTTL", "RANDOMKEY", "READONLY"),
+            *("ACL DRYRUN", "ACL WHOAMI", "CLIENT LIST", "CLUSTER NODES", "CLUSTER SLOTS", "CONFIG GET", "DBSIZE"),
+            *("INFO", "LATENCY LATEST", "PTTL", "RANDOMKEY", "READONLY"),
             *("SENTINEL GET-MASTER-ADDR-BY-NAME", "SENTINEL REPLICAS"),
         ),
         _anything,
@@ -114,6 +118,10 @@ class Gate:
     def left(self) -> int:
         """How many more may be."""
         return self._most - self.count
+
+    def manner(self, answer_seconds: float = ANSWER_SECONDS) -> Manner:
+        """How the doctor talks to servers: all commands go through the gate, and each is tried once."""
+        return Manner(self, CONNECT_SECONDS, answer_seconds)
 
     def pack(self, *command: object) -> list[bytes]:
         """A command's bytes. It is what redis-py asks of a packer.

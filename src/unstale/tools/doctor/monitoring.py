@@ -17,10 +17,9 @@ import redis
 
 from unstale.core.globs import regex_of
 from unstale.core.keys import is_stamp_name
-from unstale.tools.doctor.costs import DELETES
+from unstale.tools.classes import DELETES, WorkClass, class_of
 from unstale.tools.doctor.names import ID, shapes, text_of
 from unstale.tools.doctor.results import Busy, Monitored, Pattern
-from unstale.tools.engine import CLASS_OF
 
 MOST_LINES: Final = 200_000
 MOST_LINE_BYTES: Final = 2048
@@ -32,7 +31,7 @@ _WORD: Final = re.compile(rb'"((?:[^"\\]|\\.)*)(?:"|$)')
 _ESCAPE: Final = re.compile(rb"\\(x[0-9a-f]{2}|.)")
 _PLAIN: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b"}
 _GLOB: Final = re.compile(rb"[*?\[\\]")
-_KEYED: Final = frozenset({"reads", "writes", "deletes"})
+_KEYED: Final[frozenset[WorkClass]] = frozenset({"reads", "writes", "deletes", "scans"})
 """Classes of commands whose first word is a key."""
 
 
@@ -152,7 +151,7 @@ def _patterns(walks: Sequence[_Walk], deleted: Counter[bytes]) -> list[Pattern]:
 def _busiest(commands: Sequence[Sequence[bytes]]) -> list[Busy]:
     """Which commands came most, by the shape of their first key."""
     keyed = [
-        (_name_of(words), words[1]) for words in commands if len(words) > 1 and CLASS_OF.get(_name_of(words)) in _KEYED
+        (_name_of(words), words[1]) for words in commands if len(words) > 1 and class_of(_name_of(words)) in _KEYED
     ]
     distinct = list(dict.fromkeys(name for _, name in keyed))
     shape_of = dict(zip(distinct, shapes([text_of(one) for one in distinct]), strict=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from itertools import starmap
@@ -15,22 +14,8 @@ from unstale.tools import wording
 from unstale.tools.doctor.charts import engine_by_group, engine_with_stamps
 from unstale.tools.doctor.results import Costs, Engine, Report
 from unstale.tools.drawing import DARK, LIGHT, Theme, plain_settings
-from unstale.tools.embedding import NARROW_BELOW, Image, images_of, template
+from unstale.tools.embedding import NARROW_BELOW, Drawn, images_of, template
 from unstale.tools.engine import ALARM_PERCENT
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """One chart with its drawings, the narrow ones first."""
-
-    name: str
-    alt: str
-    images: tuple[Image, ...]
-
-    @property
-    def usual(self) -> Image:
-        """What is shown where nothing else fits."""
-        return next(one for one in self.images if one.is_usual)
 
 
 def write_page(report: Report, path: Path) -> None:
@@ -62,7 +47,7 @@ def page(report: Report) -> str:
     )
 
 
-def _charts(report: Report) -> list[Chart]:
+def _charts(report: Report) -> list[Drawn]:
     engines = [(node.name, node.engine) for node in report.nodes if node.engine is not None]
     costs = [(node.name, node.costs) for node in report.nodes if node.costs is not None]
     made = []
@@ -83,5 +68,5 @@ def _of_costs(name: str, costs: Costs) -> str:
     return f"{name}: {costs.engine_now_percent:.1f} %, {costs.engine_percent.mid:.1f} %"
 
 
-def _chart(name: str, alt: str, draw: Callable[[Theme, int], Figure]) -> Chart:
-    return Chart(name, alt, tuple(image for image, _ in images_of(draw)))
+def _chart(name: str, alt: str, draw: Callable[[Theme, int], Figure]) -> Drawn:
+    return Drawn(name, alt, tuple(image for image, _ in images_of(draw)))

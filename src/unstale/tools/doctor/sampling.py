@@ -28,8 +28,8 @@ from unstale.tools.doctor.facts import Asker
 from unstale.tools.doctor.gate import HEAD_BYTES
 from unstale.tools.doctor.names import shapes, text_of
 from unstale.tools.doctor.pace import Pace
-from unstale.tools.doctor.places import Place
 from unstale.tools.doctor.results import Keyspace, Kind, Shape, Stamps
+from unstale.tools.places import Place
 
 MOST_SAMPLED: Final = 4000
 """Keys: a shape of 1 % of the keyspace is then seen some 40 times."""

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from unstale.tools.classes import CLASSES, EXEC, class_of
+from unstale.tools.classes import CLASSES, class_of
+from unstale.tools.engine import EXEC, command_of
 
 Info: TypeAlias = Mapping[str, Any]
 """INFO's sections in one, as redis-py reads them."""
@@ -79,7 +80,8 @@ def _commands(of_one: Callable[[str, Mapping[str, Any]], float]) -> Callable[[In
         found = dict.fromkeys(CLASSES, 0.0)
         told = [(name, one) for name, one in info.items() if name.startswith("cmdstat_") and isinstance(one, Mapping)]
         for name, one in told:
-            found[class_of(name)] += of_one(name.removeprefix("cmdstat_"), one)
+            command = command_of(name)
+            found[class_of(command)] += of_one(command, one)
         return [((name,), figure) for name, figure in found.items()] if told else []
 
     return read
@@ -89,8 +91,8 @@ def _calls(_: str, one: Mapping[str, Any]) -> float:
     return _number(one, "calls") or 0.0
 
 
-def _seconds(name: str, one: Mapping[str, Any]) -> float:
-    return 0.0 if name == EXEC else (_number(one, "usec") or 0.0) / _MICRO
+def _seconds(command: str, one: Mapping[str, Any]) -> float:
+    return 0.0 if command == EXEC else (_number(one, "usec") or 0.0) / _MICRO
 
 
 def _keys(info: Info) -> Told:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from unstale.tools.exporter.figures import SECTIONS, Info
 from unstale.tools.exporter.nodes import Client, Nodes
+from unstale.tools.places import what_is_wrong
 
 FRESH_SECONDS: Final = 1.0
 """However many ask: a server is asked no more often."""
@@ -38,22 +39,24 @@ class Answer:
 class Watch:
     """The nodes behind a URL, and their last answers."""
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: str, timeout: float, sentinel_password: str | None = None) -> None:
         """Nothing is asked yet.
 
         Args:
             url: see `Nodes`.
             timeout: seconds for connecting, and again for the answer.
+            sentinel_password: of the sentinels, where they have one.
 
         Raises:
             ConfigurationError: the URL makes no sense.
         """
-        self._nodes = Nodes(url, timeout)
+        self._nodes = Nodes(url, timeout, sentinel_password)
         self._longest = 3 * timeout
         self._pool = ThreadPoolExecutor(MOST_AT_ONCE, "unstale-exporter")
         self._lock = Lock()
         self._answers: Mapping[str, Answer] = {}
         self._asked_at = -FRESH_SECONDS
+        self._trouble = ""
 
     def answers(self) -> Mapping[str, Answer]:
         """What each node says, at most a second old. Of those who ask at once, one asks for all."""
@@ -63,6 +66,7 @@ class Watch:
                 before, self._answers = self._answers, self._ask(now)
                 self._asked_at = monotonic()
                 _tell(before, self._answers)
+                self._tell_trouble()
             return self._answers
 
     def close(self) -> None:
@@ -70,10 +74,16 @@ class Watch:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._nodes.close()
 
+    def _tell_trouble(self) -> None:
+        """Log that nobody tells any more which servers there are; of one that none was ever named of, see `_tell`."""
+        before, self._trouble = self._trouble, self._nodes.trouble
+        if self._trouble and not before and self._nodes.service not in self._answers:
+            logger.warning("Which servers there are is not known now. %s", self._trouble)
+
     def _ask(self, now: float) -> Mapping[str, Answer]:
         asked = {name: self._pool.submit(_ask, client) for name, client in self._nodes.named(now).items()}
         if not asked:  # so far no sentinel has named any
-            return {self._nodes.service: Answer(None, monotonic() - now, "No sentinel names its servers.")}
+            return {self._nodes.service: Answer(None, monotonic() - now, self._nodes.trouble)}
         wait(asked.values(), self._longest)
         late = Answer(None, self._longest, "It does not answer.")
         return {name: one.result() if one.done() else late for name, one in asked.items()}
@@ -84,7 +94,7 @@ def _ask(client: Client) -> Answer:
     try:
         info: Any = client.info(*SECTIONS)
     except Exception as error:  # noqa: BLE001 - whatever stands at that address, the page has the other nodes
-        return Answer(None, monotonic() - began, f"{type(error).__name__}: {error}")
+        return Answer(None, monotonic() - began, what_is_wrong(error))
     return Answer(info, monotonic() - began)
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from unstale.tools import wording
 from unstale.tools.drawing import DARK, LIGHT, plain_settings, png
-from unstale.tools.embedding import NARROW_BELOW, Image, images_of, template
+from unstale.tools.embedding import NARROW_BELOW, Drawn, images_of, template
 from unstale.tools.lab import page
 from unstale.tools.lab.conclusions import findings, summed_up
 from unstale.tools.lab.gallery import Chart, Place, gallery, of_the_scale
@@ -25,18 +25,10 @@ CHARTS_FOLDER: Final = "charts"
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """A chart with all its drawings; the narrow ones come first, since a browser takes the first that fits."""
+class Placed(Drawn):
+    """A chart of the gallery with all its drawings."""
 
-    name: str
     place: Place
-    alt: str
-    images: tuple[Image, ...]
-
-    @property
-    def usual(self) -> Image:
-        """What is shown where nothing else fits: wide and light."""
-        return next(one for one in self.images if one.is_usual)
 
 
 def write_report(results: Results, scale: ScaleResults | None, directory: Path) -> Path:
@@ -91,7 +83,7 @@ def write_scale_charts(scale: ScaleResults, directory: Path) -> Path:
     return folder
 
 
-def _drawn(chart: Chart, folder: Path) -> Drawn:
+def _drawn(chart: Chart, folder: Path) -> Placed:
     """Draw a chart in both themes and widths, and keep the wide ones as files: `-dark` is the dark one."""
     images = []
     for image, figure in images_of(chart.draw):
@@ -100,4 +92,4 @@ def _drawn(chart: Chart, folder: Path) -> Drawn:
             name = chart.name + ("" if image.theme is LIGHT else f"-{image.theme.name}")
             (folder / f"{name}.svg").write_bytes(image.drawing)
             (folder / f"{name}.png").write_bytes(png(figure))
-    return Drawn(chart.name, chart.place, chart.alt, tuple(images))
+    return Placed(chart.name, chart.alt, tuple(images), chart.place)

@@ -17,10 +17,10 @@ from unstale.tools.doctor.errors import DoctorError
 from unstale.tools.doctor.facts import Asker
 from unstale.tools.doctor.gate import Gate
 from unstale.tools.doctor.pace import Pace
-from unstale.tools.doctor.places import Place, connect, what_is_wrong
 from unstale.tools.doctor.results import Engine
 from unstale.tools.doctor.sampling import Sampler
 from unstale.tools.doctor.watching import OWN_TRIPS, watch
+from unstale.tools.places import Place, connect, what_is_wrong
 from unstale.tools.programs import name_of
 from unstale.tools.top.tags import Hot, Watch
 
@@ -92,7 +92,7 @@ class Follower:
 
     def _run(self) -> None:
         try:
-            with connect(self._place, Gate(NO_BOUND), ANSWER_SECONDS) as client:
+            with connect(self._place, Gate(NO_BOUND).manner(ANSWER_SECONDS)) as client:
                 self._follow(Asker(client))
         except BaseException as error:  # noqa: BLE001 - raised where it is seen: `frame`
             self._failure = error
