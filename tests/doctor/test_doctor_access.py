@@ -86,6 +86,16 @@ def test_info_refused_is_a_finding(limited: Callable[..., str]) -> None:
     assert "info-hidden" in ids(examine(limited("info"), Plan(seconds=1)), "warning")
 
 
+def test_select_refused(limited: Callable[..., str]) -> None:
+    """What is the whole server's is seen; the URL's database is not, and no other stands for it."""
+    report = examine(limited("select").replace("/0", "/2"), Plan(seconds=1))
+    node = only(report)
+    assert (node.status, [one.what for one in node.refusals]) == ("complete", ["SELECT"])
+    assert node.engine is not None
+    assert node.keyspace is None
+    assert "info-hidden" not in ids(report, "warning")
+
+
 def test_a_users_rights(limited: Callable[..., str]) -> None:
     """Which dangerous commands this user may run is asked, not tried."""
     node = only(examine(limited("flushall", "shutdown"), Plan(seconds=1)))

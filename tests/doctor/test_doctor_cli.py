@@ -31,14 +31,21 @@ def test_a_dry_run_connects_to_nothing() -> None:
     """It says every command that would be sent, and no password."""
     result = asked("--dry-run", "--monitor", "1", "redis://me:secret@127.0.0.1:1/0")
     assert result.exit_code == 0
-    assert result.stdout == ""
+    assert result.stderr == ""
     assert "secret" not in result.output
-    assert all(command in result.stderr for command in (*ALLOWED, "MONITOR"))
+    assert all(command in result.stdout for command in (*ALLOWED, "MONITOR"))
+
+
+def test_a_dry_run_of_nonsense() -> None:
+    """It has no plan."""
+    result = asked("--dry-run", "nonsense")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "must begin with one of" in result.stderr
 
 
 def test_monitor_is_not_announced_where_it_is_not_asked_for() -> None:
     """Nor sent."""
-    assert "MONITOR" not in asked("--dry-run", "redis://127.0.0.1:1/0").stderr
+    assert "MONITOR" not in asked("--dry-run", "redis://127.0.0.1:1/0").stdout
 
 
 @pytest.mark.parametrize(
@@ -88,16 +95,23 @@ def test_json_is_json_alone(server: Server, tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_written(server: Server, tmp_path: Path) -> None:
     """The report is on the terminal all the same."""
-    result = asked("--seconds", "2", "--html", str(tmp_path / "no" / "report.html"), server.url)
+    result = asked("--seconds", "2", "--html", str(tmp_path), server.url)
     assert result.exit_code == 2
     assert "What follows" in result.stdout
     assert "cannot be written" in result.stderr
 
 
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    """That is said before anything is looked at."""
+    result = asked("--html", str(tmp_path / "no" / "report.html"), "redis://127.0.0.1:1/0")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "there is no folder" in " ".join(result.stderr.split())
+
+
 def test_the_url_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no list of processes shows it."""
     monkeypatch.setenv("UNSTALE_DOCTOR_URL", "redis://127.0.0.1:1/7")
-    assert "redis://127.0.0.1:1/7" in asked("--dry-run").stderr
+    assert "redis://127.0.0.1:1/7" in asked("--dry-run").stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from unstale.tools.doctor.costs import IDLE_PERCENT, Beside, costs_of, engine_of
+from unstale.tools.doctor.costs import IDLE_PERCENT, Beside, costs_of, engine_of, keys_walked
 from unstale.tools.doctor.results import GROUPS, Costs, Engine, Monitored, Pattern
 from unstale.tools.engine import Command, Work
 from unstale.tools.lab.results import Outcome, Results, figures, read
@@ -185,3 +185,27 @@ def test_a_window_without_commands() -> None:
     """No division by nothing."""
     engine = made(engine=0.0, trips=0)
     assert (engine.percent, engine.us_per_trip, engine.commands) == (0.0, 0.0, [])
+
+
+@pytest.mark.parametrize(
+    ("databases", "walked", "keys"),
+    [
+        ({0: 5, 1: 50}, [0], 5),
+        ({0: 5, 1: 50}, [], 50),
+        ({0: 5, 1: 50}, [7], 50),
+        ({0: 5, 1: 50}, [0, 1], 50),
+        ({}, [], 0),
+    ],
+)
+def test_the_keys_that_a_walk_passes(databases: dict[int, int], walked: list[int], keys: int) -> None:
+    """Those of the database that is walked, as far as that is known."""
+    assert keys_walked(databases, walked) == keys
+
+
+def test_a_walk_takes_a_scan_at_the_least() -> None:
+    """Also of a database that has next to no keys."""
+    commands = {"scan": Command(1000, 0.05), "del": Command(10, 0.001)}
+    work = Work(seconds=10, engine_seconds=0.2, process_seconds=0.2, trips=1010, commands=commands)
+    costs = costs_of(engine_of(work, beside=Beside()), 1, None)
+    assert costs is not None
+    assert costs.walks_per_second.high <= 100

@@ -275,6 +275,31 @@ def test_another_database(server: Server) -> None:
     assert (node.keyspace.keys, node.keyspace.sampled, node.keyspace.whole) == (2, 2, True)
 
 
+@pytest.mark.usefixtures("untraced_children")
+def test_walks_of_another_database_than_the_url_s(server: Server) -> None:
+    """How often it is walked is estimated by the keys that are walked, and the report says where they are."""
+    fill(server)
+    with server.client as client, redis.Redis(port=server.port, db=3) as other:
+        client.swapdb(0, 4)
+        other.mset({f"third:{number}": 1 for number in range(50)})
+    try:
+        with traffic("pattern", server.url.replace("/0", "/4"), 4):
+            report = examine(server.url.replace("/0", "/3"), SHORT)
+    finally:
+        with server.client as client:
+            client.swapdb(0, 4)
+    node = only(report)
+    assert node.facts.databases == {3: 50, 4: pytest.approx(USERS * PAGES, rel=0.05)}
+    assert node.facts.walked_databases in ([], [4])  # whoever walks may have just sent an UNLINK
+    assert node.keyspace is not None
+    assert node.keyspace.sampled == 50
+    assert node.costs is not None
+    assert not node.costs.counted
+    assert node.costs.walks_per_second.low <= 4
+    assert node.costs.engine_percent.mid < node.costs.engine_now_percent
+    assert "other-database" in ids(report, "info")
+
+
 def test_an_empty_server(server: Server) -> None:
     """No keys are no trouble."""
     node = only(examine(server.url, Plan(seconds=1)))

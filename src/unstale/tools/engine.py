@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 ALARM_PERCENT: Final = 90.0
@@ -72,6 +72,8 @@ class Look:
     """Inside commands, each second once. None: this server does not tell (Redis before 7.2)."""
     run_id: str = ""
     """Another one after each start of the server."""
+    databases: Mapping[int, int] = field(default_factory=dict)
+    """The keys of each database that has any, by its number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +139,15 @@ def look(client: Any, database: int = 0) -> Look:
     at = time.monotonic()
     spent = stats.get("eventloop_duration_cmd_sum")
     suffix = "_main_thread" if "used_cpu_user_main_thread" in cpu else ""
+    databases = {int(name[2:]): of["keys"] for name, of in keyspace.items() if name[2:].isdigit()}
     return Look(
         at=at,
         engine_seconds=cpu[f"used_cpu_user{suffix}"] + cpu[f"used_cpu_sys{suffix}"],
         process_seconds=cpu["used_cpu_user"] + cpu["used_cpu_sys"],
         trips=stats["total_reads_processed"],
         memory_bytes=memory["used_memory"],
-        keys=keyspace.get(f"db{database}", {}).get("keys", 0),
+        keys=databases.get(database, 0),
+        databases=databases,
         commands=_by_command(commands),
         command_seconds=None if spent is None else spent / 1e6,
         run_id=server.get("run_id", ""),

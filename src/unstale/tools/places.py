@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote, urlsplit
@@ -64,6 +64,10 @@ class Place:
     def database(self) -> int:
         """Its number."""
         return int(self.arguments.get("db") or 0)
+
+    def whole(self) -> Place:
+        """The server itself: a connection that selects no database, for which a user may lack the right."""
+        return replace(self, arguments={**self.arguments, "db": 0})
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,7 @@ class Origin:
             host = (self._arguments.get("host", "localhost"), self._arguments.get("port", 6379))
             return [Place(str(self._arguments.get("path") or named(host)), self._kind, self._arguments)]
         until = monotonic() + self._patience
-        refused = []
+        refused: list[str] = []
         for address in list(self._asked):
             if refused and monotonic() > until:
                 break

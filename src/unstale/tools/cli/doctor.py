@@ -12,15 +12,17 @@ from typing import Annotated, Final
 
 import msgspec
 import typer
+from rich.console import Console
 
 from unstale.tools.cli.options import SentinelPassword
-from unstale.tools.cli.saying import console, errors, told
+from unstale.tools.cli.saying import console, errors, fail, told
 from unstale.tools.cli.status import STOPPED
 from unstale.tools.doctor.course import MONITOR_STEP, STEPS, Plan, examine
+from unstale.tools.doctor.gate import Gate
 from unstale.tools.doctor.page import write_page
 from unstale.tools.doctor.results import Level
 from unstale.tools.doctor.table import renderables
-from unstale.tools.places import target_of
+from unstale.tools.places import Origin, target_of
 
 STATUS: Final[dict[Level | None, int]] = {None: 0, "info": 0, "warning": 1, "serious": 3}
 """The exit status, by the worst finding's level."""
@@ -57,7 +59,10 @@ def doctor(  # noqa: PLR0913 - a command's options
     plan = Plan(seconds=seconds, monitor_seconds=monitor, most_commands=commands)
     stop = threading.Event()
     with told("The report"):
-        _announce(url, plan)
+        Origin(url, Gate(plan.most_commands).manner(), sentinel_password)  # raises if the URL makes no sense
+        if html is not None and not html.parent.is_dir():
+            fail(f"{html} cannot be written: there is no folder {html.parent}.")
+        _announce(url, plan, console if dry_run else errors)
         if dry_run:
             return
         report = examine(url, plan, stop=stop, sentinel_password=sentinel_password)
@@ -75,15 +80,13 @@ def doctor(  # noqa: PLR0913 - a command's options
     raise typer.Exit(STATUS[report.worst])
 
 
-def _announce(url: str, plan: Plan) -> None:
-    """Say beforehand what is run. On the other stream, so that JSON stays JSON."""
-    errors.print(
-        f"{target_of(url)}: only these commands are sent, to each server behind it:", markup=False, soft_wrap=True
-    )
+def _announce(url: str, plan: Plan, to: Console) -> None:
+    """Say beforehand what is run. Before a report on the other stream, so that JSON stays JSON."""
+    to.print(f"{target_of(url)}: only these commands are sent, to each server behind it:", markup=False, soft_wrap=True)
     steps = (*STEPS, MONITOR_STEP) if plan.monitor_seconds else STEPS
     for says, commands in steps:
-        errors.print(f"  {says}: {', '.join(commands)}", markup=False, soft_wrap=True)
-    errors.print(
+        to.print(f"  {says}: {', '.join(commands)}", markup=False, soft_wrap=True)
+    to.print(
         f"At most {plan.most_commands:,} of them, for about {plan.seconds + plan.monitor_seconds:g} s, at most "
         f"{100 * plan.share:g} % of the engine's time for the keys that are looked at.",
         markup=False,

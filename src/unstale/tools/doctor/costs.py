@@ -156,6 +156,16 @@ def _commands(work: Work, inside: dict[str, float], by_pattern: float, beside: B
         )
 
 
+def keys_walked(databases: Mapping[int, int], walked: Iterable[int]) -> int:
+    """How many keys a walk passes: those of the database that is walked; where that is not known, of the fullest.
+
+    Engine figures are of the whole server, whichever database the URL names. Of several that are walked the fullest
+    counts: rather too few walks than too many.
+    """
+    known = [databases[one] for one in walked if one in databases]
+    return max(known or databases.values(), default=0)
+
+
 def costs_of(engine: Engine, keys: int, monitored: Monitored | None) -> Costs | None:
     """What invalidation by pattern costs, and would cost with stamps. None: there is none.
 
@@ -205,7 +215,10 @@ def _walks(engine: Engine, keys: int, monitored: Monitored | None) -> tuple[Rang
         low, mid, high = (keys_calls + count / monitored.seconds for count in counts)
         return Range(low=low, mid=mid, high=high), True
     passed = _inverse(LOOKED_AT_US, scan.us_per_call)  # keys that one SCAN looked at
-    low, mid, high = (keys_calls + scan.calls_per_second * max(1.0, one) / max(keys, 1) for one in _three(passed))
+    low, mid, high = (
+        keys_calls + scan.calls_per_second * min(1.0, max(1.0, one) / max(keys, 1))  # a walk takes a SCAN at the least
+        for one in _three(passed)
+    )
     return Range(low=low, mid=mid, high=high), False
 
 

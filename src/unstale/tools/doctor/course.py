@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -16,7 +18,7 @@ from typing import Final, NamedTuple
 import msgspec
 import redis
 
-from unstale.tools.doctor.costs import QUIET_TRIP_US, costs_of, engine_of
+from unstale.tools.doctor.costs import QUIET_TRIP_US, costs_of, engine_of, keys_walked
 from unstale.tools.doctor.errors import DoctorError, SpentError
 from unstale.tools.doctor.facts import Asker, facts_of
 from unstale.tools.doctor.findings import findings
@@ -26,7 +28,7 @@ from unstale.tools.doctor.pace import PACED, Pace
 from unstale.tools.doctor.results import Monitored, Node, Report
 from unstale.tools.doctor.sampling import Sampler, keyspace_of
 from unstale.tools.doctor.watching import OWN_TRIPS, Watched, watch
-from unstale.tools.places import NobodyTellsError, Origin, Place, connect, target_of, what_is_wrong
+from unstale.tools.places import Manner, NobodyTellsError, Origin, Place, connect, target_of, what_is_wrong
 
 MOST_AT_ONCE: Final = 64
 """Servers that are looked at at the same time."""
@@ -121,7 +123,8 @@ def _places(url: str, plan: Plan, sentinel_password: str | None) -> list[Place]:
 def _examine(place: Place, node: Node, plan: Plan, stop: threading.Event) -> None:
     """Look at one server, and write down in the node what is found."""
     gate = Gate(plan.most_commands, monitor=plan.monitor_seconds > 0)
-    with connect(place, gate.manner(min(ANSWER_SECONDS, max(1.0, plan.seconds)))) as client:
+    manner = gate.manner(min(ANSWER_SECONDS, max(1.0, plan.seconds)))
+    with connect(place.whole(), manner) as client:
         asker = Asker(client)
         begun = time.monotonic()
         pace = Pace(asker, plan.share, stop)
@@ -129,7 +132,7 @@ def _examine(place: Place, node: Node, plan: Plan, stop: threading.Event) -> Non
         try:
             asker.greet()
             has_answered = True
-            _look(_Means(asker, place, pace, stop, begun), node, plan)
+            _look(_Means(asker, place, manner, pace, stop, begun), node, plan)
             node.own_percent = _own_percent(asker, gate, pace, time.monotonic() - begun)
         except SpentError:
             node.status, node.why = "interrupted", "As many commands were sent as may be."
@@ -146,7 +149,9 @@ class _Means(NamedTuple):
     """What one server is looked at with."""
 
     asker: Asker
+    """Of what is the server's, whichever database."""
     place: Place
+    manner: Manner
     pace: Pace
     stop: threading.Event
     begun: float
@@ -155,30 +160,53 @@ class _Means(NamedTuple):
 def _look(means: _Means, node: Node, plan: Plan) -> None:
     """Facts, engine, keyspace, MONITOR, each written down when it is there; then what follows."""
     node.facts = facts_of(means.asker)
+    node.facts.database = means.place.database
     if node.facts.is_cluster_node:
         means.asker.ask("READONLY")  # a replica in a cluster shows its keys to none else
     watched = _watched(means, plan)
     if watched is not None:
+        node.facts.databases = dict(watched.databases)
         _write_down(watched, node)
-    keys = watched.keys if watched is not None else int(means.asker.ask("DBSIZE") or 0)
-    place = replace(means.place, in_cluster=means.place.in_cluster or node.facts.is_cluster_node)
-    sampler = Sampler(means.asker, place, means.pace, means.begun + plan.seconds, means.stop)
-    try:
-        sampler.sample()
-    finally:  # also when the server goes away meanwhile
-        if sampler.found.seen or sampler.found.whole:
-            node.keyspace = keyspace_of(sampler.found, keys)
+    with _in_its_database(means) as asker:
+        if asker is not None:
+            _look_at_keys(asker, means, node, plan, watched)
     if plan.monitor_seconds and not means.stop.is_set():
         node.monitored = _monitored(means, plan.monitor_seconds)
         if watched is not None:
             _write_down(watched, node)
 
 
+@contextmanager
+def _in_its_database(means: _Means) -> Iterator[Asker | None]:
+    """Who asks for keys, in the URL's database, which each connection selects. None: this is refused."""
+    if not means.place.database:
+        yield means.asker
+        return
+    with connect(means.place, means.manner) as client:
+        asker = Asker(client, means.asker.refusals)
+        selected = asker.ask("SELECT", means.place.database)
+        asker.greet()
+        yield None if selected is None else asker
+
+
+def _look_at_keys(asker: Asker, means: _Means, node: Node, plan: Plan, watched: Watched | None) -> None:
+    """Sample the keyspace."""
+    keys = watched.keys if watched is not None else int(asker.ask("DBSIZE") or 0)
+    place = replace(means.place, in_cluster=means.place.in_cluster or node.facts.is_cluster_node)
+    sampler = Sampler(asker, place, means.pace, means.begun + plan.seconds, means.stop)
+    try:
+        sampler.sample()
+    finally:  # also when the server goes away meanwhile
+        if sampler.found.seen or sampler.found.whole:
+            node.keyspace = keyspace_of(sampler.found, keys)
+
+
 def _write_down(watched: Watched, node: Node) -> None:
     """The engine's work and what follows from it, with what MONITOR has told so far."""
     by_pattern = 0.0 if node.monitored is None else node.monitored.part_by_pattern
     node.engine = engine_of(watched.work, own_trips=OWN_TRIPS, by_pattern=by_pattern, beside=watched.beside)
-    node.costs = costs_of(node.engine, watched.keys, node.monitored)
+    keys = keys_walked(watched.databases, node.facts.walked_databases)
+    node.costs = costs_of(node.engine, keys, node.monitored)
 
 
 def _watched(means: _Means, plan: Plan) -> Watched | None:

@@ -36,10 +36,15 @@ RECENT_SECONDS: Final = 86_400.0
 class Asker:
     """Asks a server, and notes what it refuses. A connection that breaks is no refusal, and raises."""
 
-    def __init__(self, client: redis.Redis) -> None:
-        """Ask nothing yet."""
+    def __init__(self, client: redis.Redis, refusals: list[Refusal] | None = None) -> None:
+        """Ask nothing yet.
+
+        Args:
+            client: of the server.
+            refusals: what another asker of the same server was refused, to go on with.
+        """
         self.client = client
-        self.refusals: list[Refusal] = []
+        self.refusals = [] if refusals is None else refusals
 
     def greet(self) -> None:
         """See that it answers, and leave no trace: what is looked at should not seem used (since Redis 7.2).
@@ -86,6 +91,7 @@ def facts_of(asker: Asker) -> Facts:
     settings: Mapping[Any, Any] = asker.ask("CONFIG GET", "max*") or {}
     told = {_text(name): _text(value) for name, value in settings.items()}
     user = asker.ask("ACL WHOAMI")
+    walking = _walking(asker, clients.get("connected_clients"))
     return Facts(
         name=name_of(server) if server else "",
         version=tuple(int(part) for part in str(server.get("redis_version", "")).split(".") if part.isdigit()),
@@ -97,7 +103,8 @@ def facts_of(asker: Asker) -> Facts:
         policy=memory.get("maxmemory_policy") or told.get("maxmemory-policy"),
         clients=clients.get("connected_clients"),
         most_clients=_first(clients.get("maxclients"), told.get("maxclients")),
-        walking_clients=_walking(asker, clients.get("connected_clients")),
+        walking_clients=dict(Counter(name for name, _ in walking)),
+        walked_databases=sorted({database for _, database in walking}),
         user=None if user is None else _text(user),
         dangerous=[] if user is None else _dangerous(asker, _text(user)),
         slow=_slow(asker, server.get("server_time_usec", 0) / 1e6),
@@ -115,15 +122,15 @@ def _first(*told: object) -> int | None:
     return next((int(str(one)) for one in told if one is not None), None)
 
 
-def _walking(asker: Asker, clients: int | None) -> dict[str, int]:
-    """Who walks the keyspace: clients of which library and name have just sent KEYS or SCAN."""
+def _walking(asker: Asker, clients: int | None) -> list[tuple[str, int]]:
+    """Who walks the keyspace: clients that have just sent KEYS or SCAN, by library and name, and their database."""
     if clients is None or clients > MOST_CLIENTS:
-        return {}
-    found: Counter[str] = Counter()
-    for one in asker.ask("CLIENT LIST") or ():
-        if one.get("cmd") in WALKS:
-            found[" ".join(filter(None, (one.get("lib-name"), one.get("name")))) or "a client without a name"] += 1
-    return dict(found)
+        return []
+    return [
+        (" ".join(filter(None, (one.get("lib-name"), one.get("name")))) or "a client without a name", int(one["db"]))
+        for one in asker.ask("CLIENT LIST") or ()
+        if one.get("cmd") in WALKS
+    ]
 
 
 def _dangerous(asker: Asker, user: str) -> list[str]:

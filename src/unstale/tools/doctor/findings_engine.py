@@ -72,7 +72,8 @@ def _of_walks(node: Node, engine: Engine) -> Iterator[Finding]:
             id="keys-in-use",
             level="serious",
             says="KEYS is in use: the engine serves nobody else until it has looked at every key",
-            evidence=f"{one_decimal(uses_keys.calls_per_second)}/s, {duration(uses_keys.us_per_call)} each.",
+            evidence=f"{one_decimal(uses_keys.calls_per_second)}/s, {duration(uses_keys.us_per_call)} each on the "
+            "clock.",
             remedy="Never in production. Tags need no list of keys; where you must look, SCAN in small steps.",
         )
 

@@ -28,6 +28,7 @@ def of_server(node: Node) -> Iterator[Finding]:
     """All of them, of one server."""
     facts, keyspace = node.facts, node.keyspace
     yield from _of_memory(facts, keyspace)
+    yield from _of_databases(facts)
     if keyspace is not None and keyspace.sampled >= ENOUGH_KEYS:
         yield from _of_ttls(facts, keyspace)
     yield from _of_stamps(facts, keyspace)
@@ -66,6 +67,21 @@ def _of_memory(facts: Facts, keyspace: Keyspace | None) -> Iterator[Finding]:
             evidence=f"{percent(full)} of maxmemory, maxmemory-policy is {facts.policy}.",
             remedy="allkeys-lru or allkeys-lfu for a cache; or give keys a ttl; or more memory. (unstale then still "
             "invalidates, but stores nothing.)",
+        )
+
+
+def _of_databases(facts: Facts) -> Iterator[Finding]:
+    """Engine figures are the server's, keys those of one database: which may be the wrong one."""
+    fullest = max(facts.databases, key=lambda one: facts.databases[one], default=facts.database)
+    here, there = facts.databases.get(facts.database, 0), facts.databases.get(fullest, 0)
+    if there > 2 * here:
+        yield Finding(
+            id="other-database",
+            level="info",
+            says="Most keys are in another database than the one that the URL names",
+            evidence=f"Database {fullest} has {count(there)} keys, {facts.database} has {count(here)}. The engine's "
+            "figures are those of the whole server.",
+            remedy=f"To have those keys sampled, end the URL with /{fullest}.",
         )
 
 

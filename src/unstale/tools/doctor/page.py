@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from unstale.tools import wording
 from unstale.tools.doctor.charts import engine_by_group, engine_with_stamps
 from unstale.tools.doctor.results import Costs, Engine, Report
+from unstale.tools.doctor.table import BESIDE_STAMPS
 from unstale.tools.drawing import DARK, LIGHT, Theme, plain_settings
 from unstale.tools.embedding import NARROW_BELOW, Drawn, images_of, template
 from unstale.tools.engine import ALARM_PERCENT
@@ -44,6 +45,7 @@ def page(report: Report) -> str:
         dark=DARK,
         narrow_below=NARROW_BELOW,
         alarm_percent=ALARM_PERCENT,
+        beside_stamps=BESIDE_STAMPS,
     )
 
 

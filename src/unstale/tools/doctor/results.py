@@ -132,6 +132,12 @@ class Facts(msgspec.Struct, kw_only=True):
     most_clients: int | None = None
     walking_clients: dict[str, int] = {}
     """Clients whose last command was KEYS or SCAN: how many, by their library and name."""
+    walked_databases: list[int] = []
+    """Of those clients."""
+    database: int = 0
+    """That of the URL: its keys are sampled."""
+    databases: dict[int, int] = {}
+    """The keys of each database that has any."""
     user: str | None = None
     dangerous: list[str] = []
     """Of FLUSHALL, KEYS and others, those that this user may run."""

@@ -15,6 +15,10 @@ from unstale.tools.doctor.results import Costs, Engine, Finding, Keyspace, Level
 from unstale.tools.engine import ALARM_PERCENT
 from unstale.tools.wording import DASH, count, duration, number, one_decimal, percent
 
+BESIDE_STAMPS: Final = (
+    "The whole engine with stamps: what else it does now, fills that run a script, and round trips that cost it more "
+    "each when it has little to do, since it is woken for them."
+)
 STYLES: Final[dict[Level, str]] = {"serious": "bold red", "warning": "yellow", "info": "cyan"}
 MOST_ROWS: Final = 8
 """Of a table: the JSON has more."""
@@ -42,6 +46,7 @@ def _of_node(node: Node) -> Iterator[RenderableType]:
         yield _of_commands(node.engine)
     if node.costs is not None:
         yield _of_costs(node.costs)
+        yield Text(BESIDE_STAMPS, style="dim")
     if node.monitored is not None:
         yield from _of_monitored(node.monitored)
     if node.keyspace is not None and node.keyspace.shapes:
@@ -71,7 +76,10 @@ def _lines(node: Node) -> Iterator[str]:
         most = f"of {_size(facts.most_memory_bytes)}" if facts.most_memory_bytes else "no limit"
         yield f"Memory {_size(facts.memory_bytes)}, {most}; {facts.policy or 'policy unknown'}"
     if facts.clients is not None:
-        yield f"{count(facts.clients)} connections of {count(facts.most_clients)}"
+        yield f"Connections: {count(facts.clients)} of {count(facts.most_clients)}"
+    if len(facts.databases) > 1 or (facts.databases and facts.database not in facts.databases):
+        keys = ", ".join(f"{count(of)} in {number}" for number, of in sorted(facts.databases.items()))
+        yield f"Keys by database: {keys}; the URL names {facts.database}"
     stamps = None if node.keyspace is None else node.keyspace.stamps
     if stamps is not None:
         yield (

@@ -27,6 +27,8 @@ class Watched:
     work: Work
     keys: int
     """At its end, in the database that was asked for."""
+    databases: Mapping[int, int]
+    """At its end, the keys of each database that has any, by its number."""
     beside: Beside
 
 
@@ -53,6 +55,7 @@ def watch(asker: Asker, database: int, seconds: float, stop: threading.Event) ->
     return Watched(
         work=work,
         keys=second.keys,
+        databases=second.databases,
         beside=Beside(
             hit_rate=grown["keyspace_hits"] / reads if reads else None,
             evicted_per_second=grown["evicted_keys"] / work.seconds,

@@ -58,7 +58,7 @@ class Nodes:
             places = self._origin.seeds
         for place in places:
             if place.name not in self._clients:
-                self._clients[place.name] = connect(place, self._manner)
+                self._clients[place.name] = connect(place.whole(), self._manner)
         for name in self._clients.keys() - (self._seen or {place.name for place in places}):
             self._clients.pop(name).close()
         return dict(self._clients)
