@@ -21,8 +21,8 @@ from redis.retry import Retry
 
 from unstale.errors import ConfigurationError, UnstaleError
 from unstale.stores import cluster_url, sentinel_url
-from unstale.stores.addresses import shown
-from unstale.stores.cluster import Address, addresses_of, named
+from unstale.stores.addresses import Address, shown
+from unstale.stores.cluster import addresses_of, named
 from unstale.stores.connect import understood
 
 SCHEMES: Final = ("redis", "rediss", "unix", *sentinel_url.SCHEMES, *cluster_url.SCHEMES)
@@ -158,7 +158,7 @@ class Origin:
             host = (self._arguments.get("host", "localhost"), self._arguments.get("port", 6379))
             return [Place(str(self._arguments.get("path") or named(host)), self._kind, self._arguments)]
         until = monotonic() + self._patience
-        refused = []
+        refused: list[str] = []
         for address in list(self._asked):
             if refused and monotonic() > until:
                 break
