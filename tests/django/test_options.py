@@ -406,7 +406,7 @@ def test_a_serializer_without_its_methods_is_an_error() -> None:
 
 def test_a_serializer_that_cannot_be_imported_is_an_error() -> None:
     """At start-up, not at the first value."""
-    with pytest.raises(ImproperlyConfigured, match=r"SERIALIZER 'nowhere\.X' cannot be imported"):
+    with pytest.raises(ImproperlyConfigured, match=r"SERIALIZER names 'nowhere\.X', which cannot be imported"):
         mapped(URL, {"SERIALIZER": "nowhere.X"})
 
 

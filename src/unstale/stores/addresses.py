@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
+Address: TypeAlias = tuple[str, int]
+"""Host and port."""
 UNREADABLE: Final = "The server's URL"
 
 

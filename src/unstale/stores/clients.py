@@ -28,7 +28,7 @@ from unstale.stores.urls import checked_scheme, is_cluster
 if TYPE_CHECKING:
     from redis.asyncio import Redis as AsyncRedis
 
-    from unstale.stores.cluster import Address
+    from unstale.stores.addresses import Address
     from unstale.stores.options import StoreOptions
 
 ANSWER_SECONDS: Final = 5.0

@@ -30,12 +30,11 @@ from unstale.core.layout import IDENTITY_SIZE
 from unstale.core.slots import SLOTS, slot_of
 from unstale.core.stamps import STAMP_SIZE
 from unstale.errors import StoreRefusedError
+from unstale.stores.addresses import Address
 
 S = TypeVar("S")
 """A store of one node."""
 
-Address: TypeAlias = tuple[str, int]
-"""Host and port."""
 Range: TypeAlias = tuple[int, int, Address]
 """First slot, last slot, and the primary that has them."""
 

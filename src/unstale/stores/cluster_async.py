@@ -16,7 +16,8 @@ from redis.exceptions import RedisError
 
 from unstale.core.ports import Reading
 from unstale.errors import BreakerOpenError, StoreError, StoreTimeoutError, StoreUnavailableError, WrongNodeError
-from unstale.stores.cluster import CLUSTER_IDENTITY, Address, Nodes, fold_at, layout_of, named
+from unstale.stores.addresses import Address
+from unstale.stores.cluster import CLUSTER_IDENTITY, Nodes, fold_at, layout_of, named
 from unstale.stores.cluster_run import (
     Answer,
     Broken,

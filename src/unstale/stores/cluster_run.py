@@ -28,7 +28,8 @@ from unstale.errors import (
     StoreUnavailableError,
 )
 from unstale.stores import commands
-from unstale.stores.cluster import Address, Node, Nodes, ranges_of, redirect_of
+from unstale.stores.addresses import Address
+from unstale.stores.cluster import Node, Nodes, ranges_of, redirect_of
 from unstale.stores.commands import Command, Trip, any_error
 from unstale.stores.guard import Guard
 from unstale.stores.limits import Limits

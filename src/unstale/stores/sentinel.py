@@ -37,8 +37,9 @@ from unstale.errors import (
     StoreUnavailableError,
 )
 from unstale.stores import wire
+from unstale.stores.addresses import Address
 from unstale.stores.arguments import taken
-from unstale.stores.sentinel_url import Address, Place
+from unstale.stores.sentinel_url import Place
 
 ADDRESS_COMMAND: Final = "SENTINEL GET-MASTER-ADDR-BY-NAME"
 """Beside SENTINEL MASTER, for the epoch: while a failover is under way this one names the new primary first, from the

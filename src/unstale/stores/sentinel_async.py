@@ -19,10 +19,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from unstale.stores.addresses import Address
 from unstale.stores.connect import for_link, maker, understood_for_asyncio
 from unstale.stores.proof import AsyncVouched
 from unstale.stores.sentinel import ADDRESS_COMMAND, Known, Primary, Word, sentinel_arguments, word_of
-from unstale.stores.sentinel_url import Address, Place, place_of
+from unstale.stores.sentinel_url import Place, place_of
 
 if TYPE_CHECKING:
     from unstale.stores.options import StoreOptions

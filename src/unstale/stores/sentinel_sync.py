@@ -17,10 +17,11 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from unstale.stores.addresses import Address
 from unstale.stores.connect import for_wire, made, maker, timed, understood
 from unstale.stores.proof import Vouched
 from unstale.stores.sentinel import ADDRESS_COMMAND, Known, Primary, Word, sentinel_arguments, word_of
-from unstale.stores.sentinel_url import Address, Place, place_of
+from unstale.stores.sentinel_url import Place, place_of
 
 if TYPE_CHECKING:
     from redis import Redis

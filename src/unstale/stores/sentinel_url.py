@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
-from urllib.parse import unquote, urlsplit
+from typing import Final
+from urllib.parse import unquote
 
 from unstale.errors import ConfigurationError
-from unstale.stores.connect import ESCAPE, unreadable
-
-Address: TypeAlias = tuple[str, int]
-"""Host and port."""
+from unstale.stores.addresses import Address
+from unstale.stores.host_urls import address_of, parts_of
 
 SCHEMES: Final = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 """And the scheme of the primary's own URL."""
@@ -40,29 +37,12 @@ def place_of(url: str) -> Place:
     Raises:
         ConfigurationError: it is none of the form redis+sentinel://host:port,…/service[/database][?option=…].
     """
-    scheme, _, rest = url.partition("://")
-    authority = re.split("[/?#]", rest, maxsplit=1)[0]
-    behind = rest.removeprefix(authority)
-    if "@" in behind:  # so what is shown may be a secret
-        raise ConfigurationError(ESCAPE)
-    credentials, at, hosts = authority.rpartition("@")
-    path, question, query = behind.partition("?")
-    service, _, database = path.partition("#")[0].strip("/").partition("/")
+    parts = parts_of(url)
+    service, _, database = parts.path.partition("/")
     if not service:
         raise ConfigurationError(f"The URL names no service: {_FORM}.")
     if database and not database.isdecimal():
         raise ConfigurationError(f"Behind the service a URL has the database's number, not {database[:20]!r}.")
-    addresses = tuple(_address(one, url) for one in hosts.split(","))
-    primary = f"{SCHEMES[scheme]}://{credentials}{at}primary/{database}{question}{query}"
+    addresses = tuple(address_of(one, PORT, url, f"A sentinel has no host: {_FORM}.") for one in parts.hosts)
+    primary = f"{SCHEMES[url.partition('://')[0]]}://{parts.credentials}primary/{database}{parts.options}"
     return Place(addresses, unquote(service), primary)
-
-
-def _address(text: str, url: str) -> Address:
-    try:
-        parts = urlsplit(f"//{text}")
-        host, port = parts.hostname, parts.port
-    except ValueError:  # its text may show a part of a password that was not percent-encoded
-        raise unreadable(url) from None
-    if not host:
-        raise ConfigurationError(f"A sentinel has no host: {_FORM}.")
-    return host, PORT if port is None else port

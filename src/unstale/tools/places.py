@@ -21,8 +21,8 @@ from redis.retry import Retry
 
 from unstale.errors import ConfigurationError, UnstaleError
 from unstale.stores import cluster_url, sentinel_url
-from unstale.stores.addresses import shown
-from unstale.stores.cluster import Address, addresses_of, named
+from unstale.stores.addresses import Address, shown
+from unstale.stores.cluster import addresses_of, named
 from unstale.stores.connect import understood
 
 SCHEMES: Final = ("redis", "rediss", "unix", *sentinel_url.SCHEMES, *cluster_url.SCHEMES)

@@ -23,6 +23,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from unstale import runners as plain
+from unstale.contrib.django.importing import imported
 from unstale.errors import UnstaleError
 
 AWAY_SECONDS: Final = 10.0
@@ -172,21 +173,3 @@ def runner_named(given: Any) -> Any:
         names = ", ".join(repr(name) for name in _NAMED)
         raise ImproperlyConfigured(f"OPTIONS['RUNNER'] must be {names}, or the path of your own, not {given!r}.")
     return imported(given, "OPTIONS['RUNNER']")
-
-
-def imported(given: Any, source: str) -> Any:
-    """What a dotted path names; anything else is itself.
-
-    Args:
-        given: the path, or the object.
-        source: the setting that it stands in, for the message.
-
-    Raises:
-        ImproperlyConfigured: it cannot be imported.
-    """
-    if not isinstance(given, str):
-        return given
-    try:
-        return import_string(given)
-    except ImportError as error:
-        raise ImproperlyConfigured(f"{source} names {given!r}, which cannot be imported: {error}") from error

@@ -14,7 +14,7 @@ import redis
 from redis.sentinel import Sentinel as SentinelClient
 
 from unstale.stores import cluster_url, sentinel_url
-from unstale.stores.cluster import Address
+from unstale.stores.addresses import Address
 from unstale.tools.chaos.errors import ChaosError
 from unstale.tools.chaos.servers import ANSWER_SECONDS, HOST, Server, until
 

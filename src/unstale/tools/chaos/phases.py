@@ -7,6 +7,7 @@ from typing import Final
 
 from unstale.tools.chaos.errors import ChaosError
 from unstale.tools.chaos.plan import Phase
+from unstale.tools.choosing import checked_names
 
 CALM_HITS: Final = 0.8
 """A cache that hits less often when nothing is broken has shown nothing."""
@@ -316,9 +317,4 @@ def phases_of(names: Iterable[str]) -> tuple[str, ...]:
     Raises:
         ChaosError: there is no such phase, or none was named.
     """
-    chosen = tuple(dict.fromkeys(names))
-    unknown = [name for name in chosen if name not in PHASES]
-    if unknown or not chosen:
-        what = f"There is no phase {', '.join(unknown)}." if unknown else "No phase was named."
-        raise ChaosError(f"{what} There are: {', '.join(PHASES)}.")
-    return chosen
+    return checked_names(names, PHASES, "phase", ChaosError)

@@ -6,7 +6,6 @@ to have been given what never came to be. A run's database is its own, and gone 
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -15,8 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from unstale.tools import postgres
 from unstale.tools.chaos.errors import ChaosError
 from unstale.tools.chaos.judge import FIRST_VERSION
+from unstale.tools.postgres import check_that_databases_can_be_made, database_beside
 
 NEVER: Final = 1_000_000_000
 """Added to the version of a write that is rolled back."""
@@ -64,16 +65,9 @@ def database(url: str, scratch: Path, rows: int) -> Iterator[str]:
         _fill(made, rows)
         yield made
         return
-    name = f"{PREFIX}{os.urandom(4).hex()}"
-    with _asking(url) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    try:
-        made = urlsplit(url)._replace(path=f"/{name}").geturl()
+    with database_beside(url, PREFIX, ChaosError) as made:
         _fill(made, rows)
         yield made
-    finally:
-        with _asking(url) as connection:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 class Rows:
@@ -190,11 +184,7 @@ def check_database(url: str) -> None:
     """
     if url == "sqlite":
         return
-    query = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
-    with _asking(url) as connection:
-        may = connection.execute(query).fetchone()
-    if not may or not may[0]:
-        raise ChaosError("The user of --database may not make databases, and each phase needs one: grant CREATEDB.")
+    check_that_databases_can_be_made(url, "phase", ChaosError)
 
 
 def kind_of(url: str) -> str:
@@ -214,7 +204,7 @@ def connect(url: str) -> Any:
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA synchronous = OFF")  # processes are killed here, no machine is switched off
         return connection
-    return _psycopg().connect(url, autocommit=True, connect_timeout=5)
+    return postgres.connect(url, ChaosError)
 
 
 def _fill(url: str, rows: int) -> None:
@@ -229,32 +219,3 @@ def _fill(url: str, rows: int) -> None:
             connection.cursor().executemany(marked(url, insert), first)
     finally:
         connection.close()
-
-
-def _psycopg() -> Any:
-    try:
-        import psycopg  # noqa: PLC0415 - only where PostgreSQL is named
-    except ImportError as error:
-        raise ChaosError("--database needs psycopg: pip install 'psycopg[binary]'") from error
-    return psycopg
-
-
-@contextmanager
-def _asking(url: str) -> Iterator[Any]:
-    """A connection beside whose database another is made."""
-    if not url.startswith(("postgres://", "postgresql://")):
-        raise ChaosError("--database is postgres://user:password@host:port/name. Leave it out for SQLite.")
-    psycopg = _psycopg()
-    try:
-        parts = urlsplit(url)
-        where = f"{parts.hostname}:{parts.port or 5432}"
-    except ValueError:  # not chained: it quotes a part of the URL, and with it of the password
-        raise ChaosError(
-            "--database cannot be read. Write it as postgres://user:password@host:port/name, with %-signs for special "
-            "characters in the password (%2F for a slash)."
-        ) from None
-    try:
-        with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
-            yield connection
-    except psycopg.Error as error:
-        raise ChaosError(f"PostgreSQL at {where} refused: {type(error).__name__}.") from error

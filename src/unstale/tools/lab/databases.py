@@ -6,15 +6,16 @@ in the named one nothing is read or written.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Final
 
 from unstale.tools.lab.errors import LabError
 from unstale.tools.lab.plan import Plan
+from unstale.tools.postgres import check_that_databases_can_be_made, database_beside
+
+PREFIX: Final = "unstale_lab_"
 
 
 @contextmanager
@@ -31,14 +32,8 @@ def database(url: str | None, scratch: Path) -> Iterator[str]:
     if url is None:
         yield f"sqlite://{scratch / 'shop.db'}"
         return
-    name = f"unstale_lab_{os.urandom(4).hex()}"
-    with _asking(url) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    try:
-        yield urlsplit(url)._replace(path=f"/{name}").geturl()
-    finally:
-        with _asking(url) as connection:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with database_beside(url, PREFIX, LabError) as made:
+        yield made
 
 
 def check_database(plan: Plan, url: str | None) -> None:
@@ -53,31 +48,4 @@ def check_database(plan: Plan, url: str | None) -> None:
         raise LabError("That run was on SQLite. Resume it without --database.")
     if url is None:
         return
-    with _asking(url) as connection:
-        may = connection.execute("SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
-    if not may or not may[0]:
-        raise LabError("The user of --database may not make databases, and each step needs a new one: grant CREATEDB.")
-
-
-@contextmanager
-def _asking(url: str) -> Iterator[Any]:
-    """A connection to PostgreSQL, in autocommit."""
-    if not url.startswith(("postgres://", "postgresql://")):
-        raise LabError("--database is postgres://user:password@host:port/name. Leave it out for SQLite.")
-    try:
-        import psycopg  # noqa: PLC0415 - only where PostgreSQL is named
-    except ImportError as error:
-        raise LabError("--database needs psycopg: pip install 'psycopg[binary]'") from error
-    try:
-        parts = urlsplit(url)
-        where = f"{parts.hostname}:{parts.port or 5432}"
-    except ValueError:  # not chained: it quotes a part of the URL, and with it of the password
-        raise LabError(
-            "--database cannot be read. Write it as postgres://user:password@host:port/name, with %-signs for special "
-            "characters in the password (%2F for a slash)."
-        ) from None
-    try:
-        with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
-            yield connection
-    except psycopg.Error as error:
-        raise LabError(f"PostgreSQL at {where} refused: {type(error).__name__}.") from error
+    check_that_databases_can_be_made(url, "step", LabError)

@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from unstale.errors import ConfigurationError
+from unstale.tools.choosing import checked_names
 
 Caching: TypeAlias = Literal[
     "pattern-deletes", "pipelined-deletes", "async-deletes", "known-keys", "no-deletes", "timestamps", "unstale",
@@ -179,9 +180,4 @@ def variants_of(names: Iterable[str]) -> tuple[str, ...]:
     Raises:
         ConfigurationError: there is no such variant, or none was named.
     """
-    chosen = tuple(dict.fromkeys(names))
-    unknown = [name for name in chosen if name not in VARIANTS]
-    if unknown or not chosen:
-        what = f"There is no variant {', '.join(unknown)}." if unknown else "No variant was named."
-        raise ConfigurationError(f"{what} There are: {', '.join(VARIANTS)}.")
-    return chosen
+    return checked_names(names, VARIANTS, "variant", ConfigurationError)

@@ -19,8 +19,9 @@ from django.utils.encoding import force_bytes
 from django.utils.module_loading import import_string
 
 from unstale.contrib.django.compat import Mapped, known_names, mapped
+from unstale.contrib.django.importing import imported
 from unstale.contrib.django.migration.migrating import stage_of
-from unstale.contrib.django.runners import imported, runner_named
+from unstale.contrib.django.runners import runner_named
 from unstale.core.policy import seconds
 from unstale.core.sampling import Verify
 from unstale.errors import InvalidDurationError

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.serializers.json import DjangoJSONEncoder
-from django.utils.module_loading import import_string
 
+from unstale.contrib.django.importing import imported
 from unstale.contrib.django.notices import warn_once
 from unstale.core.codecs import Codec
 from unstale.errors import DecodeError, EncodeError
@@ -94,7 +94,7 @@ def codec_of(serializer: Any, options: Mapping[str, Any]) -> str | Codec:
             return "msgpack"
         case "JSONSerializer":
             return SerializerCodec(DjangoJson(), _JSON_NUMBER)
-    made = _made(imported("SERIALIZER", serializer), options)
+    made = _made(imported(serializer, "SERIALIZER"), options)
     if not callable(getattr(made, "dumps", None)) or not callable(getattr(made, "loads", None)):
         raise ImproperlyConfigured(f"SERIALIZER {serializer!r} has no dumps and loads.")
     return SerializerCodec(made)
@@ -108,20 +108,6 @@ def _made(kind: Any, options: Mapping[str, Any]) -> Any:
         return kind(options=dict(options))
     except TypeError:
         return kind()
-
-
-def imported(option: str, given: Any) -> Any:
-    """What an option names.
-
-    Raises:
-        ImproperlyConfigured: it cannot be imported.
-    """
-    if not isinstance(given, str):
-        return given
-    try:
-        return import_string(given)
-    except ImportError as error:
-        raise ImproperlyConfigured(f"{option} {given!r} cannot be imported: {error}.") from error
 
 
 # Compressors
@@ -173,7 +159,7 @@ def herd_of(client: Any) -> bool:
         return True
     if name == "ShardClient":
         raise ImproperlyConfigured(_SHARDED)
-    kind = imported("CLIENT_CLASS", client)
+    kind = imported(client, "CLIENT_CLASS")
     bases = [base for base in getattr(kind, "__mro__", ()) if base.__module__.split(".")[0] in PEERS]
     if any(base.__name__ == "ShardClient" for base in bases):
         raise ImproperlyConfigured(_SHARDED)
