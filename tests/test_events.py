@@ -27,6 +27,7 @@ from unstale.events import (
     Trouble,
     Why,
     logging_hook,
+    together,
 )
 from unstale.options import Reporter
 
@@ -170,3 +171,26 @@ def test_what_is_rare_is_logged_without_a_hook(caplog: pytest.LogCaptureFixture,
     reporter(event)
     reporter(event)
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
+
+
+class Measuring:
+    """A hook that counts, and says nothing in words."""
+
+    only_measures = True
+
+    def __init__(self) -> None:
+        self.seen: list[Event] = []
+
+    def __call__(self, event: Event) -> None:
+        self.seen.append(event)
+
+
+@pytest.mark.parametrize(("event", "level"), RARE.values(), ids=RARE)
+def test_what_is_rare_is_logged_beside_measuring(caplog: pytest.LogCaptureFixture, event: Trouble, level: int) -> None:
+    """A metric does not name the key. A hook that may word it is told alone."""
+    del level
+    measuring = Measuring()
+    Reporter(together(measuring, Measuring()))(event)
+    assert (measuring.seen, len(caplog.records)) == ([event], 1)
+    Reporter(together(measuring, lambda _: None))(event)
+    assert (measuring.seen, len(caplog.records)) == ([event] * 2, 1)

@@ -6,6 +6,9 @@ or an invalidation raises it then, though it was done.
 
 How long the server took (`Trip`) is told only to a hook with the attribute `asks_trips = True`: otherwise nobody looks
 at a clock for it. `together` makes one hook of several.
+
+What a caller does not see (`Trouble`) is told to the log where there is no hook, or only one that measures: it has the
+attribute `only_measures = True`, as those of `unstale.contrib.prometheus` and `.opentelemetry` have.
 """
 
 from __future__ import annotations
@@ -278,7 +281,7 @@ class Lost:
 
 
 Trouble = Failed | LoadFailed | Queued | Drained | BreakerOpened | BreakerClosed | Lost
-"""What is told to the log where there is no hook."""
+"""What is told to the log where there is no hook, or only one that measures."""
 Event = Hit | Miss | Stale | StaleHit | Stored | Refused | Invalidated | Trip | Verified | Trouble
 Hook = Callable[[Event], None]
 
@@ -288,15 +291,21 @@ def asks_trips(hook: Hook | None) -> bool:
     return getattr(hook, "asks_trips", False) is True
 
 
+def only_measures(hook: Hook) -> bool:
+    """Whether a hook puts nothing into words: it has an attribute `only_measures` that is True."""
+    return getattr(hook, "only_measures", False) is True
+
+
 class _Together:
     """Several hooks as one."""
 
-    __slots__ = ("_askers", "_hooks", "asks_trips")
+    __slots__ = ("_askers", "_hooks", "asks_trips", "only_measures")
 
     def __init__(self, hooks: tuple[Hook, ...]) -> None:
         self._hooks = hooks
         self._askers = tuple(filter(asks_trips, hooks))
         self.asks_trips = bool(self._askers)
+        self.only_measures = all(map(only_measures, hooks))
 
     def __call__(self, event: Event) -> None:
         for hook in self._askers if type(event) is Trip else self._hooks:

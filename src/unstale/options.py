@@ -28,6 +28,7 @@ from unstale.events import (
     Queued,
     Trouble,
     asks_trips,
+    only_measures,
 )
 from unstale.stores.options import INVALIDATE_SECONDS, READ_SECONDS, StoreOptions
 
@@ -287,11 +288,12 @@ def _codec(given: str | Codec) -> Codec:
 
 
 class Reporter:
-    """Tells of failures that no caller sees: to the hook, or else to the log, at most once a second."""
+    """Tells of failures that no caller sees: to the hook, and unless that words them to the log, once a second at most."""
 
     def __init__(self, hook: Hook | None) -> None:
         """Take the hook."""
         self._hook = hook
+        self._logs = hook is None or only_measures(hook)
         self._silent_until = 0.0
         self._unsaid = 0
 
@@ -299,6 +301,7 @@ class Reporter:
         """Tell."""
         if self._hook is not None:
             self._hook(event)
+        if not self._logs:
             return
         if not isinstance(event, Failed | LoadFailed):
             _log(event)

@@ -35,6 +35,7 @@ from unstale.events import (
     Verified,
     Why,
     asks_trips,
+    only_measures,
 )
 
 ROOTS = tuple(f"*{number}" for number in range(16))
@@ -213,6 +214,15 @@ def test_both_libraries_say_the_same() -> None:
     assert {name for name, _ in ours} == {one.name for one in instruments.OF_EVENTS}
     assert ours["unstale.hits", (("cache", "shop"),)] == 2
     assert {one.kind for one in instruments.OF_EVENTS} == set(Kind)
+
+
+def test_the_log_is_told_of_trouble_as_well() -> None:
+    """These hooks say nothing in words."""
+    hooks = [
+        prometheus.hook("shop", registry=CollectorRegistry()),
+        opentelemetry.hook("shop", meter_provider=MeterProvider([InMemoryMetricReader()])),
+    ]
+    assert [only_measures(one) for one in hooks] == [True, True]
 
 
 @pytest.mark.parametrize("trips", [True, False])

@@ -87,6 +87,9 @@ class OpenTelemetryHook:
         asks_trips: whether trips are timed for it.
     """
 
+    only_measures = True
+    """So the log is told of trouble as well."""
+
     def __init__(self, cache: str, measure: Measure, meters: _Meters, *, trips: bool = True) -> None:
         """Use `hook`."""
         self.asks_trips = trips

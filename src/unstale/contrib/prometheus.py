@@ -37,6 +37,9 @@ class PrometheusHook:
         asks_trips: whether trips are timed for it.
     """
 
+    only_measures = True
+    """So the log is told of trouble as well."""
+
     def __init__(self, cache: str, measure: Measure, registry: CollectorRegistry, *, trips: bool = True) -> None:
         """Use `hook`."""
         self.asks_trips = trips

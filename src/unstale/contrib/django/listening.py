@@ -14,7 +14,7 @@ from typing import Final
 
 from django.conf import settings
 
-from unstale.events import Event, Hook
+from unstale.events import Event, Hook, together
 
 Told = Callable[["tuple[str, ...]"], None]
 
@@ -49,12 +49,17 @@ def hook_for(own: Hook | None) -> Hook | None:
     # Not from the registry of apps: a cache may be used while apps are loaded, or in a script that never loads them.
     if all(name.partition(".")[0] != _TOOLBAR for name in settings.INSTALLED_APPS):
         return own
+    return _Recording() if own is None else together(own, _Recording())
 
-    def record(event: Event) -> None:
-        if own is not None:
-            own(event)
+
+class _Recording:
+    """A hook that tells the running context's recorder."""
+
+    only_measures = True
+    """A panel is no log."""
+
+    def __call__(self, event: Event) -> None:
+        """Tell it, if there is one."""
         recorder = _recorder.get()
         if recorder is not None:
             recorder(event)
-
-    return record
