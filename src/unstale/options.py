@@ -288,7 +288,7 @@ def _codec(given: str | Codec) -> Codec:
 
 
 class Reporter:
-    """Tells of failures that no caller sees: to the hook, and unless that words them to the log, once a second at most."""
+    """Tells of failures that no caller sees: to the hook; to the log, unless the hook words them, once a second at most."""
 
     def __init__(self, hook: Hook | None) -> None:
         """Take the hook."""
