@@ -50,7 +50,6 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from unstale.tools.audit.code.calling import TASK_CALLS
 from unstale.tools.audit.code.guards import ancestors
 from unstale.tools.audit.code.keys import written
 from unstale.tools.audit.code.kinds import External, Function
@@ -130,7 +129,7 @@ def _changes(deed: Deed) -> bool:
     text = written(deed.key)
     if deed.inner.is_redis and NO_CACHE.search(text):
         return False
-    if deed.verb not in _CHANGES or _LOCK.search(text) or called_name(deed.call) in TASK_CALLS:
+    if deed.verb not in _CHANGES or _LOCK.search(text) or deed.later:
         return False
     return deed.verb is not Verb.COUNT or _VERSION.search(text) is not None
 
