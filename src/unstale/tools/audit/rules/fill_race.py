@@ -174,10 +174,10 @@ def _is_computed(code: Code, scope: Scope, store: Deed, reads: set[ast.Call]) ->
     seen: set[str] = set()
     while exprs:
         expr = exprs.pop()
-        for node in ast.walk(expr):
-            if isinstance(node, ast.Call) and node not in reads and _computes(node, scope, code, carried):
+        for node in _without(expr, reads):
+            if isinstance(node, ast.Call) and _computes(node, scope, code, carried):
                 return True
-            if isinstance(node, ast.Await) and node.value not in reads and isinstance(node.value, ast.Name):
+            if isinstance(node, ast.Await) and isinstance(node.value, ast.Name):
                 return True
             if isinstance(node, ast.Name) and node.id not in seen:
                 seen.add(node.id)
@@ -187,6 +187,16 @@ def _is_computed(code: Code, scope: Scope, store: Deed, reads: set[ast.Call]) ->
                     if isinstance(each, Value) and each.scope.is_function
                 ]
     return False
+
+
+def _without(expr: ast.expr, reads: set[ast.Call]) -> Iterator[ast.AST]:
+    """The nodes of an expression, without what was read and what it was read under."""
+    waiting: list[ast.AST] = [expr]
+    while waiting:
+        node = waiting.pop()
+        if node not in reads:
+            yield node
+            waiting += ast.iter_child_nodes(node)
 
 
 def _computes(call: ast.Call, scope: Scope, code: Code, carried: Carried) -> bool:
