@@ -99,7 +99,8 @@ def find(code: Code) -> Iterator[Hit]:
     seen: set[ast.Call] = set()
     for call, scope, key, by_name in stamped:
         for each in comparisons:
-            if call not in seen and (key in each.reads or (not key.strip("*") and each.scope.module is scope.module)):
+            is_its = key in each.reads if key.strip("*") else each.scope.module is scope.module
+            if call not in seen and is_its:
                 seen.add(call)
                 also = (each.node,) if each.scope.module is scope.module else ()
                 yield Hit(call, scope, also=also, by_name=by_name)
