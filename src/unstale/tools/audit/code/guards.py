@@ -16,6 +16,7 @@ Says: TypeAlias = Callable[[ast.AST], bool]
 """Whether an expression is the value that was read."""
 
 _LEAVES: Final = (ast.Return, ast.Raise, ast.Continue, ast.Break)
+_LEAVING_CALLS: Final = frozenset({"abort", "exit", "sys.exit", "flask.abort"})
 _MISSING: Final = (ast.Is, ast.Eq, ast.NotIn)
 _THERE: Final = (ast.IsNot, ast.NotEq, ast.In)
 
@@ -71,6 +72,46 @@ def is_after_miss(node: ast.AST, module: Module, is_value: Says) -> bool:
             if child in block and _left_before(block[: block.index(child)], is_value):
                 return True
     return False
+
+
+def is_after_found(node: ast.AST, module: Module, is_value: Says) -> bool:
+    """Whether a node is reached only where a value is there, by the first test that surely says so."""
+    found = None
+    for parent, child in ancestors(node, module):
+        for block in _blocks(parent):
+            if child in block:
+                before = (_found_after(each, is_value) for each in block[: block.index(child)])
+                found = next((said for said in before if said is not None), found)
+        if isinstance(parent, ast.If) and (said := _said_surely(parent.test, is_value)) is not None:
+            found = child in (parent.orelse if said else parent.body)
+    return found is True
+
+
+def _found_after(statement: ast.AST, is_value: Says) -> bool | None:
+    """What holds behind a statement: True that the value is there, False that it is missing, None neither."""
+    if not isinstance(statement, ast.If) or not leaves(statement.body[-1:]):
+        return None
+    return _said_surely(statement.test, is_value)
+
+
+def _said_surely(test: ast.expr, is_value: Says) -> bool | None:
+    """What `missing_in` says, where nothing else decides as well; None where it may be otherwise."""
+    match test:
+        case ast.BoolOp(op=ast.Or(), values=values):
+            return True if any(_said_surely(each, is_value) is True for each in values) else None
+        case ast.BoolOp(values=values):
+            return False if any(_said_surely(each, is_value) is False for each in values) else None
+        case ast.Compare(ops=[ast.Eq() | ast.NotEq()], comparators=[right]) if not _is_none(right):
+            return None
+        case ast.UnaryOp(op=ast.Not(), operand=inner):
+            said = _said_surely(inner, is_value)
+            return None if said is None else not said
+        case _:
+            return missing_in(test, is_value)
+
+
+def _is_none(expr: ast.expr) -> bool:
+    return isinstance(expr, ast.Constant) and expr.value is None
 
 
 def _is_where_missing(parent: ast.AST, child: ast.AST, module: Module, is_value: Says) -> bool:
@@ -144,6 +185,8 @@ def leaves(block: Sequence[ast.AST]) -> bool:
     last = block[-1]
     if isinstance(last, _LEAVES):
         return True
+    if isinstance(last, ast.Expr) and isinstance(last.value, ast.Call):
+        return ast.unparse(last.value.func) in _LEAVING_CALLS
     if isinstance(last, (ast.Try, ast.TryStar)):
         return leaves(last.body) or leaves(last.orelse)
     if isinstance(last, (ast.With, ast.AsyncWith)):

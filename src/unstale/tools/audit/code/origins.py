@@ -28,15 +28,21 @@ _INPUT: Final = frozenset({
     "query", "arguments", "get_argument", "get_query_argument", "raw_uri",
 })  # fmt: skip
 _KEEPS_TEXT: Final = frozenset({
-    "str", "format", "join", "strip", "lstrip", "rstrip", "lower", "upper", "title", "replace", "urlencode", "quote",
-    "quote_plus", "unquote", "get", "getlist", "dict", "items", "values", "keys", "sorted", "tuple", "list", "set",
-    "split", "dumps", "loads", "encode", "decode", "copy", "pop", "removeprefix", "removesuffix", "repr", "escape",
-    "force_str", "slice", "getall", "multi_items", "get_full_path", "build_absolute_uri", "get_raw_uri", "get_json",
-    "get_data", "to_dict", "get_argument", "get_query_argument", "frozenset", "reversed", "map", "filter", "lists",
-    "casefold", "get_list", "iri_to_uri", "urlparse", "parse_qs", "parse_qsl", "format_map", "capitalize", "zip",
-    "model_dump", "model_dump_json", "enumerate",
+    "format", "join", "strip", "lstrip", "rstrip", "lower", "upper", "title", "replace", "urlencode", "quote",
+    "quote_plus", "unquote", "get", "getlist", "dict", "items", "values", "keys", "split", "dumps", "loads", "encode",
+    "decode", "copy", "pop", "removeprefix", "removesuffix", "escape", "force_str", "getall", "multi_items",
+    "get_full_path", "build_absolute_uri", "get_raw_uri", "get_json", "get_data", "to_dict", "get_argument",
+    "get_query_argument", "lists", "casefold", "get_list", "iri_to_uri", "urlparse", "parse_qs", "parse_qsl",
+    "format_map", "capitalize", "model_dump", "model_dump_json", "slugify",
 })  # fmt: skip
 """Calls whose result has the text that they are given."""
+_KEEP_TEXT: Final = frozenset({
+    "str", "repr", "dict", "tuple", "list", "set", "frozenset", "sorted", "reversed", "map", "filter", "zip",
+    "enumerate", "slice",
+})  # fmt: skip
+"""Python's own of these. Methods of such names are others: `queryset.filter(…)`."""
+_VERIFIES: Final = frozenset({"jwt", "jose", "authlib", "itsdangerous", "joserfc", "rest_framework_simplejwt"})
+"""Libraries that give only what somebody signed."""
 _VALIDATED: Final = frozenset(
     {"cleaned_data", "validated_data", "pk", "id", "user", "auth", "method", "content_type", "state", "session"}
 )
@@ -76,6 +82,7 @@ class Origins:
         self._derivation = derivation
         self._inference: Inference = derivation.inference
         self._routes: dict[str, set[str]] | None = None
+        self._gives_text: dict[Scope, bool] = {}
 
     def input_of(self, expr: ast.expr, scope: Scope, *, callers: int = 0) -> Source | None:
         """What of a request's text is in a value, unhashed and of no checked type; None if nothing is."""
@@ -90,7 +97,7 @@ class Origins:
             return self._is_text_parameter(node)
         if isinstance(node, ast.Attribute):
             if node.attr in _INPUT and self.is_request(node.value, scope):
-                return True
+                return not _is_address(node, scope)
             return self._is_model_field(node, scope)
         if isinstance(node, ast.Call):
             return self._is_path_argument(node)
@@ -121,17 +128,29 @@ class Origins:
         name = called_name(node)
         if _HASHES.search(ast.unparse(node.func)):
             return False
-        if name in _KEEPS_TEXT:
+        if targets := self._inference.targets(node, scope)[:2]:
+            return any(self._returns_text_of(target) for target in targets)
+        if isinstance(node.func, ast.Name) and name in _KEEP_TEXT:
             return True
-        return any(self._returns_text_of(target) for target in self._inference.targets(node, scope)[:2])
+        return name in _KEEPS_TEXT and not self._is_verifying(node.func, scope)
+
+    def _is_verifying(self, function: ast.expr, scope: Scope) -> bool:
+        """Whether a function is one of a library that checks signatures."""
+        return any(
+            isinstance(kind, (External, Instance)) and kind.name.partition(".")[0] in _VERIFIES
+            for kind in self._inference.kinds(function, scope)
+        )
 
     def _returns_text_of(self, target: Scope) -> bool:
         """Whether a function of the project returns what it is given, unhashed."""
-        if any(_HASHES.search(ast.unparse(each.func)) for each in target.calls):
-            return False
-        names = [each.name for each in target.parameters if each.name not in {"self", "cls"}]
-        carried = self._derivation.carried(target, (), names)
-        return any(carried.has(each) for each in target.returns)
+        if target not in self._gives_text:
+            self._gives_text[target] = False  # while it is asked
+            names = [each.name for each in target.parameters if each.name not in {"self", "cls"}]
+            carried = self._derivation.carried(target, (), names, self._keeps_text)
+            self._gives_text[target] = not any(_HASHES.search(ast.unparse(each.func)) for each in target.calls) and any(
+                carried.has(each) for each in target.returns
+            )
+        return self._gives_text[target]
 
     def _is_text_parameter(self, parameter: Parameter) -> bool:
         scope = parameter.scope
@@ -376,6 +395,17 @@ class Origins:
             "dumps", "dict", "str", "int", "float", "round", "isoformat", "strftime", "timestamp", "list", "tuple",
             "encode", "dump", "packb", "format", "update", "repr", "total_seconds", "model_dump", "asdict",
         } or called_name(node)[:1].isupper()  # fmt: skip
+
+
+def _is_address(node: ast.Attribute, scope: Scope) -> bool:
+    """Whether only the client's address is taken from a request, as the server sees it."""
+    around = scope.module.parents.get(node)
+    if isinstance(around, ast.Attribute) and around.attr == "get":
+        around = scope.module.parents.get(around)
+        asked = around.args[0] if isinstance(around, ast.Call) and around.args else None
+    else:
+        asked = around.slice if isinstance(around, ast.Subscript) else None
+    return isinstance(asked, ast.Constant) and asked.value == "REMOTE_ADDR"
 
 
 def _route_of(scope: Scope) -> tuple[str, str] | None:

@@ -33,11 +33,11 @@ Good::
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
 from unstale.tools.audit.code.derivation import Carried
-from unstale.tools.audit.code.guards import Says, is_after_miss, locks_around
+from unstale.tools.audit.code.guards import Says, is_after_found, is_after_miss, locks_around
 from unstale.tools.audit.code.keys import written
 from unstale.tools.audit.code.kinds import Client, Plain
 from unstale.tools.audit.code.project import called_name
@@ -129,14 +129,24 @@ def _memberships(code: Code, scope: Scope, key: str) -> Iterator[ast.Compare]:
 
 
 def _is_fill(code: Code, scope: Scope, store: Deed, reads: list[Deed], tests: list[ast.Compare]) -> bool:
-    carried = code.derivation.carried(scope, [each.call for each in reads])
     calls = {each.call for each in reads}
+    is_value = value_of(code, scope, {*calls, *tests})
+    if not _is_computed(code, scope, store, calls) or is_after_found(store.call, scope.module, is_value):
+        return False
+    if is_after_miss(store.call, scope.module, is_value):
+        return True
+    return store.value is not None and _or_else(scope, store.value, is_value)
+
+
+def value_of(code: Code, scope: Scope, reads: Collection[ast.AST]) -> Says:
+    """Whether an expression is what was read."""
+    carried = code.derivation.carried(scope, reads)
 
     def is_value(node: ast.AST) -> bool:
         inner = node
         while isinstance(inner, (ast.Await, ast.NamedExpr)):
             inner = inner.value
-        if inner in calls or inner in tests:
+        if inner in reads:
             return True
         if isinstance(inner, ast.Name):
             return inner.id in carried.names
@@ -144,11 +154,7 @@ def _is_fill(code: Code, scope: Scope, store: Deed, reads: list[Deed], tests: li
             return any(is_value(each) for each in inner.args)
         return isinstance(inner, (ast.Subscript, ast.Attribute)) and is_value(inner.value)
 
-    if not _is_computed(code, scope, store, calls):
-        return False
-    if is_after_miss(store.call, scope.module, is_value):
-        return True
-    return store.value is not None and _or_else(scope, store.value, is_value)
+    return is_value
 
 
 def _or_else(scope: Scope, value: ast.expr, is_value: Says) -> bool:
