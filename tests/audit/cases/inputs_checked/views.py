@@ -120,3 +120,8 @@ def kept(row):
 
 def shown(request):
     return in_words(request.GET["kind"])
+
+
+def once(request):
+    if not cache.add(f"seen-id:{request.POST['id']}", 1, 60):
+        raise PermissionError

@@ -45,3 +45,46 @@ def loaded(pk):
         found = load_row(pk)
         cache.set(key, found, 60)  # expect: UNS005
     return found
+
+
+def changed_only(instance, wanted):
+    old = cache.get(f"config:{instance.pk}")
+    changes = difference(old, wanted)
+    if changes.get("stop"):
+        return False
+    new = computed(wanted)
+    cache.set(f"config:{instance.pk}", new, 60)
+    return True
+
+
+def found_first(user):
+    cart = cache.get(f"cart:{user.pk}")
+    if not cart:
+        return None
+    if cart["old"]:
+        return None
+    new = recalculated(cart, user)
+    cache.set(f"cart:{user.pk}", new, 60)
+    return new
+
+
+def bound_twice(key):
+    raw = client.get(key)
+    try:
+        if raw is not None:
+            result = opened(raw)
+            return result
+    except ValueError:
+        pass
+    result = compute(key)
+    if result is not None:
+        client.setex(key, 60, closed(result))  # expect: UNS005
+    return result
+
+
+def of_another_key(user):
+    one = client.get(f"sid:{user.find('sid')}")
+    other = client.get(f"uid:{user.find('uid')}")
+    stored = one or other
+    if not one:
+        client.set(f"sid:{user.find('sid')}", stored, ex=600)

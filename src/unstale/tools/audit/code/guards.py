@@ -180,20 +180,20 @@ def _returns_somewhere(block: Sequence[ast.AST]) -> bool:
 
 def leaves(block: Sequence[ast.AST]) -> bool:
     """Whether a block leaves what is around it: it returns, raises or goes on with the loop."""
-    if not block:
-        return False
-    last = block[-1]
-    if isinstance(last, _LEAVES):
-        return True
-    if isinstance(last, ast.Expr) and isinstance(last.value, ast.Call):
-        return ast.unparse(last.value.func) in _LEAVING_CALLS
-    if isinstance(last, (ast.Try, ast.TryStar)):
-        return leaves(last.body) or leaves(last.orelse)
-    if isinstance(last, (ast.With, ast.AsyncWith)):
-        return leaves(last.body)
-    if isinstance(last, ast.If):
-        return leaves(last.body) and (leaves(last.orelse) or any(isinstance(each, _LEAVES) for each in block))
-    return any(isinstance(each, _LEAVES) for each in block)
+    match block:
+        case []:
+            return False
+        case [*_, ast.Expr(value=ast.Call(func=function))]:
+            found = ast.unparse(function) in _LEAVING_CALLS
+        case [*_, ast.Try(body=body, orelse=orelse) | ast.TryStar(body=body, orelse=orelse)]:
+            found = leaves(body) or leaves(orelse)
+        case [*_, ast.With(body=body) | ast.AsyncWith(body=body)]:
+            found = leaves(body)
+        case [*_, ast.If(body=body, orelse=orelse)]:
+            found = leaves(body) and (leaves(orelse) or any(isinstance(each, _LEAVES) for each in block))
+        case _:
+            found = any(isinstance(each, _LEAVES) for each in block)
+    return found
 
 
 def _holds(node: ast.AST, is_value: Says) -> bool:

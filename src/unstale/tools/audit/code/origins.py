@@ -381,12 +381,13 @@ class Origins:
 
     def clock_in(self, expr: ast.expr, scope: Scope) -> Source | None:
         """The time that a value has in it; None if there is none."""
-        for source in self._derivation.sources(expr, scope, passes=self._keeps_time):
+        for source in self._derivation.sources(expr, scope, passes=self.keeps_time):
             if isinstance(source.node, ast.Call) and self.is_clock(source.node, source.scope):
                 return source
         return None
 
-    def _keeps_time(self, node: ast.Call | ast.Attribute, scope: Scope) -> bool:
+    def keeps_time(self, node: ast.Call | ast.Attribute, scope: Scope) -> bool:
+        """Whether a call or an attribute gives the time that it is given."""
         if isinstance(node, ast.Attribute):
             return node.attr not in {"date", "year", "month", "day", "hour"}
         if self.is_clock(node, scope):

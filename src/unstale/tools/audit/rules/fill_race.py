@@ -130,17 +130,29 @@ def _memberships(code: Code, scope: Scope, key: str) -> Iterator[ast.Compare]:
 
 def _is_fill(code: Code, scope: Scope, store: Deed, reads: list[Deed], tests: list[ast.Compare]) -> bool:
     calls = {each.call for each in reads}
-    is_value = value_of(code, scope, {*calls, *tests})
-    if not _is_computed(code, scope, store, calls) or is_after_found(store.call, scope.module, is_value):
+    read = {*calls, *tests}
+    if not _is_computed(code, scope, store, calls) or is_known(code, scope, store, read):
         return False
+    is_value = value_of(code, scope, read)
     if is_after_miss(store.call, scope.module, is_value):
         return True
     return store.value is not None and _or_else(scope, store.value, is_value)
 
 
-def value_of(code: Code, scope: Scope, reads: Collection[ast.AST]) -> Says:
-    """Whether an expression is what was read."""
-    carried = code.derivation.carried(scope, reads)
+def is_known(code: Code, scope: Scope, store: Deed, reads: Collection[ast.AST]) -> bool:
+    """Whether it is stored only where something was under the same key before."""
+    return is_after_found(store.call, scope.module, value_of(code, scope, reads, surely=True))
+
+
+def value_of(code: Code, scope: Scope, reads: Collection[ast.AST], *, surely: bool = False) -> Says:
+    """Whether an expression is what was read; `surely` if it is never anything else."""
+    carried = code.derivation.carried(scope, reads, (), _hands_on)
+    names = {
+        name
+        for name in carried.names
+        if not surely
+        or all(isinstance(each, Value) and carried.has(each.expr) for each in scope.bindings.get(name, ()))
+    }
 
     def is_value(node: ast.AST) -> bool:
         inner = node
@@ -149,12 +161,24 @@ def value_of(code: Code, scope: Scope, reads: Collection[ast.AST]) -> Says:
         if inner in reads:
             return True
         if isinstance(inner, ast.Name):
-            return inner.id in carried.names
+            return inner.id in names
         if isinstance(inner, ast.Call) and called_name(inner) in {"bool", "len", "loads"}:
             return any(is_value(each) for each in inner.args)
         return isinstance(inner, (ast.Subscript, ast.Attribute)) and is_value(inner.value)
 
     return is_value
+
+
+def _hands_on(node: ast.Call | ast.Attribute, scope: Scope) -> bool:
+    """Whether a call may give what it is given in another form: nothing else is given to it."""
+    del scope
+    if isinstance(node, ast.Attribute):
+        return True
+    return sum(not isinstance(each, ast.Constant) and not _is_class(each) for each in node.args) <= 1
+
+
+def _is_class(expr: ast.expr) -> bool:
+    return isinstance(expr, ast.Name) and expr.id[:1].isupper()
 
 
 def _or_else(scope: Scope, value: ast.expr, is_value: Says) -> bool:
@@ -176,11 +200,12 @@ def _is_computed(code: Code, scope: Scope, store: Deed, reads: set[ast.Call]) ->
     if store.value is None:
         return store.depth == 0 and store.verb is Verb.FIELDS_SET
     carried = code.derivation.carried(scope, reads)
+    cached = reads | {each.call for each in code.calls.in_scope[scope] if each.verb is Verb.GET}
     exprs: list[ast.expr] = [store.value]
     seen: set[str] = set()
     while exprs:
         expr = exprs.pop()
-        for node in _without(expr, reads):
+        for node in _without(expr, cached):
             if isinstance(node, ast.Call) and _computes(node, scope, code, carried):
                 return True
             if isinstance(node, ast.Await) and isinstance(node.value, ast.Name):

@@ -41,7 +41,6 @@ from typing import Final
 
 from unstale.tools.audit.code.checking import is_checked
 from unstale.tools.audit.code.derivation import Source
-from unstale.tools.audit.code.guards import is_after_found
 from unstale.tools.audit.code.keys import written
 from unstale.tools.audit.code.scopes import Parameter, Scope
 from unstale.tools.audit.code.understood import Code
@@ -50,7 +49,7 @@ from unstale.tools.audit.code.words import any_of
 from unstale.tools.audit.code.wrappers import Deed
 from unstale.tools.audit.results import Level
 from unstale.tools.audit.rules.base import Hit, Rule
-from unstale.tools.audit.rules.fill_race import value_of
+from unstale.tools.audit.rules.fill_race import is_known
 
 _STORES: Final = frozenset({Verb.SET, Verb.GET_OR_SET, Verb.SET_MANY, Verb.ADD})
 _READS: Final = frozenset({Verb.GET, Verb.HAS, Verb.FIELDS_GET})
@@ -75,34 +74,33 @@ def find(code: Code) -> Iterator[Hit]:
                 continue
             if deed.depth == 0:
                 own.append(deed)
-            elif deed.value is not None and (found := _unchecked(code, deed)) is not None:
+            elif deed.value is not None and (found := code.origins.input_of(deed.key_given, scope)) is not None:
                 by_helper.add(deed.inner.call)
-                yield _hit(deed, found.node)
+                if _is_raw(code, deed, found):
+                    yield _hit(deed, found.node)
     for deed in own:
         if deed.call in by_helper or deed.key_given is None:
             continue
-        if (found := _unchecked(code, deed, callers=2)) is not None:
+        found = code.origins.input_of(deed.key_given, deed.scope, callers=2)
+        if found is not None and _is_raw(code, deed, found):
             yield _hit(deed, found.node)
 
 
-def _unchecked(code: Code, deed: Deed, *, callers: int = 0) -> Source | None:
-    """What of a request is in a key, where nothing says before that such a key may be."""
-    if deed.key_given is None:
-        return None
-    found = code.origins.input_of(deed.key_given, deed.scope, callers=callers)
-    if found is None or _is_known(code, deed) or _is_checked(code, deed.call, deed.scope, found):
-        return None
-    return found
+def _is_raw(code: Code, deed: Deed, found: Source) -> bool:
+    """Whether nothing says that such a key may be, before something is stored under it."""
+    if deed.verb is Verb.ADD and isinstance(deed.inner.value, ast.Constant):
+        return False  # a mark: done once, seen once
+    return not _was_there(code, deed) and not _is_checked(code, deed.call, deed.scope, found)
 
 
-def _is_known(code: Code, deed: Deed) -> bool:
+def _was_there(code: Code, deed: Deed) -> bool:
     """Whether it is stored only where something was under the same key before."""
     reads = {
         each.call
         for each in code.wrappers.deeds(deed.scope)
         if each.verb in _READS and each.call is not deed.call and written(each.key) == written(deed.key)
     }
-    return bool(reads) and is_after_found(deed.call, deed.scope.module, value_of(code, deed.scope, reads))
+    return bool(reads) and is_known(code, deed.scope, deed, reads)
 
 
 def _is_checked(code: Code, call: ast.Call, scope: Scope, found: Source) -> bool:

@@ -1,0 +1,21 @@
+import time
+
+from django.core.cache import cache
+
+
+def generate(key):
+    begun = time.time()
+    data = load(key)
+    current = cache.get(key)
+    if current[0] > begun:
+        return current[1]
+    cache.set(key, (begun, data), 600)  # expect: UNS006
+    return data
+
+
+def rate(key):
+    now = time.time()
+    last = cache.get(key)
+    if now - last[0] < 60:
+        raise PermissionError
+    cache.set(key, (now, 1), 60)
