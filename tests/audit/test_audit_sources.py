@@ -26,12 +26,15 @@ def test_what_is_left_out(tmp_path: Path) -> None:
         "app/views.py", "app/tests/test_views.py", "app/tests.py", "app/test_more.py", "app/conftest.py",
         "app/migrations/0001.py", "docs/conf.py", "node_modules/x.py", ".venv/x.py", "build/x.py", "made/x.py",
         "made/kept.py", "app/local/x.py", "app/x_test.py", "env/x.py", "app/env/__init__.py",
+        "app/doc/__init__.py", "app/doc/pages.py", "doc/conf.py",
     ):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
     (tmp_path / ".gitignore").write_text("made/*\n!made/kept.py\n")
     (tmp_path / "app/.gitignore").write_text("/local/\n")
-    assert paths(tmp_path) == ["app/env/__init__.py", "app/views.py", "made/kept.py"]
+    assert paths(tmp_path) == [
+        "app/doc/__init__.py", "app/doc/pages.py", "app/env/__init__.py", "app/views.py", "made/kept.py",
+    ]  # fmt: skip
     assert "app/tests/test_views.py" in paths(tmp_path, Settings(include_tests=True))
     assert paths(tmp_path, Settings(exclude=("app/",))) == ["made/kept.py"]
 

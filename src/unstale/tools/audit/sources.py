@@ -30,7 +30,9 @@ VENDORED: Final = frozenset({
 })  # fmt: skip
 MADE: Final = frozenset({"venv", "env", "virtualenv", "build", "dist"})
 """Folders that tools make, unless they are packages of the project."""
-TESTS: Final = frozenset({"tests", "test", "testing", "migrations", "docs", "doc"})
+TESTS: Final = frozenset({"tests", "test", "testing", "migrations"})
+DOCS: Final = frozenset({"docs", "doc"})
+"""Documentation, unless they are packages of the project."""
 _HEADER: Final = "This file is not audited: "
 
 
@@ -111,8 +113,10 @@ class _Left:
         return any(spec.match_file(asked.removeprefix(f"{base}/") if base else asked) for base, spec in self.ignored)
 
 
-def _is_made(folder: Path) -> bool:
-    return folder.name in MADE and not (folder / "__init__.py").exists()
+def _is_no_package(folder: Path, settings: Settings) -> bool:
+    """Whether a folder is left out by its name, and is no package of the project."""
+    names = MADE if settings.include_tests else MADE | DOCS
+    return folder.name in names and not (folder / "__init__.py").exists()
 
 
 def is_test(name: str) -> bool:
@@ -131,7 +135,7 @@ def _below(folder: Path, base: str, left: _Left) -> Iterator[tuple[Path, str]]:
     for entry in entries:
         path = f"{base}/{entry.name}" if base else entry.name
         is_folder = entry.is_dir(follow_symlinks=False)
-        if is_folder and not left.has(path, is_folder=True) and not _is_made(Path(entry.path)):
+        if is_folder and not left.has(path, is_folder=True) and not _is_no_package(Path(entry.path), left.settings):
             yield from _below(Path(entry.path), path, left)
         elif entry.name.endswith((".py", ".ipynb")) and entry.is_file() and not left.has(path, is_folder=False):
             yield Path(entry.path), path.encode("utf-8", "replace").decode()  # a name may hold any bytes
