@@ -153,6 +153,9 @@ class _Side:
                 isinstance(kind, Function) for kind in code.inference.kinds(source.node, source.scope)
             )
             self.is_time = self.is_time or (_is_time(_said(source.node)) and not is_function)
+        if self.reads and self.is_now:  # what was read is older, unless the clock is asked beside it
+            clocks = [call for call in scope.calls if code.origins.is_clock(call, scope)]
+            self.is_now = code.derivation.carried(scope, clocks).has(expr)
         self.is_time = self.is_time or bool(self.reads) or (self.is_now and _is_kept(expr, scope, code))
 
 
