@@ -95,3 +95,36 @@ def last_update():
     if not found:
         client.set("last-update", as_text(now()))
     return found
+
+
+def first_of_some(limit):
+    rows = cache.get(f"first:{limit}")
+    if rows is None:
+        rows = query_rows(limit)
+        best = rows.best()
+        if not best:
+            return []
+        cache.set(f"first:{limit}", rows, 60)  # expect: UNS005
+    return rows
+
+
+def good_enough(key):
+    found = cache.get(key)
+    if is_good(found):
+        return found
+    found = load_good(key)
+    cache.set(key, found, 60)  # expect: UNS005
+    return found
+
+
+def basket(user):
+    cart = cache.get(f"basket:{user.pk}")
+    if not cart:
+        return None
+    if cart["broken"]:
+        other = cache.get(f"basket:{user.pk}")
+        forget(other)
+        return None
+    new = recalculated(cart, user)
+    cache.set(f"basket:{user.pk}", new, 60)
+    return new

@@ -20,3 +20,17 @@ class Tags(Cached):
 def shown(user):
     rows = rows_of(user)
     cache.set("rows", rows, 60)  # expect: UNS011
+
+
+class Links(Cached):
+    def generate(self, course):
+        return [link_of(exercise) for exercise in course.exercises]
+
+
+def link_of(exercise, request=None):
+    return exercise.link(request.user if request else None)
+
+
+def links(request):
+    rows = link_of(request.GET["exercise"], request)
+    cache.set("links", rows, 60)  # expect: UNS011

@@ -226,7 +226,7 @@ class Origins:
     def user_of(self, expr: ast.expr, scope: Scope) -> Source | None:
         """Where a value depends on the current user; None if it does not."""
         for source in self._derivation.sources(expr, scope, results=2):
-            if self.is_user(source) and not isinstance(source.node, Parameter):
+            if self.is_user(source) and not isinstance(source.node, Parameter) and self._is_asked(source, scope):
                 return source
             if (
                 isinstance(source.node, ast.Call)
@@ -234,9 +234,26 @@ class Origins:
                 and self._is_given_user(source.node, source.scope)
             ):
                 return source
-            if isinstance(source.node, ast.Call) and (found := self._used_within(source.node, source.scope)):
+            if (
+                isinstance(source.node, ast.Call)
+                and (found := self._used_within(source.node, source.scope))
+                and self._is_asked(found, scope)
+            ):
                 return found
         return self._user_in_tests(expr, scope)
+
+    def _is_asked(self, source: Source, scope: Scope) -> bool:
+        """Whether a request that another function is given may be that of a scope: it has one itself."""
+        name = source.node.value if isinstance(source.node, ast.Attribute) else None
+        if source.scope is scope or not isinstance(name, ast.Name):
+            return True
+        _, bindings = self._inference.home(name.id, source.scope)
+        if not any(isinstance(each, Parameter) for each in bindings):
+            return True
+        return any(
+            isinstance(each, (ast.Name, ast.Attribute)) and self.is_request(each, scope)
+            for each in ast.walk(scope.outermost.node)
+        ) or any(each.name in _REQUESTS for each in scope.parameters)
 
     def _is_given_user(self, call: ast.Call, scope: Scope) -> bool:
         """Whether a call is given the parameter `user`, or something of it: a query by it."""

@@ -158,18 +158,25 @@ def _is_fill(code: Code, scope: Scope, store: Deed, reads: list[Deed], tests: li
 
 def is_known(code: Code, scope: Scope, store: Deed, reads: Collection[ast.AST]) -> bool:
     """Whether it is stored only where something was under the same key before, whenever that was read."""
-    return all(is_after_found(store.call, scope.module, value_of(code, scope, {each}, surely=True)) for each in reads)
+    passed = [each for each in reads if not _leads_away(each, store.call, scope)]
+    return bool(passed) and all(
+        is_after_found(store.call, scope.module, value_of(code, scope, {each}, surely=True)) for each in passed
+    )
+
+
+def _leads_away(node: ast.AST, to: ast.AST, scope: Scope) -> bool:
+    """Whether a node stands in a block that is left before another node is reached."""
+    around = {parent for parent, _ in ancestors(to, scope.module)}
+    return any(
+        parent not in around and leaves((parent.body if child in parent.body else parent.orelse)[-1:])
+        for parent, child in ancestors(node, scope.module)
+        if isinstance(parent, ast.If) and child is not parent.test
+    )
 
 
 def value_of(code: Code, scope: Scope, reads: Collection[ast.AST], *, surely: bool = False) -> Says:
     """Whether an expression is what was read; `surely` if it is never anything else."""
-    carried = code.derivation.carried(scope, reads, (), _hands_on)
-    names = {
-        name
-        for name in carried.names
-        if not surely
-        or all(isinstance(each, Value) and carried.has(each.expr) for each in scope.bindings.get(name, ()))
-    }
+    names = _sure_names(scope, reads) if surely else code.derivation.carried(scope, reads, (), _hands_on).names
 
     def is_value(node: ast.AST) -> bool:
         inner = node
@@ -184,6 +191,21 @@ def value_of(code: Code, scope: Scope, reads: Collection[ast.AST], *, surely: bo
         return isinstance(inner, (ast.Subscript, ast.Attribute)) and is_value(inner.value)
 
     return is_value
+
+
+def _sure_names(scope: Scope, reads: Collection[ast.AST]) -> set[str]:
+    """The names that are nothing but what was read."""
+    names: set[str] = set()
+    while True:
+        sure = Carried(scope, frozenset(reads), names, _hands_on)
+        more = {
+            name
+            for name, bindings in scope.bindings.items()
+            if name not in names and all(isinstance(each, Value) and sure.has(each.expr) for each in bindings)
+        }
+        if not more:
+            return names
+        names |= more
 
 
 def _hands_on(node: ast.Call | ast.Attribute, scope: Scope) -> bool:
