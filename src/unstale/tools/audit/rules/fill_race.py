@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -43,7 +43,7 @@ from unstale.tools.audit.code.guards import Says, ancestors, is_after_found, is_
 from unstale.tools.audit.code.keys import written
 from unstale.tools.audit.code.kinds import Client, Plain
 from unstale.tools.audit.code.project import called_name
-from unstale.tools.audit.code.scopes import Scope, Value
+from unstale.tools.audit.code.scopes import Binding, Scope, Step, Value
 from unstale.tools.audit.code.understood import Code
 from unstale.tools.audit.code.verbs import Verb
 from unstale.tools.audit.code.wrappers import Deed
@@ -194,18 +194,17 @@ def value_of(code: Code, scope: Scope, reads: Collection[ast.AST], *, surely: bo
 
 
 def _sure_names(scope: Scope, reads: Collection[ast.AST]) -> set[str]:
-    """The names that are nothing but what was read."""
-    names: set[str] = set()
-    while True:
-        sure = Carried(scope, frozenset(reads), names, _hands_on)
-        more = {
-            name
-            for name, bindings in scope.bindings.items()
-            if name not in names and all(isinstance(each, Value) and sure.has(each.expr) for each in bindings)
-        }
-        if not more:
-            return names
-        names |= more
+    """The names that are nothing but what was read, in whatever form."""
+    carried = Carried(scope, frozenset(reads), set(), _hands_on)
+    carried.spread()
+    names = carried.names
+    while others := {name for name in names if not _is_only(scope.bindings[name], carried)}:
+        names -= others
+    return names
+
+
+def _is_only(bindings: Iterable[Binding], carried: Carried) -> bool:
+    return all(isinstance(each, Value) and (Step.MADE_OF in each.steps or carried.has(each.expr)) for each in bindings)
 
 
 def _hands_on(node: ast.Call | ast.Attribute, scope: Scope) -> bool:
