@@ -19,7 +19,7 @@ UNSTALE: Final = "unstale.contrib.django.UnstaleCache"
 DJANGO_REDIS: Final = "django_redis.cache.RedisCache"
 UNKNOWN: Final = ""
 """In place of an alias: nobody can tell which one."""
-_NOT_SHARED: Final = frozenset({
+NOT_SHARED: Final = frozenset({
     "django.core.cache.backends.locmem.LocMemCache", "django.core.cache.backends.dummy.DummyCache",
 })  # fmt: skip
 """What tests and developers have in place of the real one: it does not count."""
@@ -121,7 +121,7 @@ class Caches:
     def _of(self) -> dict[str, list[Declared]]:
         found: dict[str, list[Declared]] = defaultdict(list)
         for each in caches_of(self._modules):
-            if each.backend not in _NOT_SHARED:
+            if each.backend not in NOT_SHARED:
                 found[each.alias].append(each)
         return found
 
