@@ -150,6 +150,17 @@ def test_a_loop_that_is_left(tmp_path: Path, body: str) -> None:
     assert (tmp_path / "settings.py").read_text() == caches
 
 
+def test_a_pattern_delete_that_was_put_off(tmp_path: Path) -> None:
+    """It is found and declared as before: to put it off does not hide it."""
+    code = f"{HEAD}def f(x):\n    with transaction.atomic():\n        cache.delete_pattern(f'a:{{x}}:*')\n"
+    fixed(tmp_path, code)
+    [finding] = audit(tmp_path).findings
+    assert (finding.rule, finding.patterns, "on_commit" in finding.text) == ("UNS001", ("a:{x}:*",), True)
+    (tmp_path / "settings.py").write_text("CACHES = {'default': {'BACKEND': 'django_redis.cache.RedisCache'}}\n")
+    write(tmp_path, fixes(tmp_path, audit(tmp_path), Settings()))
+    assert audit(tmp_path).findings == ()
+
+
 def test_a_loop_in_a_transaction(tmp_path: Path) -> None:
     """The pattern delete that it becomes is put off, as its deletes would be."""
     walks = "        for key in cache.iter_keys('a:*'):\n            cache.delete(key)\n        cache.delete_many(cache.keys('b:*'))\n        keys = cache.keys('c:*')\n        cache.delete_many(keys)\n"

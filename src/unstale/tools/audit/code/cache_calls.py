@@ -140,7 +140,7 @@ class CacheCalls:
         if isinstance(func, ast.Attribute):
             if func.attr in _METHODS:
                 return self._of_receiver(call, func, scope)
-            if func.attr not in {"to_thread", "run_in_threadpool", "run_sync"}:
+            if func.attr not in {"to_thread", "run_in_threadpool", "run_sync", "partial"}:
                 return None
         if isinstance(func, ast.Call) and len(func.args) == 1 and called_name(func) != "partial":
             return self._of_method(call, func.args[0], scope)
@@ -150,8 +150,8 @@ class CacheCalls:
             for kind in kinds:
                 if isinstance(kind, Method) and (act := ACTS[kind.client.family].get(kind.name)):
                     return made(call, scope, kind.client.family, kind.name, act, aliases=_aliases(kinds))
-                if isinstance(kind, External) and _IN_THREADS.fullmatch(kind.name) and call.args:
-                    return self._in_thread(call, scope)
+                if isinstance(kind, External) and call.args and (handed := self._handed(kind.name, call, scope)):
+                    return handed
         return None
 
     def _of_method(self, call: ast.Call, method: ast.expr, scope: Scope) -> CacheCall | None:
@@ -162,7 +162,14 @@ class CacheCalls:
                 return made(call, scope, kind.client.family, kind.name, act, aliases=_aliases(kinds))
         return None
 
-    def _in_thread(self, call: ast.Call, scope: Scope) -> CacheCall | None:
+    def _handed(self, name: str, call: ast.Call, scope: Scope) -> CacheCall | None:
+        """`to_thread(cache.get, key)`; of what is put off a pattern delete only: `partial(cache.delete_pattern, p)`."""
+        if name == "functools.partial":
+            later = self._with_method(call, scope)
+            return later if later is not None and later.verb is Verb.PATTERN else None
+        return self._with_method(call, scope) if _IN_THREADS.fullmatch(name) else None
+
+    def _with_method(self, call: ast.Call, scope: Scope) -> CacheCall | None:
         kinds = self._inference.kinds(call.args[0], scope)
         for kind in kinds:
             if isinstance(kind, Method) and (act := ACTS[kind.client.family].get(kind.name)):

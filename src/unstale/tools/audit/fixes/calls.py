@@ -150,8 +150,7 @@ class _Rewriter(cst.CSTTransformer):
 
     def visit_Call(self, node: cst.Call) -> None:
         finding = self._finding(node, "UNS001")
-        is_pattern = m.matches(node.func, m.Attribute(attr=m.Name("delete_pattern") | m.Name("adelete_pattern")))
-        if finding is not None and is_pattern:
+        if finding is not None and m.matches(node, _PATTERN_DELETE):
             self.patterned.append(finding)
             if any(m.matches(each, _PREFIX) for each in node.args):
                 self.prefixed.append(finding)
@@ -299,6 +298,8 @@ class _Rewriter(cst.CSTTransformer):
         return self.module.code_for_node(node)
 
 
+_METHOD: Final = m.Attribute(attr=m.Name("delete_pattern") | m.Name("adelete_pattern"))
+_PATTERN_DELETE: Final = m.Call(func=_METHOD) | m.Call(args=[m.Arg(_METHOD), m.ZeroOrMore()])
 _PREFIX: Final = m.Arg(keyword=m.Name("prefix"))
 _OTHER_DATABASE: Final = m.Call(
     func=m.OneOf(m.Name("atomic"), m.Attribute(attr=m.Name("atomic"))), args=[m.AtLeastN(n=1)]

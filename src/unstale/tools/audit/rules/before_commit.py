@@ -130,6 +130,8 @@ def _is_about_caches(call: ast.Call, scope: Scope, code: Code) -> bool:
 
 def _changes(deed: Deed) -> bool:
     text = written(deed.key)
+    if called_name(deed.inner.call) == "partial":
+        return False  # it runs when it is called
     if deed.inner.is_redis and NO_CACHE.search(text):
         return False
     if deed.verb not in _CHANGES or _LOCK.search(text) or deed.later:
