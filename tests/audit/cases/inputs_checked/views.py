@@ -61,7 +61,9 @@ def known(request):
     entry = cache.get(f"plug:{name}")
     if not entry:
         raise LookupError
-    cache.set(f"plug:{name}", turned(entry), 60)
+    entry = opened(entry)
+    entry["state"] = turned(entry)
+    cache.set(f"plug:{name}", entry, 60)
 
 
 def created(request):

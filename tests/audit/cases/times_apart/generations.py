@@ -34,3 +34,9 @@ def rate(key):
     if now - last[0] < 60:
         raise PermissionError
     cache.set(key, (now, 1), 60)
+
+
+def is_up():
+    value = time.time()
+    cache.set("probe", value, 60)
+    return cache.get("probe") == value

@@ -151,7 +151,7 @@ def _left_before(  # noqa: C901, PLR0911 - a case for each sort of statement
                     return True
                 if said is True and orelse and _returns_somewhere(orelse):
                     return True
-                if said is None and _left_before(body, is_value):
+                if said is None and (_left_before(body, is_value) or _gives(body, is_value)):
                     return True
             case ast.Try(body=body) | ast.TryStar(body=body):
                 if _left_before(body, is_value):
@@ -171,6 +171,15 @@ def _left_before(  # noqa: C901, PLR0911 - a case for each sort of statement
             case _:
                 pass
     return False
+
+
+def _gives(block: Sequence[ast.AST], is_value: Says) -> bool:
+    """Whether a block ends with the value: `if is_good(found): return found`."""
+    match block:
+        case [*_, ast.Return(value=ast.Name() as value)]:
+            return is_value(value)
+        case _:
+            return False
 
 
 def _returns_somewhere(block: Sequence[ast.AST]) -> bool:

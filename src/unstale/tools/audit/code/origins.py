@@ -145,8 +145,7 @@ class Origins:
         """Whether a function of the project returns what it is given, unhashed."""
         if target not in self._gives_text:
             self._gives_text[target] = False  # while it is asked
-            names = [each.name for each in target.parameters if each.name not in {"self", "cls"}]
-            carried = self._derivation.carried(target, (), names, self._keeps_text)
+            carried = self._derivation.carried(target, (), _parameters_of(target), self._keeps_text)
             self._gives_text[target] = not any(_HASHES.search(ast.unparse(each.func)) for each in target.calls) and any(
                 carried.has(each) for each in target.returns
             )
@@ -227,17 +226,34 @@ class Origins:
     def user_of(self, expr: ast.expr, scope: Scope) -> Source | None:
         """Where a value depends on the current user; None if it does not."""
         for source in self._derivation.sources(expr, scope, results=2):
-            if self.is_user(source) and not isinstance(source.node, Parameter):
+            if self.is_user(source) and not isinstance(source.node, Parameter) and self._is_asked(source, scope):
                 return source
             if (
                 isinstance(source.node, ast.Call)
-                and source.depth == 0
+                and source.scope is scope
                 and self._is_given_user(source.node, source.scope)
             ):
                 return source
-            if isinstance(source.node, ast.Call) and (found := self._used_within(source.node, source.scope)):
+            if (
+                isinstance(source.node, ast.Call)
+                and (found := self._used_within(source.node, source.scope))
+                and self._is_asked(found, scope)
+            ):
                 return found
         return self._user_in_tests(expr, scope)
+
+    def _is_asked(self, source: Source, scope: Scope) -> bool:
+        """Whether a request that another function is given may be that of a scope: it has one itself."""
+        name = source.node.value if isinstance(source.node, ast.Attribute) else None
+        if source.scope is scope or not isinstance(name, ast.Name):
+            return True
+        _, bindings = self._inference.home(name.id, source.scope)
+        if not any(isinstance(each, Parameter) for each in bindings):
+            return True
+        return any(
+            isinstance(each, (ast.Name, ast.Attribute)) and self.is_request(each, scope)
+            for each in ast.walk(scope.outermost.node)
+        ) or any(each.name in _REQUESTS for each in scope.parameters)
 
     def _is_given_user(self, call: ast.Call, scope: Scope) -> bool:
         """Whether a call is given the parameter `user`, or something of it: a query by it."""
@@ -367,8 +383,8 @@ class Origins:
         match node.func:
             case ast.Attribute(value=ast.Name(id="timezone" | "datetime" | "dt" | "tz"), attr="now" | "utcnow"):
                 return True
-            case ast.Name(id=name):
-                return name in {"utcnow", "time_now", "now_ts"}
+            case ast.Name(id="utcnow" | "time_now" | "now_ts"):
+                return True
             case _:
                 pass
         targets = [kind.scope for kind in self._inference.kinds(node.func, scope) if isinstance(kind, Function)]
@@ -386,16 +402,32 @@ class Origins:
                 return source
         return None
 
+    def _is_form(self, call: ast.Call, scope: Scope) -> bool:
+        """Whether a small function of the project gives what it is given in another form: `to_text(now)`."""
+        return any(
+            len(target.calls) <= SHORT
+            and any(map(self._derivation.carried(target, (), _parameters_of(target)).has, target.returns))
+            for target in self._inference.targets(call, scope)
+        )
+
+    def is_time_only(self, call: ast.Call, scope: Scope) -> bool:
+        """Whether a call gives a time in another form, and nothing else."""
+        return bool(call.args) and self._is_form(call, scope) and all(self.clock_in(each, scope) for each in call.args)
+
     def keeps_time(self, node: ast.Call | ast.Attribute, scope: Scope) -> bool:
         """Whether a call or an attribute gives the time that it is given."""
         if isinstance(node, ast.Attribute):
             return node.attr not in {"date", "year", "month", "day", "hour"}
-        if self.is_clock(node, scope):
+        if self.is_clock(node, scope) or self._is_form(node, scope):
             return True
         return called_name(node) in {
             "dumps", "dict", "str", "int", "float", "round", "isoformat", "strftime", "timestamp", "list", "tuple",
             "encode", "dump", "packb", "format", "update", "repr", "total_seconds", "model_dump", "asdict",
         } or called_name(node)[:1].isupper()  # fmt: skip
+
+
+def _parameters_of(function: Scope) -> list[str]:
+    return [each.name for each in function.parameters if each.name not in {"self", "cls"}]
 
 
 def _is_address(node: ast.Attribute, scope: Scope) -> bool:

@@ -156,8 +156,8 @@ class Wrappers:
             carried = Carried(target, frozenset({deed.call}), set())
             carried.spread()
             return not stores and any(map(carried.has, target.returns))
-        if deed.verb in {Verb.SET, Verb.SET_MANY}:
-            return not any(each.verb is Verb.GET for each in deeds)
+        if deed.verb in {Verb.SET, Verb.SET_MANY, Verb.FIELDS_SET}:
+            return not any(each.verb in {Verb.GET, Verb.FIELDS_GET} for each in deeds)
         return deed.verb in _SERVED
 
     def _given(

@@ -122,7 +122,10 @@ def _comparisons(scope: Scope, code: Code) -> Iterator[Comparison]:
             continue
         left, right = _Side(node.left, scope, code), _Side(node.comparators[0], scope, code)
         is_one = (left.reads and right.is_time) or (right.reads and left.is_time)
-        if is_one and not any(each.is_now and not _is_kept(each.expr, scope, code) for each in (left, right)):
+        is_order = not isinstance(node.ops[0], (ast.Eq, ast.NotEq))
+        if is_one and not any(
+            each.is_now and not (is_order and _is_kept(each.expr, scope, code)) for each in (left, right)
+        ):
             yield Comparison(node, scope, frozenset(left.reads | right.reads))
 
 
