@@ -13,6 +13,7 @@ import pytest
 
 from unstale.tools.audit import AuditError, Report, audit
 from unstale.tools.audit.baseline import baseline_of, read, split, written
+from unstale.tools.audit.results import Caller, Finding, Problem
 from unstale.tools.audit.rules import RULES
 from unstale.tools.audit.sarif import log, sarif
 from unstale.tools.audit.text import lines
@@ -235,7 +236,9 @@ def test_the_command(tmp_path: Path) -> None:
     said = run(tmp_path)
     assert said.returncode == 1
     assert "UNS001" in said.stdout
-    assert len(json.loads(run(tmp_path, "--format", "json").stdout)["findings"]) == 2
+    told = json.loads(run(tmp_path, "--format", "json").stdout)
+    assert (told["format"], len(told["findings"])) == (1, 2)
+    assert [each["aliases"] for each in told["findings"]] == [["default"], ["default"]]
     assert (
         json.loads(run(tmp_path, "--format", "sarif", "--select", "uns003").stdout)["runs"][0]["results"][0]["ruleId"]
         == "UNS003"
@@ -293,6 +296,34 @@ def test_the_command_with_a_baseline(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(CODE + "    cache.clear()\n")
     assert run(tmp_path, "--baseline", known).returncode == 1
     assert run(tmp_path, "--baseline", tmp_path / "none.json").returncode == 2
+
+
+def test_yes_without_fix(tmp_path: Path) -> None:
+    """It would write nothing: it is an error that says so."""
+    (tmp_path / "a.py").write_text(CODE)
+    said = run(tmp_path, "--yes")
+    assert (said.returncode, "--yes writes what --fix shows" in said.stderr) == (2, True)
+    assert said.stdout == ""
+
+
+def test_fix_of_tests(tmp_path: Path) -> None:
+    """With --include-tests what is found in tests is rewritten, or said to be left."""
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/test_a.py").write_text(CODE)
+    said = run(tmp_path, "--fix", "--include-tests")
+    assert "test_a.py:5: UNS001 is left: " in said.stderr
+
+
+def test_the_json_s_fields() -> None:
+    """docs/audit.md has each of them."""
+    docs = (
+        (Path(__file__).parents[2] / "docs/audit.md")
+        .read_text("utf-8")
+        .partition("## The JSON")[2]
+        .partition("\n## ")[0]
+    )
+    fields = {each.name for kind in (Report, Finding, Caller, Problem) for each in msgspec.structs.fields(kind)}
+    assert {each for each in fields if f"`{each}`" not in docs} == set()
 
 
 def test_the_list_of_rules() -> None:

@@ -138,6 +138,7 @@ class _Run:
             also=tuple(sorted({each for node in hit.also for each in _lines(node)})),
             patterns=proposals(code, hit.pattern, hit.scope) if hit.pattern is not None and family in GLOBS else (),
             family=family,
+            aliases=tuple(sorted(known.aliases)) if known is not None else (),
             by_name=hit.by_name,
             cell=cell,
         )

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
+
+FORMAT: Final = 1
+"""Of the JSON: another number where a field has gone or means something else."""
 
 
 class Level(StrEnum):
@@ -52,6 +56,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """TAG_PATTERNS that make it one write."""
     family: str = ""
     """Whose call it is: django, redis, cashews and so on; "" where it is none of a cache's own."""
+    aliases: tuple[str, ...] = ()
+    """Which of Django's caches it is, by their names in CACHES; "" among them where that cannot be told."""
     by_name: bool = False
     """Whether the receiver was taken for a cache by its name only."""
     cell: int | None = None
@@ -71,6 +77,7 @@ class Problem(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """All of it."""
 
+    format: int = FORMAT
     root: str
     """The name of what was audited."""
     findings: tuple[Finding, ...]

@@ -14,7 +14,7 @@ import msgspec
 import typer
 from rich.text import Text
 
-from unstale.tools.audit import Report, settings_of
+from unstale.tools.audit import Report, Settings, settings_of
 from unstale.tools.audit import audit as audited
 from unstale.tools.audit.baseline import Baseline, baseline_of, read, written
 from unstale.tools.audit.fixes import fixes, write
@@ -61,9 +61,12 @@ def audit(  # noqa: PLR0913 - a command's options
         return
     if write_baseline and baseline is None:
         fail("--write-baseline needs --baseline FILE.")
+    if yes and not fix:
+        fail("--yes writes what --fix shows: it needs --fix.")
     with told("The report"):
         known = read(baseline) if baseline is not None and not write_baseline else None
-        report = _audited(path, select, ignore, known, include_tests=include_tests)
+        settings = _settings(path, select, ignore, include_tests=include_tests)
+        report = _audited(path, settings, known)
         if write_baseline and baseline is not None:
             if report.interrupted:
                 raise typer.Exit(STOPPED)  # what is not all must not be taken for it
@@ -72,7 +75,7 @@ def audit(  # noqa: PLR0913 - a command's options
             errors.print(f"{count} findings are known to {baseline} from now on.", markup=False, soft_wrap=True)
             return
         if fix:
-            _fix(path, report, yes=yes)
+            _fix(path, report, settings, yes=yes)
             return
         _show(report, form, out)
     if report.interrupted:
@@ -81,9 +84,9 @@ def audit(  # noqa: PLR0913 - a command's options
         raise typer.Exit(FOUND)
 
 
-def _fix(path: Path, report: Report, *, yes: bool) -> None:
+def _fix(path: Path, report: Report, settings: Settings, *, yes: bool) -> None:
     """Show what would be rewritten, or write it."""
-    made = fixes(path, report, settings_of(path))
+    made = fixes(path, report, settings)
     for each in made:
         sys.stdout.buffer.writelines(line.encode("utf-8", "replace") for line in each.diff())
     sys.stdout.flush()
@@ -99,16 +102,18 @@ def _fix(path: Path, report: Report, *, yes: bool) -> None:
         raise typer.Exit(STOPPED)
 
 
-def _audited(
-    path: Path, select: list[str] | None, ignore: list[str] | None, known: Baseline | None, *, include_tests: bool
-) -> Report:
+def _settings(path: Path, select: list[str] | None, ignore: list[str] | None, *, include_tests: bool) -> Settings:
+    """What the project says, and the options."""
     settings = settings_of(path)
-    settings = msgspec.structs.replace(
+    return msgspec.structs.replace(
         settings,
         select=tuple(each.upper() for each in select) if select else settings.select,
         ignore=(*settings.ignore, *(each.upper() for each in ignore or ())),
         include_tests=include_tests or settings.include_tests,
     )
+
+
+def _audited(path: Path, settings: Settings, known: Baseline | None) -> Report:
     if not errors.is_terminal:
         return audited(path, settings, known)
     with errors.status("") as status:

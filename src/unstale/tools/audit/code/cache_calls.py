@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from unstale.tools.audit.code.inferring import Inference
 from unstale.tools.audit.code.kinds import (
     NO_CACHES,
+    NOTHING,
     REDIS_LIBRARIES,
     Class,
     Client,
@@ -22,6 +23,7 @@ from unstale.tools.audit.code.kinds import (
     Family,
     Function,
     Instance,
+    Kind,
     Kinds,
     Method,
     Object,
@@ -77,6 +79,7 @@ class CacheCall:
         value: what is stored.
         timeout: the time-out that was given.
         by_name: the receiver is a cache by its name only.
+        aliases: which of Django's caches it may be, by their names in CACHES; UNKNOWN among them is any.
     """
 
     call: ast.Call
@@ -88,6 +91,7 @@ class CacheCall:
     value: ast.expr | None = None
     timeout: ast.expr | None = None
     by_name: bool = False
+    aliases: frozenset[str] = frozenset()
 
     @property
     def module(self) -> Module:
@@ -136,30 +140,40 @@ class CacheCalls:
         if isinstance(func, ast.Attribute):
             if func.attr in _METHODS:
                 return self._of_receiver(call, func, scope)
-            if func.attr not in {"to_thread", "run_in_threadpool", "run_sync"}:
+            if func.attr not in {"to_thread", "run_in_threadpool", "run_sync", "partial"}:
                 return None
         if isinstance(func, ast.Call) and len(func.args) == 1 and called_name(func) != "partial":
             return self._of_method(call, func.args[0], scope)
         is_taken = isinstance(func, ast.Call) and called_name(func) == "getattr"
         if is_taken or isinstance(func, (ast.Name, ast.Attribute)):
-            for kind in self._inference.kinds(func, scope):
+            kinds = self._inference.kinds(func, scope)
+            for kind in kinds:
                 if isinstance(kind, Method) and (act := ACTS[kind.client.family].get(kind.name)):
-                    return made(call, scope, kind.client.family, kind.name, act)
-                if isinstance(kind, External) and _IN_THREADS.fullmatch(kind.name) and call.args:
-                    return self._in_thread(call, scope)
+                    return made(call, scope, kind.client.family, kind.name, act, aliases=_aliases(kinds))
+                if isinstance(kind, External) and call.args and (handed := self._handed(kind.name, call, scope)):
+                    return handed
         return None
 
     def _of_method(self, call: ast.Call, method: ast.expr, scope: Scope) -> CacheCall | None:
         """`sync_to_async(cache.get)(key)`, and the same of the project's own such function."""
-        for kind in self._inference.kinds(method, scope) if isinstance(method, ast.Attribute) else ():
+        kinds = self._inference.kinds(method, scope) if isinstance(method, ast.Attribute) else NOTHING
+        for kind in kinds:
             if isinstance(kind, Method) and (act := ACTS[kind.client.family].get(kind.name)):
-                return made(call, scope, kind.client.family, kind.name, act)
+                return made(call, scope, kind.client.family, kind.name, act, aliases=_aliases(kinds))
         return None
 
-    def _in_thread(self, call: ast.Call, scope: Scope) -> CacheCall | None:
-        for kind in self._inference.kinds(call.args[0], scope):
+    def _handed(self, name: str, call: ast.Call, scope: Scope) -> CacheCall | None:
+        """`to_thread(cache.get, key)`; of what is put off a pattern delete only: `partial(cache.delete_pattern, p)`."""
+        if name == "functools.partial":
+            later = self._with_method(call, scope)
+            return later if later is not None and later.verb is Verb.PATTERN else None
+        return self._with_method(call, scope) if _IN_THREADS.fullmatch(name) else None
+
+    def _with_method(self, call: ast.Call, scope: Scope) -> CacheCall | None:
+        kinds = self._inference.kinds(call.args[0], scope)
+        for kind in kinds:
             if isinstance(kind, Method) and (act := ACTS[kind.client.family].get(kind.name)):
-                return made(call, scope, kind.client.family, kind.name, act, skip=1)
+                return made(call, scope, kind.client.family, kind.name, act, skip=1, aliases=_aliases(kinds))
         return None
 
     def _of_receiver(self, call: ast.Call, func: ast.Attribute, scope: Scope) -> CacheCall | None:
@@ -171,7 +185,7 @@ class CacheCalls:
             return None  # the project's own method
         for client in sorted(set(clients), key=lambda each: each.family):
             if act := ACTS[client.family].get(func.attr):
-                return made(call, scope, client.family, func.attr, act)
+                return made(call, scope, client.family, func.attr, act, aliases=_aliases(clients))
             if client.family is Family.DJANGO and (act := ACTS[Family.REDIS].get(func.attr)):
                 return made(call, scope, Family.REDIS, func.attr, act)  # django-redis hands on what is not Django's
         if clients or not self._may_be_one(func, call, kinds, scope):
@@ -232,11 +246,25 @@ class CacheCalls:
         return False
 
 
+def _aliases(kinds: Iterable[Kind]) -> frozenset[str]:
+    """Which of Django's caches it may be."""
+    clients = [kind.client if isinstance(kind, Method) else kind for kind in kinds]
+    return frozenset(each.alias for each in clients if isinstance(each, Client) and each.family is Family.DJANGO)
+
+
 _METHODS: Final = frozenset(name for acts in ACTS.values() for name in acts)
 
 
 def made(  # noqa: PLR0913 - what a call is made of
-    call: ast.Call, scope: Scope, family: Family, method: str, act: Act, *, by_name: bool = False, skip: int = 0
+    call: ast.Call,
+    scope: Scope,
+    family: Family,
+    method: str,
+    act: Act,
+    *,
+    by_name: bool = False,
+    skip: int = 0,
+    aliases: frozenset[str] = frozenset(),
 ) -> CacheCall:
     """A call of a cache, with its arguments found."""
     given = call.args[skip:]
@@ -256,7 +284,7 @@ def made(  # noqa: PLR0913 - what a call is made of
             verb, key = Verb.DELETE, one_key
         elif namespace is not None and not _is_none(namespace):
             verb, key = Verb.PATTERN, namespace
-    return CacheCall(call, scope, family, method, verb, key, value, timeout, by_name)
+    return CacheCall(call, scope, family, method, verb, key, value, timeout, by_name, aliases)
 
 
 def _given(args: list[ast.expr], call: ast.Call, position: int | None, names: tuple[str, ...]) -> ast.expr | None:

@@ -48,6 +48,8 @@ MOST_STEPS: Final = 20_000
 """Of one question; then what is known so far is the answer."""
 MOST_DEEP: Final = 60
 """Questions within one another; each takes some ten frames of Python's stack."""
+MOST_BINDINGS: Final = 20
+"""Of a name that is imported from module to module."""
 _BUILTINS: Final = frozenset(dir(builtins))
 
 
@@ -111,8 +113,8 @@ class Inference:
             case ast.BoolOp(values=values):
                 for each in values:
                     yield from self.kinds(each, scope)
-            case ast.Subscript(value=owner):
-                yield from self._item(owner, scope)
+            case ast.Subscript(value=owner, slice=key):
+                yield from self._item(owner, scope, key)
             case ast.Lambda():
                 yield Function(scope.module.scopes[expr])
             case ast.Constant(value=value):
@@ -250,11 +252,11 @@ class Inference:
             found |= self._item(expr.func.value, scope)
         return frozenset(found)
 
-    def _item(self, owner: ast.expr, scope: Scope) -> Kinds:
-        """What `owner[…]` may be."""
+    def _item(self, owner: ast.expr, scope: Scope, key: ast.expr | None = None) -> Kinds:
+        """What `owner[key]` may be; of any key where none is given."""
         kinds = self.kinds(owner, scope)
         if any(isinstance(kind, External) and kind.name == "django.core.cache.caches" for kind in kinds):
-            return frozenset({Client(Family.DJANGO)})
+            return frozenset(Client(Family.DJANGO, alias) for alias in self._texts(key, scope))
         found: set[Kind] = set()
         for binding in self.bindings_of(owner, scope):
             if not isinstance(binding, Value):
@@ -270,6 +272,25 @@ class Inference:
             elif isinstance(binding.expr, ast.ListComp):
                 found |= self.kinds(binding.expr.elt, binding.scope)
         return frozenset(kind for kind in found if isinstance(kind, (Client, Object, Function, Class)))
+
+    def _texts(self, expr: ast.expr | None, scope: Scope) -> set[str]:
+        """The texts that an expression may be; "" among them for one that cannot be told."""
+        if isinstance(expr, ast.Constant) and isinstance(expr.value, str):
+            return {expr.value}
+        if expr is None or not isinstance(expr, (ast.Name, ast.Attribute)):
+            return {""}
+        found: set[str] = set()
+        waiting = list(self.bindings_of(expr, scope))
+        for binding in waiting:
+            if isinstance(binding, Imported) and len(waiting) < MOST_BINDINGS:
+                module, name = self.project.imported(binding, scope.module)
+                waiting += module.scope.bindings.get(name, ()) if module is not None else ()
+                if module is not None and name in module.scope.bindings:
+                    continue
+            given = binding.expr if isinstance(binding, Value) and not binding.steps else None
+            found.add(given.value if isinstance(given, ast.Constant) and isinstance(given.value, str) else "")
+        named = {kind.name for kind in self.kinds(expr, scope) if isinstance(kind, External)}
+        return {"default"} if named == {"django.core.cache.DEFAULT_CACHE_ALIAS"} else found or {""}
 
     def bindings_of(self, expr: ast.expr, scope: Scope) -> Iterator[Binding]:
         """What is bound to a name or an attribute."""

@@ -33,9 +33,15 @@ class Family(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A cache or a Redis client."""
+    """A cache or a Redis client.
+
+    Attributes:
+        family: whose methods it has.
+        alias: of one of Django's caches, its name in CACHES; "" where that cannot be told.
+    """
 
     family: Family
+    alias: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +146,7 @@ _DJANGO: Final[Client] = Client(Family.DJANGO)
 _REDIS: Final[Client] = Client(Family.REDIS)
 
 OBJECTS: Final[dict[str, Client]] = {
-    "django.core.cache.cache": _DJANGO,
+    "django.core.cache.cache": Client(Family.DJANGO, "default"),
     "cashews.cache": Client(Family.CASHEWS),
     "fastapi_cache.FastAPICache": Client(Family.FASTAPI),
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from unstale.tools.audit.code.cache_calls import CacheCalls
 from unstale.tools.audit.code.callers import Callers
-from unstale.tools.audit.code.declarations import declared_patterns
+from unstale.tools.audit.code.declarations import Caches
 from unstale.tools.audit.code.derivation import Derivation
 from unstale.tools.audit.code.inferring import Inference
 from unstale.tools.audit.code.keys import Keys
@@ -30,7 +30,7 @@ class Code:
         callers: who calls a function.
         walks: what becomes of keys that were walked.
         origins: requests, users and clocks.
-        declared: the TAG_PATTERNS that its settings declare to unstale's backend.
+        caches: what its settings say of them.
     """
 
     def __init__(self, modules: Iterable[Module], own_names: Iterable[str] = ()) -> None:
@@ -49,4 +49,4 @@ class Code:
         self.callers = Callers(self.inference)
         self.walks = Walks(self.calls, self.derivation, self.callers)
         self.origins = Origins(self.derivation)
-        self.declared = declared_patterns(self.project.modules)
+        self.caches = Caches(self.project.modules)

@@ -1,82 +1,210 @@
-"""CACHES, rewritten: django-redis's backend becomes unstale's, and is told the patterns that the project deletes.
+"""CACHES, rewritten: django-redis's backend becomes unstale's, and each alias is told the patterns that it deletes.
 
 LOCATION and OPTIONS may stay as they are: unstale's backend honours django-redis's, maps them, or says why it ignores
-them (docs/django-migration.md).
+them (docs/django-migration.md). What is not written out is left, with the reason.
 """
 # ruff: noqa: N802 - the methods have libcst's names
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 import libcst as cst
 from libcst import matchers as m
+from libcst.metadata import MetadataWrapper, PositionProvider
 
-from unstale.tools.audit.code.declarations import DJANGO_REDIS, UNSTALE
+from unstale.tools.audit.code.declarations import DJANGO_REDIS, NOT_SHARED, UNSTALE, has_declared
+
+LONGEST: Final = 88
+"""Columns. A list that makes a line longer goes one item a line."""
 
 
-def with_unstale(old: bytes, aliases: Collection[str], patterns: Sequence[str]) -> tuple[bytes, list[str]]:
+class Settings(NamedTuple):
+    """Settings, rewritten.
+
+    Attributes:
+        new: the file.
+        done: what was done, a sentence each.
+        left: for each alias that is left, why.
+        told: the aliases whose backend knows all patterns now.
+    """
+
+    new: bytes
+    done: list[str]
+    left: dict[str, str]
+    told: list[str]
+
+
+def with_unstale(old: bytes, patterns: Mapping[str, Sequence[str]]) -> Settings:
     """Settings with unstale's backend.
 
     Args:
         old: the file.
-        aliases: those with django-redis's backend.
-        patterns: TAG_PATTERNS to declare.
-
-    Returns:
-        The file then, and what was done, a sentence for each alias.
+        patterns: for each alias the TAG_PATTERNS to declare.
     """
-    module = cst.parse_module(old)
-    rewriter = _Settings(aliases, patterns)
-    return module.visit(rewriter).bytes, rewriter.said
+    rewriter = _Settings(patterns)
+    made = cst.parse_module(old).visit(rewriter)
+    if rewriter.lists:
+        made = MetadataWrapper(made, unsafe_skip_copy=True).visit(_Splitter(rewriter.lists))
+    return Settings(made.bytes, rewriter.done, rewriter.left, rewriter.told)
 
 
 class _Settings(cst.CSTTransformer):
-    def __init__(self, aliases: Collection[str], patterns: Sequence[str]) -> None:
+    def __init__(self, patterns: Mapping[str, Sequence[str]]) -> None:
         super().__init__()
-        self.aliases = aliases
         self.patterns = patterns
-        self.said: list[str] = []
+        self.done: list[str] = []
+        self.left: dict[str, str] = {}
+        self.told: list[str] = []
+        self.lists: list[cst.List] = []
 
     def leave_Assign(self, original_node: cst.Assign, updated_node: cst.Assign) -> cst.Assign:
-        if not any(m.matches(each.target, m.Name("CACHES")) for each in original_node.targets):
+        match original_node.targets:
+            case [cst.AssignTarget(target=target)]:
+                return updated_node.with_changes(value=self._assigned(target, updated_node.value))
+            case _:
+                return updated_node
+
+    def leave_AnnAssign(self, original_node: cst.AnnAssign, updated_node: cst.AnnAssign) -> cst.AnnAssign:
+        if updated_node.value is None:
             return updated_node
-        if not isinstance(updated_node.value, cst.Dict):
-            return updated_node
-        return updated_node.with_changes(value=_changed(updated_node.value, self._alias))
+        return updated_node.with_changes(value=self._assigned(original_node.target, updated_node.value))
+
+    def _assigned(self, target: cst.BaseExpression, value: cst.BaseExpression) -> cst.BaseExpression:
+        if m.matches(target, m.Name("CACHES")):
+            return _changed(value, self._alias) if isinstance(value, cst.Dict) else value
+        match target:
+            case cst.Subscript(
+                value=cst.Name(value="CACHES"),
+                slice=[cst.SubscriptElement(slice=cst.Index(value=cst.SimpleString() as alias))],
+            ):
+                return self._alias(_text(alias) or "", value)
+            case _:
+                return value
 
     def _alias(self, name: str, value: cst.BaseExpression) -> cst.BaseExpression:
-        if (
-            name not in self.aliases
-            or not isinstance(value, cst.Dict)
-            or _text(_value(value, "BACKEND")) != DJANGO_REDIS
-        ):
+        if name not in self.patterns:
             return value
-        self.said.append(f'CACHES["{name}"] has unstale\'s backend, with {len(self.patterns)} TAG_PATTERNS.')
-        made = _changed(value, lambda key, old: _as_before(old, UNSTALE) if key == "BACKEND" else old)
-        options = _value(made, "OPTIONS")
-        if isinstance(options, cst.Dict):
-            return _changed(
-                made, lambda key, old: self._options(old) if key == "OPTIONS" and isinstance(old, cst.Dict) else old
-            )
-        if options is not None:
-            return made  # not written out: told by the backend's own warnings
-        return _with_first(
-            made, "OPTIONS", cst.Dict([_element("TAG_PATTERNS", _listed(self.patterns))]), behind="BACKEND"
+        if not isinstance(value, cst.Dict):
+            self.left[name] = "it is not written out as {…}."
+            return value
+        backend = _text(_value(value, "BACKEND"))
+        if backend in NOT_SHARED:
+            return value
+        why = _why_left(value, backend)
+        if why:
+            self.left[name] = why
+            return value
+        return self._told(name, value, is_new=backend == DJANGO_REDIS)
+
+    def _told(self, name: str, value: cst.Dict, *, is_new: bool) -> cst.Dict:
+        """An alias with unstale's backend and the patterns that it lacks."""
+        known = _declared(value)
+        patterns = [text for text in self.patterns[name] if not has_declared(known, text)]
+        self.told.append(name)
+        if is_new:
+            self.done.append(f'CACHES["{name}"] has unstale\'s backend, with {len(patterns)} more TAG_PATTERNS.')
+            value = _changed(value, lambda key, old: _as_before(old, UNSTALE) if key == "BACKEND" else old)
+        elif patterns:
+            self.done.append(f'CACHES["{name}"] has {len(patterns)} more TAG_PATTERNS.')
+        if not patterns:
+            return value
+        if _value(value, "OPTIONS") is None:
+            options = cst.Dict([_element("TAG_PATTERNS", self._listed(patterns))])
+            return _with_first(value, "OPTIONS", options, behind="BACKEND")
+        return _changed(
+            value, lambda key, old: self._options(cst.ensure_type(old, cst.Dict), patterns) if key == "OPTIONS" else old
         )
 
-    def _options(self, options: cst.Dict) -> cst.Dict:
-        known = _value(options, "TAG_PATTERNS")
-        if known is None:
-            return _with_first(options, "TAG_PATTERNS", _listed(self.patterns))
-        if not isinstance(known, cst.List):
-            return options
-        have = {_text(each.value) for each in known.elements}
-        new = [cst.Element(cst.SimpleString(_quoted(text))) for text in self.patterns if text not in have]
+    def _options(self, options: cst.Dict, patterns: Sequence[str]) -> cst.Dict:
+        if _value(options, "TAG_PATTERNS") is None:
+            return _with_first(options, "TAG_PATTERNS", self._listed(patterns))
         return _changed(
             options,
-            lambda key, old: known.with_changes(elements=[*known.elements, *new]) if key == "TAG_PATTERNS" else old,
+            lambda key, old: self._longer(cst.ensure_type(old, cst.List), patterns) if key == "TAG_PATTERNS" else old,
         )
+
+    def _longer(self, known: cst.List, patterns: Sequence[str]) -> cst.List:
+        """A list with more items, each on a line of its own where the others are."""
+        before = known.lbracket.whitespace_after
+        is_split = isinstance(before, cst.ParenthesizedWhitespace)
+        comma = cst.Comma(whitespace_after=_between(before))
+        items = [*known.elements, *map(_item, patterns)]
+        last = known.elements[-1].comma if known.elements else cst.MaybeSentinel.DEFAULT
+        made = [each.with_changes(comma=comma) for each in items[len(known.elements) - 1 if known.elements else 0 : -1]]
+        kept = list(known.elements[:-1])
+        longer = known.with_changes(elements=[*kept, *made, items[-1].with_changes(comma=last)])
+        if not is_split:
+            self.lists.append(longer)
+        return longer
+
+    def _listed(self, patterns: Iterable[str]) -> cst.List:
+        made = cst.List([_item(text) for text in patterns])
+        self.lists.append(made)
+        return made
+
+
+class _Splitter(cst.CSTTransformer):
+    """Writes lists one item a line where their lines are too long."""
+
+    METADATA_DEPENDENCIES = (PositionProvider,)
+
+    def __init__(self, lists: Collection[cst.List]) -> None:
+        super().__init__()
+        self.lists = lists
+        self.lines: list[str] = []
+        self.indent = ""
+
+    def visit_Module(self, node: cst.Module) -> None:
+        self.lines = node.code.splitlines()
+        self.indent = node.default_indent
+
+    def leave_List(self, original_node: cst.List, updated_node: cst.List) -> cst.List:
+        if not any(each is original_node for each in self.lists):
+            return updated_node
+        line = self.lines[self.get_metadata(PositionProvider, original_node).end.line - 1]
+        if len(line) <= LONGEST:
+            return updated_node
+        margin = line[: len(line) - len(line.lstrip())]
+        comma = cst.Comma(whitespace_after=_line_end(margin + self.indent))
+        inner = [each.with_changes(comma=comma) for each in updated_node.elements[:-1]]
+        return updated_node.with_changes(
+            lbracket=cst.LeftSquareBracket(whitespace_after=_line_end(margin + self.indent)),
+            elements=[*inner, updated_node.elements[-1].with_changes(comma=cst.Comma())],
+            rbracket=cst.RightSquareBracket(whitespace_before=_line_end(margin)),
+        )
+
+
+def _line_end(margin: str) -> cst.ParenthesizedWhitespace:
+    return cst.ParenthesizedWhitespace(indent=False, last_line=cst.SimpleWhitespace(margin))
+
+
+def _why_left(value: cst.Dict, backend: str | None) -> str:
+    """Why an alias cannot be rewritten; "" if it can."""
+    if backend is None:
+        return "its BACKEND is not written out."
+    if backend not in {DJANGO_REDIS, UNSTALE}:
+        return f"its BACKEND is {backend}."
+    options = _value(value, "OPTIONS")
+    has_others = any(isinstance(each, cst.StarredDictElement) for each in value.elements)
+    if (options is None and has_others) or not isinstance(options, cst.Dict | None):
+        return "its OPTIONS are not written out."
+    known = _value(options, "TAG_PATTERNS") if options is not None else None
+    if not isinstance(known, cst.List | None):
+        return "its TAG_PATTERNS are not written out as a list."
+    return ""
+
+
+def _declared(value: cst.Dict) -> tuple[str, ...]:
+    """The patterns that are written in an alias."""
+    options = _value(value, "OPTIONS")
+    known = _value(options, "TAG_PATTERNS") if isinstance(options, cst.Dict) else None
+    texts: list[str | None] = []
+    for each in known.elements if isinstance(known, cst.List) else ():
+        is_pair = isinstance(each.value, cst.Tuple) and each.value.elements
+        texts.append(_text(cst.ensure_type(each.value, cst.Tuple).elements[0].value if is_pair else each.value))
+    return tuple(text for text in texts if text is not None)
 
 
 def _changed(node: cst.Dict, change: Callable[[str, cst.BaseExpression], cst.BaseExpression]) -> cst.Dict:
@@ -100,10 +228,7 @@ def _with_first(node: cst.Dict, name: str, value: cst.BaseExpression, behind: st
         0,
     )
     before = node.lbrace.whitespace_after
-    between: cst.BaseParenthesizableWhitespace = cst.SimpleWhitespace(" ")
-    if isinstance(before, cst.ParenthesizedWhitespace):
-        between = cst.ParenthesizedWhitespace(indent=before.indent, last_line=before.last_line)
-    comma = cst.Comma(whitespace_after=between)
+    comma = cst.Comma(whitespace_after=_between(before))
     made = _element(name, value)
     if at and at == len(elements):
         last = elements[-1]
@@ -116,12 +241,19 @@ def _with_first(node: cst.Dict, name: str, value: cst.BaseExpression, behind: st
     )
 
 
+def _between(before: cst.BaseParenthesizableWhitespace) -> cst.BaseParenthesizableWhitespace:
+    """What stands between two items, if that stands before the first one."""
+    if isinstance(before, cst.ParenthesizedWhitespace):
+        return cst.ParenthesizedWhitespace(indent=before.indent, last_line=before.last_line)
+    return cst.SimpleWhitespace(" ")
+
+
 def _element(name: str, value: cst.BaseExpression) -> cst.DictElement:
     return cst.DictElement(cst.SimpleString(_quoted(name)), value)
 
 
-def _listed(patterns: Iterable[str]) -> cst.List:
-    return cst.List([cst.Element(cst.SimpleString(_quoted(text))) for text in patterns])
+def _item(text: str) -> cst.Element:
+    return cst.Element(cst.SimpleString(_quoted(text)))
 
 
 def _quoted(text: str) -> str:

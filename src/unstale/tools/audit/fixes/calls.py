@@ -1,7 +1,7 @@
 """Calls of Django's cache, rewritten where their shape is exact.
 
     cache.delete(key)  # inside atomic()      → transaction.on_commit(partial(cache.delete, key))
-    cache.delete_many(cache.keys(pattern))    → cache.delete_pattern(pattern)
+    cache.delete_many(cache.keys(pattern))    → cache.delete_pattern(pattern); `walks` has the other shapes
     found = cache.get(key)                    → found = cache.get_or_set(key, lambda: load(), 60)
     if found is None:
         found = load()
@@ -14,61 +14,72 @@ has no primary key any more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, NamedTuple, TypeAlias
 
 import libcst as cst
 from libcst import matchers as m
-from libcst.codemod import CodemodContext
-from libcst.codemod.visitors import AddImportsVisitor
 from libcst.metadata import MetadataWrapper, PositionProvider
 
+from unstale.tools.audit.fixes.imports import with_imports
+from unstale.tools.audit.fixes.walks import WalkedDelete, of_expression, of_loop, of_two
 from unstale.tools.audit.results import Finding
 
-Place: TypeAlias = tuple[int, int]
+Place: TypeAlias = tuple[int, int, str]
+"""Line, column, rule."""
 _NO_LAMBDA: Final = m.OneOf(m.Await(), m.Yield(), m.NamedExpr(), m.From())
 
 
-def rewritten(old: bytes, findings: Sequence[Finding]) -> tuple[bytes, list[str], list[str]]:
+class Rewritten(NamedTuple):
+    """A file, rewritten.
+
+    Attributes:
+        new: its bytes.
+        done: what was done, a sentence each.
+        left: findings that are left, and why.
+        to_declare: pattern deletes whose patterns unstale's backend is to be told.
+    """
+
+    new: bytes
+    done: list[str]
+    left: list[tuple[Finding, str]]
+    to_declare: list[Finding]
+
+
+def rewritten(old: bytes, findings: Sequence[Finding], own: Collection[str] = ()) -> Rewritten:
     """A file with some of its findings taken away.
 
     Args:
         old: the file.
         findings: of it.
-
-    Returns:
-        The file then, what was done and what was left, a sentence each.
+        own: the first names of the project's own modules.
     """
-    wanted = {(each.line, each.column): each for each in findings}
+    wanted = {(each.line, each.column, each.rule): each for each in findings}
     if not wanted:
-        return old, [], []
-    module = cst.parse_module(old)
-    wrapper = MetadataWrapper(module)
+        return Rewritten(old, [], [], [])
+    wrapper = MetadataWrapper(cst.parse_module(old))
     rewriter = _Rewriter(wrapper.module, _in_characters(old, wanted))
-    new = wrapper.visit(rewriter)
-    if rewriter.needs:
-        context = CodemodContext()
-        for name, item in sorted(rewriter.needs):
-            AddImportsVisitor.add_needed_import(context, name, item)
-        new = AddImportsVisitor(context).transform_module(new)
-    left = [
-        f"{each.path}:{each.line}: {each.rule} is left: {_why(each)}"
-        for each in findings
-        if each not in rewriter.done and not _by_backend(each)
+    new = with_imports(wrapper.visit(rewriter), rewriter.needs, own)
+    patterned = [each for each in findings if each in rewriter.done or each in rewriter.patterned]
+    to_declare = [
+        each for each in patterned if each.rule == "UNS001" and each.patterns and each not in rewriter.prefixed
     ]
-    return new.bytes, [said for _, said in sorted(rewriter.said)], left
+    left = [
+        (each, _why(each, is_pattern=each in patterned))
+        for each in findings
+        if each not in to_declare and (each not in rewriter.done or each.rule == "UNS001")
+    ]
+    return Rewritten(new.bytes, [said for _, said in sorted(rewriter.said)], left, to_declare)
 
 
-def _by_backend(finding: Finding) -> bool:
-    """Whether the backend's TAG_PATTERNS are what helps."""
-    return finding.rule == "UNS001" and finding.family == "django" and bool(finding.patterns)
-
-
-def _why(finding: Finding) -> str:
+def _why(finding: Finding, *, is_pattern: bool) -> str:
     if finding.by_name or finding.family != "django":
         return "it is no call of Django's cache itself."
+    if is_pattern:
+        return "no pattern can be declared for it."
     return {
-        "UNS001": "no pattern can be declared for it, or its keys are used otherwise.",
+        "UNS001": "its keys are walked in another shape than those that can be rewritten (docs/audit.md), or used "
+        "otherwise.",
         "UNS004": "its result is used, or the transaction is of another database than the default one.",
         "UNS005": "it is not of the shape: get, is None, one expression, set.",
     }[finding.rule]
@@ -78,9 +89,9 @@ def _in_characters(old: bytes, wanted: Mapping[Place, Finding]) -> dict[Place, F
     """Columns from 0 in characters: the findings count bytes from 1."""
     lines = old.splitlines()
     found: dict[Place, Finding] = {}
-    for (line, column), each in wanted.items():
+    for (line, column, rule), each in wanted.items():
         raw = lines[line - 1][: column - 1] if line <= len(lines) else b""
-        found[line, len(raw.decode("utf-8", "replace"))] = each
+        found[line, len(raw.decode("utf-8", "replace")), rule] = each
     return found
 
 
@@ -94,13 +105,23 @@ class _Rewriter(cst.CSTTransformer):
         self.module = module
         self.wanted = wanted
         self.done: list[Finding] = []
+        self.patterned: list[Finding] = []
+        self.prefixed: list[Finding] = []
         self.said: list[tuple[int, str]] = []
         self.needs: set[tuple[str, str]] = set()
-        self.around: list[cst.With] = []
+        self.around: list[list[cst.BaseExpression]] = []
         self.taken = _bound(module)
 
     def visit_With(self, node: cst.With) -> None:
-        self.around.append(node)
+        self.around.append([each.item for each in node.items])
+
+    def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
+        self.around.append([each.decorator for each in node.decorators])
+
+    def leave_FunctionDef(self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef) -> cst.FunctionDef:
+        del original_node
+        self.around.pop()
+        return updated_node
 
     def leave_With(self, original_node: cst.With, updated_node: cst.With) -> cst.With:
         del original_node
@@ -111,15 +132,33 @@ class _Rewriter(cst.CSTTransformer):
         self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine
     ) -> cst.SimpleStatementLine:
         match original_node.body:
-            case [cst.Expr(value=cst.Call() as call)]:
-                return self._put_off(call, updated_node) or self._as_pattern(call, updated_node) or updated_node
+            case [cst.Expr(value=(cst.Call() | cst.ListComp()) as value)]:
+                found = of_expression(value)
+                made = self._as_pattern(found) if found is not None else None
+                if made is None and isinstance(value, cst.Call) and self._is_put_off(value):
+                    made = self._later(value)
+                return updated_node.with_changes(body=[cst.Expr(made)]) if made is not None else updated_node
             case _:
                 return updated_node
 
+    def leave_For(self, original_node: cst.For, updated_node: cst.For) -> cst.For | cst.SimpleStatementLine:
+        found = of_loop(original_node)
+        made = self._as_pattern(found) if found is not None else None
+        if made is None:
+            return updated_node
+        return cst.SimpleStatementLine([cst.Expr(made)], original_node.leading_lines)
+
+    def visit_Call(self, node: cst.Call) -> None:
+        finding = self._finding(node, "UNS001")
+        if finding is not None and m.matches(node, _PATTERN_DELETE):
+            self.patterned.append(finding)
+            if any(m.matches(each, _PREFIX) for each in node.args):
+                self.prefixed.append(finding)
+
     def _finding(self, node: cst.CSTNode, rule: str) -> Finding | None:
         start = self.get_metadata(PositionProvider, node).start
-        found = self.wanted.get((start.line, start.column))
-        if found is None or found.rule != rule or found.by_name or found.family != "django":
+        found = self.wanted.get((start.line, start.column, rule))
+        if found is None or found.by_name or found.family != "django":
             return None
         return found
 
@@ -127,7 +166,8 @@ class _Rewriter(cst.CSTTransformer):
         self.done.append(finding)
         self.said.append((finding.line, f"{finding.path}:{finding.line}: {said}"))
 
-    def _put_off(self, call: cst.Call, updated: cst.SimpleStatementLine) -> cst.SimpleStatementLine | None:
+    def _is_put_off(self, call: cst.Call) -> bool:
+        """Whether a call is to wait for COMMIT, and can; it counts as done then."""
         finding = self._finding(call, "UNS004")
         free = (
             self.taken.get("partial", "functools") == "functools"
@@ -136,30 +176,29 @@ class _Rewriter(cst.CSTTransformer):
         if (
             finding is None
             or not free
-            or any(m.matches(item.item, _OTHER_DATABASE) for each in self.around for item in each.items)
+            or any(m.matches(item, _OTHER_DATABASE) for each in self.around for item in each)
         ):
-            return None
+            return False
+        if finding not in self.done:
+            self._done(finding, "put off until COMMIT.")
+        return True
+
+    def _later(self, call: cst.Call) -> cst.Call:
         given = [cst.Arg(call.func), *[arg.with_changes(comma=cst.MaybeSentinel.DEFAULT) for arg in call.args]]
-        later = cst.Call(
+        self.needs |= {("functools", "partial"), ("django.db", "transaction")}
+        return cst.Call(
             cst.Attribute(cst.Name("transaction"), cst.Name("on_commit")),
             [cst.Arg(cst.Call(cst.Name("partial"), given))],
         )
-        self.needs |= {("functools", "partial"), ("django.db", "transaction")}
-        self._done(finding, "put off until COMMIT.")
-        return updated.with_changes(body=[cst.Expr(later)])
 
-    def _as_pattern(self, call: cst.Call, updated: cst.SimpleStatementLine) -> cst.SimpleStatementLine | None:
-        """`cache.delete_many(cache.keys(pattern))`."""
-        match call:
-            case cst.Call(
-                func=cst.Attribute(value=cache, attr=cst.Name(value="delete_many")),
-                args=[cst.Arg(value=cst.Call(func=cst.Attribute(value=same, attr=cst.Name(value="keys"))) as walk)],
-            ) if self._code(cache) == self._code(same) and (finding := self._finding(walk, "UNS001")):
-                made = walk.with_changes(func=cst.Attribute(cache, cst.Name("delete_pattern")))
-                self._done(finding, "keys() and delete_many() are delete_pattern().")
-                return updated.with_changes(body=[cst.Expr(made)])
-            case _:
-                return None
+    def _as_pattern(self, found: WalkedDelete) -> cst.Call | None:
+        """A walk and its delete as one call, put off where the delete is to be."""
+        finding = self._finding(found.walk, "UNS001")
+        if finding is None:
+            return None
+        self._done(finding, "its walk and delete are delete_pattern().")
+        made = found.pattern_delete
+        return self._later(made) if self._is_put_off(found.delete) else made
 
     def leave_IndentedBlock(
         self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock
@@ -249,42 +288,19 @@ class _Rewriter(cst.CSTTransformer):
         self, first: cst.BaseStatement, second: cst.BaseStatement, rest: Sequence[cst.BaseStatement]
     ) -> cst.BaseStatement | None:
         """`keys = cache.keys(pattern)`, then `cache.delete_many(keys)`, and `keys` nowhere else."""
-        match first, second:
-            case (
-                cst.SimpleStatementLine(
-                    body=[
-                        cst.Assign(
-                            targets=[cst.AssignTarget(target=cst.Name(value=name))],
-                            value=cst.Call(func=cst.Attribute(value=cache, attr=cst.Name(value="keys"))) as walk,
-                        )
-                    ]
-                ),
-                cst.SimpleStatementLine(
-                    body=[
-                        cst.Expr(
-                            value=cst.Call(
-                                func=cst.Attribute(value=same, attr=cst.Name(value="delete_many")),
-                                args=[cst.Arg(value=cst.Name(value=given))],
-                            )
-                        )
-                    ],
-                    leading_lines=[],
-                ),
-            ) if name == given and self._code(cache) == self._code(same):
-                finding = self._finding(walk, "UNS001")
-                if finding is None or any(m.findall(each, m.Name(name)) for each in rest):
-                    return None
-                self._done(finding, "keys() and delete_many() are delete_pattern().")
-                return first.with_changes(
-                    body=[cst.Expr(walk.with_changes(func=cst.Attribute(cache, cst.Name("delete_pattern"))))]
-                )
-            case _:
-                return None
+        shape = of_two(first, second)
+        if shape is None or any(m.findall(each, m.Name(shape[1])) for each in rest):
+            return None
+        made = self._as_pattern(shape[0])
+        return first.with_changes(body=[cst.Expr(made)]) if made is not None else None
 
     def _code(self, node: cst.CSTNode) -> str:
         return self.module.code_for_node(node)
 
 
+_METHOD: Final = m.Attribute(attr=m.Name("delete_pattern") | m.Name("adelete_pattern"))
+_PATTERN_DELETE: Final = m.Call(func=_METHOD) | m.Call(args=[m.Arg(_METHOD), m.ZeroOrMore()])
+_PREFIX: Final = m.Arg(keyword=m.Name("prefix"))
 _OTHER_DATABASE: Final = m.Call(
     func=m.OneOf(m.Name("atomic"), m.Attribute(attr=m.Name("atomic"))), args=[m.AtLeastN(n=1)]
 )

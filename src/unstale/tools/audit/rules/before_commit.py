@@ -52,7 +52,7 @@ from typing import Final
 
 from unstale.tools.audit.code.guards import ancestors
 from unstale.tools.audit.code.keys import written
-from unstale.tools.audit.code.kinds import External, Function
+from unstale.tools.audit.code.kinds import External, Family, Function
 from unstale.tools.audit.code.project import called_name
 from unstale.tools.audit.code.scopes import Scope
 from unstale.tools.audit.code.understood import Code
@@ -63,8 +63,11 @@ from unstale.tools.audit.results import Level
 from unstale.tools.audit.rules.base import Hit, Rule
 from unstale.tools.audit.rules.fill_race import fills
 from unstale.tools.audit.rules.key_from_input import NO_CACHE
+from unstale.tools.audit.rules.pattern_delete import is_declared
 
 SIGNALS: Final = frozenset({"post_save", "pre_save", "post_delete", "pre_delete", "m2m_changed"})
+_BEFORE_WRITE: Final = frozenset({"pre_save"})
+"""In autocommit there is no transaction around it: what waits for COMMIT is done before the row is written."""
 _CHANGES: Final = frozenset(
     {Verb.DELETE, Verb.DELETE_MANY, Verb.PATTERN, Verb.CLEAR, Verb.SET, Verb.SET_MANY, Verb.COUNT}
 )
@@ -83,7 +86,7 @@ _LOCK: Final = any_of("lock", "mutex", "throttl", "rate_limit", "ratelimit")
 
 def find(code: Code) -> Iterator[Hit]:
     """Every change of the cache within a transaction or a model's signal."""
-    connected = _connected(code)
+    connected, early = _connected(code), _connected(code, _BEFORE_WRITE)
     for scope in code.project.scopes:
         if not scope.is_function:
             continue
@@ -98,6 +101,9 @@ def find(code: Code) -> Iterator[Hit]:
                 continue
             within = atomic or _within_atomic(deed.call, scope, code)
             if not (receiver or (within and deed.depth <= 1)) or _is_put_off(deed.call, scope):
+                continue
+            is_early = not within and (scope in early or _is_receiver(scope, code, _BEFORE_WRITE))
+            if _waits(deed, code) and not is_early:
                 continue
             if deed.depth == 0 or _is_about_caches(deed.call, scope, code):
                 seen.add(deed.call)
@@ -124,6 +130,8 @@ def _is_about_caches(call: ast.Call, scope: Scope, code: Code) -> bool:
 
 def _changes(deed: Deed) -> bool:
     text = written(deed.key)
+    if called_name(deed.inner.call) == "partial":
+        return False  # it runs when it is called
     if deed.inner.is_redis and NO_CACHE.search(text):
         return False
     if deed.verb not in _CHANGES or _LOCK.search(text) or deed.later:
@@ -131,11 +139,19 @@ def _changes(deed: Deed) -> bool:
     return deed.verb is not Verb.COUNT or VERSION.search(text) is not None
 
 
-def _connected(code: Code) -> set[Scope]:
+def _waits(deed: Deed, code: Code) -> bool:
+    """Whether unstale's backend does it at COMMIT by itself. A plain delete(key) does not wait."""
+    call = deed.inner
+    if call.verb is Verb.CLEAR and call.family is Family.DJANGO and not call.by_name:
+        return code.caches.on_unstale(call.aliases)
+    return is_declared(call, code)
+
+
+def _connected(code: Code, signals: frozenset[str] = SIGNALS) -> set[Scope]:
     """Functions that are connected to a signal by a call: `post_save.connect(saved)`."""
     found: set[Scope] = set()
     for call, scope in code.project.calls.get("connect", ()):
-        if isinstance(call.func, ast.Attribute) and _is_signal(call.func.value, scope, code):
+        if isinstance(call.func, ast.Attribute) and _is_signal(call.func.value, scope, code, signals):
             given = [*call.args[:1], *[each.value for each in call.keywords if each.arg == "receiver"]]
             found |= {
                 kind.scope for each in given for kind in code.inference.kinds(each, scope) if isinstance(kind, Function)
@@ -143,28 +159,28 @@ def _connected(code: Code) -> set[Scope]:
     return found
 
 
-def _is_receiver(scope: Scope, code: Code) -> bool:
+def _is_receiver(scope: Scope, code: Code, wanted: frozenset[str] = SIGNALS) -> bool:
     around = scope.parent or scope
     for each in scope.decorators:
         if isinstance(each, ast.Call) and _last(each.func) == "receiver" and each.args:
             signals = each.args[0].elts if isinstance(each.args[0], (ast.List, ast.Tuple)) else [each.args[0]]
-            if any(_is_signal(signal, around, code) for signal in signals):
+            if any(_is_signal(signal, around, code, wanted) for signal in signals):
                 return True
         if (
             isinstance(each, ast.Call)
             and _last(each.func) == "connect"
             and isinstance(each.func, ast.Attribute)
-            and _is_signal(each.func.value, around, code)
+            and _is_signal(each.func.value, around, code, wanted)
         ):
             return True
     return False
 
 
-def _is_signal(expr: ast.expr, scope: Scope, code: Code) -> bool:
-    if _last(expr) in SIGNALS:
+def _is_signal(expr: ast.expr, scope: Scope, code: Code, wanted: frozenset[str]) -> bool:
+    if _last(expr) in wanted:
         return True
     return any(
-        isinstance(kind, External) and kind.name.rpartition(".")[2] in SIGNALS
+        isinstance(kind, External) and kind.name.rpartition(".")[2] in wanted
         for kind in code.inference.kinds(expr, scope)
     )
 

@@ -34,7 +34,10 @@ Good::
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
+from unstale.tools.audit.code.cache_calls import CacheCall
+from unstale.tools.audit.code.kinds import Family
 from unstale.tools.audit.code.understood import Code
 from unstale.tools.audit.code.verbs import Verb
 from unstale.tools.audit.code.walks import raw_command
@@ -46,7 +49,18 @@ def find(code: Code) -> Iterator[Hit]:
     """Every call that empties a cache or a database."""
     for each in code.calls:
         if each.verb is Verb.CLEAR or (each.verb is Verb.RAW and raw_command(each.call) in {"FLUSHDB", "FLUSHALL"}):
-            yield Hit(each.call, each.scope, reached_by=each.scope, by_name=each.by_name)
+            why, remedy = _OF_UNSTALE if _is_unstale(each, code) else ("", "")
+            yield Hit(each.call, each.scope, why, remedy, reached_by=each.scope, by_name=each.by_name)
+
+
+def _is_unstale(call: CacheCall, code: Code) -> bool:
+    return call.family is Family.DJANGO and not call.by_name and code.caches.on_unstale(call.aliases)
+
+
+_OF_UNSTALE: Final = (
+    "Every entry of this cache is stale at once, and every reader loads anew.",
+    "Invalidate the tags of what has changed; or make them stale little by little: cache.later().clear(over=60).",
+)
 
 
 RULE = Rule(

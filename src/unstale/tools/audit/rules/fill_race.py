@@ -49,6 +49,7 @@ from unstale.tools.audit.code.verbs import Verb
 from unstale.tools.audit.code.wrappers import Deed
 from unstale.tools.audit.results import Level
 from unstale.tools.audit.rules.base import Hit, Rule
+from unstale.tools.audit.rules.refused_store import Deletes, is_refused
 
 _READS: Final = frozenset({Verb.GET, Verb.HAS, Verb.FIELDS_GET})
 _STORES: Final = frozenset({Verb.SET, Verb.FIELDS_SET})
@@ -77,9 +78,12 @@ class Fill(NamedTuple):
 
 def find(code: Code) -> Iterator[Hit]:
     """Every store that follows a miss of the same key in the same function."""
+    deletes = Deletes(code)
     for scope in code.project.scopes:
         if scope.is_function:
             for fill in fills(code, scope):
+                if is_refused(fill.read.inner if fill.read else None, fill.store, code, deletes):
+                    continue
                 yield Hit(
                     fill.store.call,
                     scope,

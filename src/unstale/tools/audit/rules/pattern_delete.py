@@ -36,10 +36,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from unstale.tools.audit.code.declarations import nameless
+from unstale.tools.audit.code.cache_calls import CacheCall
+from unstale.tools.audit.code.kinds import Family
 from unstale.tools.audit.code.understood import Code
-from unstale.tools.audit.code.verbs import Verb
-from unstale.tools.audit.code.walks import Fate, Walk
+from unstale.tools.audit.code.walks import Fate
 from unstale.tools.audit.results import Level
 from unstale.tools.audit.rules.base import Hit, Rule
 from unstale.tools.audit.tag_patterns import proposals
@@ -50,7 +50,7 @@ def find(code: Code) -> Iterator[Hit]:
     for walk in code.walks:
         if walk.fate is Fate.DELETED:
             known = code.calls.of.get(walk.call) if isinstance(walk.call, ast.Call) else None
-            if known is not None and known.verb is Verb.PATTERN and _is_declared(walk, code):
+            if known is not None and is_declared(known, code):
                 continue  # unstale's backend makes it one write
             yield Hit(
                 walk.call,
@@ -64,11 +64,14 @@ def find(code: Code) -> Iterator[Hit]:
             )
 
 
-def _is_declared(walk: Walk, code: Code) -> bool:
-    if walk.pattern is None or not code.declared:
+def is_declared(call: CacheCall, code: Code) -> bool:
+    """Whether it is a pattern delete of unstale's backend whose pattern the settings declare: one write."""
+    is_one = call.family is Family.DJANGO and call.method in {"delete_pattern", "adelete_pattern"}
+    if not is_one or call.by_name or call.key is None:
         return False
-    needed = proposals(code, walk.pattern, walk.scope)
-    return bool(needed) and {nameless(each) for each in needed} <= code.declared
+    if any(each.arg == "prefix" for each in call.call.keywords) or not code.caches.on_unstale(call.aliases):
+        return False  # with a prefix of its own it is undeclared
+    return code.caches.declare(call.aliases, proposals(code, call.key, call.scope))
 
 
 RULE = Rule(
