@@ -508,7 +508,9 @@ class AsyncCache(Facade):
         return await verbs.incr(self._io, self._space, target, (delta, initial), seconds_fresh)
 
     async def delete(self, key: str, *, tags: Tags = ()) -> bool:
-        """Remove an entry and stop whoever is filling it from storing; whether a fresh entry was there.
+        """Remove an entry and stop whoever is filling it by `get_or_set` from storing; whether a fresh entry was there.
+
+        A `set` after a `get` is held back by its tags only, not by a delete in between.
 
         Raises:
             StoreError: it may still be there.

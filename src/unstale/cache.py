@@ -584,7 +584,9 @@ class Cache(Facade):
         return _run(verbs.incr(self._io, self._space, target, (delta, initial), seconds_fresh))
 
     def delete(self, key: str, *, tags: Tags = ()) -> bool:
-        """Remove an entry and stop whoever is filling it from storing; whether a fresh entry was there. One trip.
+        """Remove an entry and stop whoever is filling it by `get_or_set` from storing; whether a fresh one was there.
+
+        One trip. A `set` after a `get` is held back by its tags only, not by a delete in between.
 
         Raises:
             StoreError: it may still be there.
