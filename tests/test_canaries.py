@@ -25,7 +25,7 @@ from canaries import CANARY, PASSWORD, SIGNING_KEY, TOKEN, VALUE, Listener
 from replicas import KINDS, Pair, opened
 from servers import SERVERS, Server, free_port, require
 
-from unstale import errors, events, remembering, runners
+from unstale import Verify, errors, events, remembering, runners
 from unstale.core.codecs import Codec
 from unstale.core.entry import Draft
 from unstale.core.keys import Names
@@ -448,13 +448,21 @@ def away_and_back(kind: str, directory: Path, tell: Any) -> None:
 ALL_EVENTS = set(events.Event.__args__)
 
 
+class Told(list[Event]):
+    """A hook that keeps what it is told, trips as well."""
+
+    asks_trips = True
+    __call__ = list.append
+
+
 @kinds
 def test_every_event(place: Place, listener: Listener, kind: str, tmp_path: Path) -> None:
     """Each event, in full, shows keys and tags."""
-    told: list[Event] = []
-    every_event(kind, place.url, told.append)
-    more_events(kind, place.url, told.append)
-    away_and_back(kind, tmp_path, told.append)
+    told = Told()
+    every_event(kind, place.url, told)
+    more_events(kind, place.url, told)
+    verified(kind, place.url, told)
+    away_and_back(kind, tmp_path, told)
     assert {type(one) for one in told} == ALL_EVENTS
     for one in told:
         listener.hear(one)
@@ -480,12 +488,25 @@ def more_events(kind: str, url: str, tell: Any) -> None:
         cache.get_or_set("shared", while_another_loads, tags=["s"])
 
 
+def verified(kind: str, url: str, tell: Any) -> None:
+    """Verified and Lost: what is served is another value than its loader's."""
+    with opened(kind, url, on_event=tell, verify=Verify(1.0, limit=0.2, share=1.0)) as cache:
+        verification = (cache if kind == "sync" else cache.cache).verification
+        cache.get_or_set("verified", lambda: VALUE, tags=["t"])
+        deadline = time.monotonic() + 60
+        while not verification().lost:
+            assert cache.get_or_set("verified", lambda: f"{VALUE} anew", tags=["t"]) == VALUE
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
 @kinds
 @pytest.mark.parametrize("hook", [logging_hook(), None], ids=["logged", "no hook"])
 def test_the_log(place: Place, listener: Listener, kind: str, hook: Any, tmp_path: Path) -> None:
     """The same in the log, with our own hook and without any."""
     every_event(kind, place.url, hook)
     more_events(kind, place.url, hook)
+    verified(kind, place.url, hook)
     away_and_back(kind, tmp_path, hook)
     assert any(line.startswith("unstale WARNING") for line in listener._handler.lines)
 

@@ -288,7 +288,7 @@ def _codec(given: str | Codec) -> Codec:
 
 
 class Reporter:
-    """Tells of failures that no caller sees: to the hook; to the log, unless the hook words them, once a second at most."""
+    """Tells the hook of what no caller sees; and the log, failures once a second, unless the hook words them."""
 
     def __init__(self, hook: Hook | None) -> None:
         """Take the hook."""

@@ -13,5 +13,6 @@
     course      one server after its plan, all servers at the same time
     table, charts, page    what a person sees of it
 
-Whatever a server hides or refuses is said, and the rest still reported. Only `unstale.tools.cli` prints.
+The servers behind a URL are found by `tools.places`. Whatever a server hides or refuses is said, and the rest still
+reported. Only `unstale.tools.cli` prints.
 """
