@@ -10,7 +10,7 @@ from reports import GIB, engine, facts, keyspace, node, report, shape, walked
 
 from unstale.tools.doctor.costs import Beside
 from unstale.tools.doctor.findings import findings
-from unstale.tools.doctor.results import Node, Refusal, Slow, Stamps
+from unstale.tools.doctor.results import STOPPED, Node, Refusal, Slow, Stamps
 
 
 def levels(one: Node) -> dict[str, str]:
@@ -159,6 +159,21 @@ HAS: dict[str, tuple[str, Node, Node]] = {
         "info",
         node(facts=facts(is_cluster_node=True)),
         node(facts=facts(is_cluster_node=True), in_cluster=True),
+    ),
+    "interrupted": (
+        "warning",
+        node(status="interrupted", why="It cannot be reached."),
+        node(status="interrupted", why=STOPPED),
+    ),
+    "interrupted, early": (
+        "serious",
+        node(status="interrupted", why="It cannot be reached.", engine=None),
+        node(status="interrupted", why=STOPPED, engine=None),
+    ),
+    "doctor-failed": (
+        "warning",
+        node(status="interrupted", why="An error of the doctor's own: ValueError.", is_own_error=True),
+        node(status="interrupted", why="It cannot be reached."),
     ),
     "unreachable": ("serious", Node(name="a", status="unreachable", why="gone"), Node(name="a", has_tls=True)),
 }

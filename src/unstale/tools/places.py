@@ -26,6 +26,7 @@ from unstale.stores import cluster_url, sentinel_url
 from unstale.stores.addresses import Address, shown
 from unstale.stores.cluster import addresses_of, named
 from unstale.stores.connect import understood
+from unstale.tools.wording import printable
 
 SCHEMES: Final = ("redis", "rediss", "unix", *sentinel_url.SCHEMES, *cluster_url.SCHEMES)
 NONSENSE: Final = (ValueError, TypeError, LookupError, AttributeError)
@@ -220,7 +221,7 @@ class Origin:
             try:
                 found = self._told(self._ask, address)
             except NO_ANSWER as error:
-                refused.append(f"{named(address)}: {error}")
+                refused.append(f"{named(address)}: {printable(str(error))}")
                 self._asked.rotate(-1)
                 continue
             if self._in_cluster:
@@ -241,7 +242,8 @@ class Origin:
                 raise
 
     def _at(self, address: Address) -> Place:
-        return Place(named(address), self._kind, {**self._arguments, **_host(address)}, self._in_cluster)
+        name = printable(named(address))  # servers tell it
+        return Place(name, self._kind, {**self._arguments, **_host(address)}, self._in_cluster)
 
     def _asked_at(self, address: Address) -> Place:
         """Who is asked for the others: a node as any other, or a sentinel, which has a password of its own."""
@@ -313,6 +315,6 @@ _WRONG: Final[tuple[tuple[type[Exception], str], ...]] = (
 
 
 def what_is_wrong(error: Exception) -> str:
-    """Why a server could not be looked at, in a sentence and without a secret."""
+    """Why a server could not be looked at, in a sentence and without a secret. What a server said in it is escaped."""
     found = next((words for kind, words in _WRONG if isinstance(error, kind)), "It answered with an error: {error}")
-    return found.format(error=error)
+    return found.format(error=printable(str(error)))

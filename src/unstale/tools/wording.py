@@ -27,7 +27,7 @@ _TWICE: Final = 2.0
 
 def printable(text: str) -> str:
     """A text from elsewhere, on one line: whatever cannot be shown is escaped, so no terminal obeys it."""
-    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+    return text if text.isprintable() else "".join(char if char.isprintable() else _escaped(char) for char in text)
 
 
 def _escaped(char: str) -> str:
