@@ -1,6 +1,9 @@
 """How right the audit is: findings against what was written down by hand, before the rules ran, of a public project.
 
-    python tests/audit/scoring.py FOLDER    the table by rule and by project; FOLDER has checkouts OWNER__NAME
+    python tests/audit/scoring.py FOLDER [--expected tests/audit/held_out]
+
+writes the table by rule and by project; FOLDER has checkouts OWNER__NAME. The rules were mended on what is expected in
+projects, the folder it takes if none is named; held_out has other projects, which were written down for a check alone.
 
 A finding is right if an expectation of its rule names one of its lines: those of the call, or of what belongs to it.
 Each expectation counts once. What is doubtful counts for nothing, found or not.
@@ -8,6 +11,7 @@ Each expectation counts once. What is doubtful counts for nothing, found or not.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tomllib
 from collections import defaultdict
@@ -21,6 +25,7 @@ import msgspec
 from unstale.tools.audit import Finding, Settings, audit
 
 PROJECTS = Path(__file__).parent / "projects"
+HELD_OUT = Path(__file__).parent / "held_out"
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -163,11 +168,18 @@ def _row(name: str, score: Score) -> str:
 
 def main(words: Sequence[str]) -> int:
     """Score every checkout that is there."""
+    parser = argparse.ArgumentParser(description="How right the audit is.")
+    parser.add_argument("checkouts", type=Path, metavar="FOLDER", help="has checkouts, OWNER__NAME for each")
+    parser.add_argument("--expected", type=Path, default=PROJECTS, help="a folder of expectations (%(default)s)")
+    said = parser.parse_args(words)
+    files = sorted(said.expected.glob("*.toml"))
+    if not files:
+        parser.error(f"{said.expected} has no expectations")
     by_rule: dict[str, Score] = defaultdict(Score)
     by_project: dict[str, Score] = defaultdict(Score)
-    for file in sorted(PROJECTS.glob("*.toml")):
+    for file in files:
         expected = read(file)
-        root = Path(words[0]) / expected.folder
+        root = said.checkouts / expected.folder
         if not root.is_dir():
             sys.stdout.write(f"{expected.repository}: no checkout {root}\n")
             continue

@@ -39,6 +39,18 @@ def test_a_decorator() -> None:
     assert callers(Path("decorated"), "decorators.py") == [{"decorators.py:"}]
 
 
+def test_a_decorator_that_is_an_object(tmp_path: Path) -> None:
+    """Putting an object on a function is a call of its `__call__`; making one elsewhere is not."""
+    (tmp_path / "a.py").write_text(
+        "import redis\n\nr = redis.Redis()\n\n\nclass Forgets:\n    def __init__(self, name):\n"
+        "        self.name = name\n\n    def __call__(self, function):\n        def wrapper(*args):\n"
+        "            r.delete(*r.keys(self.name))\n            return function(*args)\n\n        return wrapper\n\n\n"
+        "@Forgets('rows*')\ndef change():\n    pass\n\n\nspare = Forgets('other*')\n"
+    )
+    [finding] = audit(tmp_path).findings
+    assert [each.line for each in finding.callers] == [18]
+
+
 def test_tasks() -> None:
     """A task that is sent is called, also in what is put off until COMMIT."""
     [task] = callers(Path("pipelines_and_tasks"), "tasks.py")

@@ -246,6 +246,44 @@ def test_the_command(tmp_path: Path) -> None:
     assert run(tmp_path, "--write-baseline").returncode == 2
 
 
+def test_the_command_in_an_empty_folder(tmp_path: Path) -> None:
+    """It says that there is nothing to audit, and that is no error."""
+    done = run(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("There is no Python code here.\n0 found in 0 files")
+
+
+STOPPED = """\
+import os, signal, sys
+import unstale.tools.audit.auditing as auditing
+from unstale.__main__ import main
+
+read = auditing.read
+
+
+def read_and_stop(file, path, settings):
+    if path == "b.py":
+        os.kill(os.getpid(), signal.SIGINT)
+    return read(file, path, settings)
+
+
+auditing.read = read_and_stop
+sys.argv = ["unstale", "audit", *sys.argv[1:]]
+main()
+"""
+
+
+def test_the_command_stopped(tmp_path: Path) -> None:
+    """Ctrl-C ends it with status 130 and says that it is not all, without a traceback."""
+    (tmp_path / "a.py").write_text(CODE)
+    (tmp_path / "b.py").write_text(CODE)
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED, str(tmp_path)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (130, "")
+    assert "Interrupted: this is not all." in done.stdout
+
+
 def test_the_command_with_a_baseline(tmp_path: Path) -> None:
     """Written once, it lets a second run pass; something new fails it."""
     (tmp_path / "a.py").write_text(CODE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -26,12 +27,15 @@ def test_what_is_left_out(tmp_path: Path) -> None:
         "app/views.py", "app/tests/test_views.py", "app/tests.py", "app/test_more.py", "app/conftest.py",
         "app/migrations/0001.py", "docs/conf.py", "node_modules/x.py", ".venv/x.py", "build/x.py", "made/x.py",
         "made/kept.py", "app/local/x.py", "app/x_test.py", "env/x.py", "app/env/__init__.py",
+        "app/doc/__init__.py", "app/doc/pages.py", "doc/conf.py",
     ):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
     (tmp_path / ".gitignore").write_text("made/*\n!made/kept.py\n")
     (tmp_path / "app/.gitignore").write_text("/local/\n")
-    assert paths(tmp_path) == ["app/env/__init__.py", "app/views.py", "made/kept.py"]
+    assert paths(tmp_path) == [
+        "app/doc/__init__.py", "app/doc/pages.py", "app/env/__init__.py", "app/views.py", "made/kept.py",
+    ]  # fmt: skip
     assert "app/tests/test_views.py" in paths(tmp_path, Settings(include_tests=True))
     assert paths(tmp_path, Settings(exclude=("app/",))) == ["made/kept.py"]
 
@@ -166,6 +170,38 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     (tmp_path / "secret.py").write_text(BAD)
     (tmp_path / "secret.py").chmod(0)
     assert "cannot be read" in audit(tmp_path).problems[0].why
+
+
+def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told, and the rest is audited."""
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "open.py").write_text(BAD)
+    scandir = os.scandir
+
+    def denied(folder: Path) -> Any:
+        if folder.name == "secret":
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr("unstale.tools.audit.sources.os.scandir", denied)
+    report = audit(tmp_path)
+    assert [finding.path for finding in report.findings] == ["open.py"]
+    assert [(problem.path, problem.why) for problem in report.problems] == [
+        ("secret", "This folder is not audited: Permission denied.")
+    ]
+
+
+def test_links_that_lead_nowhere(tmp_path: Path) -> None:
+    """A link to itself, and one to what is not there, are no files; the rest is audited."""
+    (tmp_path / "a.py").write_text(BAD)
+    (tmp_path / "itself.py").symlink_to("itself.py")
+    (tmp_path / "nowhere.py").symlink_to("gone.py")
+    report = audit(tmp_path)
+    assert [finding.path for finding in report.findings] == ["a.py"]
+    assert report.problems == ()
+    assert settings_of(tmp_path / "itself.py") == Settings()
+    with pytest.raises(AuditError, match="There is no file or folder"):
+        audit(tmp_path / "itself.py")
 
 
 def test_settings(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ class _Run:
         self.interrupted = False
 
     def read(self, watch: Watch) -> None:
-        for file, path in files(self.path, self.settings):
+        for file, path in files(self.path, self.settings, self.problems.append):
             watch(path)
             source, problems = read(file, path, self.settings)
             self.problems += problems
@@ -101,7 +101,11 @@ class _Run:
         if not self.modules:
             return
         watch("what is a cache")
-        code = Code(self.modules, self.settings.cache_names)
+        try:
+            code = Code(self.modules, self.settings.cache_names)
+        except RecursionError:
+            self.problems.append(Problem(".", "Nothing was found out: some code is nested too deeply."))
+            return
         for rule in rules:
             watch(f"{rule.id} {rule.name}")
             try:

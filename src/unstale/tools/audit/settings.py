@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any, Final
@@ -44,7 +45,8 @@ def settings_of(path: Path) -> Settings:
     Raises:
         AuditError: it cannot be read, or has names or values that are not known.
     """
-    folder = path.resolve() if path.is_dir() else path.resolve().parent
+    real = Path(os.path.realpath(path))  # unlike resolve it bears a link to itself
+    folder = real if path.is_dir() else real.parent
     for each in (folder, *folder.parents):
         file = each / "pyproject.toml"
         if file.is_file():

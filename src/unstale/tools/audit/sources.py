@@ -12,7 +12,7 @@ import json
 import os
 import tokenize
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -30,7 +30,9 @@ VENDORED: Final = frozenset({
 })  # fmt: skip
 MADE: Final = frozenset({"venv", "env", "virtualenv", "build", "dist"})
 """Folders that tools make, unless they are packages of the project."""
-TESTS: Final = frozenset({"tests", "test", "testing", "migrations", "docs", "doc"})
+TESTS: Final = frozenset({"tests", "test", "testing", "migrations"})
+DOCS: Final = frozenset({"docs", "doc"})
+"""Documentation, unless they are packages of the project."""
 _HEADER: Final = "This file is not audited: "
 
 
@@ -64,12 +66,15 @@ class Source:
         return self.path.rpartition("/")[2] == "__init__.py"
 
 
-def files(root: Path, settings: Settings) -> Iterator[tuple[Path, str]]:
+def files(
+    root: Path, settings: Settings, tell: Callable[[Problem], None] = lambda _: None
+) -> Iterator[tuple[Path, str]]:
     """The files to audit, with their paths relative to the root, in order.
 
     Args:
         root: a file or a folder.
         settings: what to leave out.
+        tell: is given the folders that cannot be read.
 
     Raises:
         AuditError: there is no such file or folder.
@@ -79,7 +84,7 @@ def files(root: Path, settings: Settings) -> Iterator[tuple[Path, str]]:
         return
     if not root.is_dir():
         raise AuditError(f"There is no file or folder {root}.")
-    yield from _below(root, "", _Left(settings, ()))
+    yield from _below(root, "", _Left(settings, ()), tell)
 
 
 class _Left:
@@ -111,8 +116,10 @@ class _Left:
         return any(spec.match_file(asked.removeprefix(f"{base}/") if base else asked) for base, spec in self.ignored)
 
 
-def _is_made(folder: Path) -> bool:
-    return folder.name in MADE and not (folder / "__init__.py").exists()
+def _is_no_package(folder: Path, settings: Settings) -> bool:
+    """Whether a folder is left out by its name, and is no package of the project."""
+    names = MADE if settings.include_tests else MADE | DOCS
+    return folder.name in names and not os.path.exists(folder / "__init__.py")  # noqa: PTH110 - it never raises
 
 
 def is_test(name: str) -> bool:
@@ -122,19 +129,33 @@ def is_test(name: str) -> bool:
     )
 
 
-def _below(folder: Path, base: str, left: _Left) -> Iterator[tuple[Path, str]]:
-    left = left.within(folder, base)
+def _below(folder: Path, base: str, left: _Left, tell: Callable[[Problem], None]) -> Iterator[tuple[Path, str]]:
     try:
+        left = left.within(folder, base)
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
+    except OSError as error:
+        tell(Problem(_plain_text(base or "."), f"This folder is not audited: {error.strerror or error}."))
         return
     for entry in entries:
         path = f"{base}/{entry.name}" if base else entry.name
         is_folder = entry.is_dir(follow_symlinks=False)
-        if is_folder and not left.has(path, is_folder=True) and not _is_made(Path(entry.path)):
-            yield from _below(Path(entry.path), path, left)
-        elif entry.name.endswith((".py", ".ipynb")) and entry.is_file() and not left.has(path, is_folder=False):
-            yield Path(entry.path), path.encode("utf-8", "replace").decode()  # a name may hold any bytes
+        if is_folder and not left.has(path, is_folder=True) and not _is_no_package(Path(entry.path), left.settings):
+            yield from _below(Path(entry.path), path, left, tell)
+        elif entry.name.endswith((".py", ".ipynb")) and _is_file(entry) and not left.has(path, is_folder=False):
+            yield Path(entry.path), _plain_text(path)
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether something is a file, or a link to one; a link that leads nowhere is none."""
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False
+
+
+def _plain_text(path: str) -> str:
+    """A path that can be written: a name may hold any bytes."""
+    return path.encode("utf-8", "replace").decode()
 
 
 def read(file: Path, path: str, settings: Settings) -> tuple[Source | None, list[Problem]]:

@@ -70,6 +70,8 @@ def _summary(report: Report) -> Iterator[str]:
     counted = Counter((finding.rule, finding.name) for finding in report.findings)
     for (rule, name), count in sorted(counted.items()):
         yield f"{rule} {name}: {count}"
+    if not report.files and not report.problems:
+        yield "There is no Python code here."
     said = f"{len(report.findings)} found in {report.files} files, {report.lines:,} lines, {report.seconds:.1f} s."
     if report.ignored:
         said += f" {len(report.ignored)} let pass by comments."

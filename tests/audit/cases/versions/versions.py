@@ -48,7 +48,7 @@ def bump_forever():
 
 
 def epoch_rows():
-    cache.add("epoch", 1, timeout=None)  # expect: UNS009
+    cache.add("epoch", 1, timeout=None)  # what UNS007 asks for
     return cache.get(f"epoch-rows:{forever()}")
 
 

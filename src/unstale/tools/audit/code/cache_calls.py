@@ -54,6 +54,7 @@ _NOT_SHARED: Final = re.compile(
     r"local|lru|memory|mem_|file|disk|http|dict|browser|template|model|index|token_cache|kv_cache|img|image",
     re.IGNORECASE,
 )
+_IN_PROCESS: Final = re.compile(r"(?:V?TTL|LRU|LFU|FIFO|RR|TLRU|Dict|Memory)Cache")
 _HELD_BY_UNKNOWNS: Final = frozenset(
     {"state", "app", "g", "current_app", "extensions", "request", "ctx", "context", "bot"}
 )
@@ -137,6 +138,8 @@ class CacheCalls:
                 return self._of_receiver(call, func, scope)
             if func.attr not in {"to_thread", "run_in_threadpool", "run_sync"}:
                 return None
+        if isinstance(func, ast.Call) and len(func.args) == 1 and called_name(func) != "partial":
+            return self._of_method(call, func.args[0], scope)
         is_taken = isinstance(func, ast.Call) and called_name(func) == "getattr"
         if is_taken or isinstance(func, (ast.Name, ast.Attribute)):
             for kind in self._inference.kinds(func, scope):
@@ -144,6 +147,13 @@ class CacheCalls:
                     return made(call, scope, kind.client.family, kind.name, act)
                 if isinstance(kind, External) and _IN_THREADS.fullmatch(kind.name) and call.args:
                     return self._in_thread(call, scope)
+        return None
+
+    def _of_method(self, call: ast.Call, method: ast.expr, scope: Scope) -> CacheCall | None:
+        """`sync_to_async(cache.get)(key)`, and the same of the project's own such function."""
+        for kind in self._inference.kinds(method, scope) if isinstance(method, ast.Attribute) else ():
+            if isinstance(kind, Method) and (act := ACTS[kind.client.family].get(kind.name)):
+                return made(call, scope, kind.client.family, kind.name, act)
         return None
 
     def _in_thread(self, call: ast.Call, scope: Scope) -> CacheCall | None:
@@ -199,7 +209,8 @@ class CacheCalls:
             return True
         if not (name in self._own_names or _is_like_one(name) or any(map(_is_like_one, map(_last, unknown)))):
             return False
-        if known and not unknown and not _passes_unknowns(func.value):
+        is_no_cache = known and not unknown and not _passes_unknowns(func.value)
+        if is_no_cache or any(_IN_PROCESS.fullmatch(each.rpartition(".")[2]) for each in known):
             return False
         if any(each.partition(".")[0] in REDIS_LIBRARIES for each in known):
             return True

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from unstale.tools.audit.code.calling import TASK_CALLS
 from unstale.tools.audit.code.inferring import Inference
-from unstale.tools.audit.code.kinds import Function
+from unstale.tools.audit.code.kinds import Function, Object
 from unstale.tools.audit.code.project import called_name
 from unstale.tools.audit.code.scopes import Scope
 
@@ -67,7 +67,19 @@ class Callers:
                 for kind in self._inference.kinds(arg, scope)
                 if isinstance(kind, Function)
             ]
+        if function.name == "__call__" and self._decorates(call, scope, function):
+            return True
         return function in (targets or self._inference.likely(call, scope))
+
+    def _decorates(self, call: ast.Call, scope: Scope, function: Scope) -> bool:
+        """Whether a call makes an object that is then called as a decorator: `@Forgets("rows")`."""
+        around = scope.module.parents.get(call)
+        if not isinstance(around, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            return False
+        return call in around.decorator_list and any(
+            isinstance(kind, Object) and function.owner in self._inference.classes_of(kind.scope)
+            for kind in self._inference.kinds(call, scope)
+        )
 
     def all(self, function: Scope) -> list[Site]:
         """The calls of a function, of the functions in which these stand, and so on: each once, the nearest first."""

@@ -18,6 +18,7 @@ from unstale.tools.audit.code.kinds import (
     Kind,
     Method,
     Object,
+    Package,
     Plain,
     client_of_call,
     client_of_method,
@@ -97,7 +98,9 @@ class Calling:
 
     def _called_external(self, name: str, call: ast.Call, scope: Scope) -> Iterator[Kind]:
         last = name.rpartition(".")[2]
-        if name in PASSES_ON or (last == "partial" and call.args):
+        if name == "importlib.import_module":
+            yield from self._imported_by_name(call, scope)
+        elif name in PASSES_ON or (last == "partial" and call.args):
             for arg in call.args[:1]:
                 yield from self._asks.kinds(arg, scope)
         elif name in LAZY:
@@ -106,8 +109,6 @@ class Calling:
         elif last == "cast" and len(call.args) > 1:
             yield from self._asks.annotation(call.args[0], scope)
             yield from self._asks.kinds(call.args[1], scope)
-        elif name.startswith("django.core.cache.caches."):
-            yield Client(Family.DJANGO)
         elif client := client_of_call(name):
             yield client
         elif name in {"dict", "list", "set", "tuple", "str", "int", "bytes", "float", "frozenset"}:
@@ -116,6 +117,15 @@ class Calling:
             yield Plain("dict")
         else:
             yield Instance(name)
+
+    def _imported_by_name(self, call: ast.Call, scope: Scope) -> Iterator[Kind]:
+        """The module of the project that `import_module("shop.cache")` gives."""
+        match call.args:
+            case [ast.Constant(value=str() as name)]:
+                module = self._asks.project.module(name, scope.module)
+                yield Package(module) if module is not None else External(name)
+            case _:
+                return
 
     def given(self, function: Scope) -> Iterator[Kind]:
         """What a function returns or yields; what its annotation says, where that cannot be found."""

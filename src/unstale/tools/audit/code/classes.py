@@ -17,6 +17,7 @@ from unstale.tools.audit.code.kinds import (
     Kinds,
     Method,
     Object,
+    Plain,
     client_of_attribute,
     client_of_call,
 )
@@ -93,7 +94,9 @@ class Classes:
                 found |= self._in_classes([each], name, bound=bound)
         if not found:
             for base in self.externals_of(owner):
-                if client := client_of_call(base.name):
+                if base.name.endswith(".locmem.LocMemCache") and name == "_cache":
+                    found |= {Plain("dict")}
+                elif client := client_of_call(base.name):
                     found |= {client_of_attribute(client, name) or Method(client, name)}
         if not found and bound:
             found |= self._delegated(classes, name)

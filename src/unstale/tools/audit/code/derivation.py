@@ -129,7 +129,7 @@ class _Search:
                         self._go_on([(expr, scope)], step)
                     case Parameter():
                         yield Source(binding, step.scope, step.up)
-                        if step.up < self._callers:
+                        if step.up < self._callers and not step.down:  # that call's own arguments are looked at there
                             self._go_on(self._inference.arguments(binding), step._replace(up=step.up + 1))
                     case _:
                         yield Source(part, step.scope, step.up)

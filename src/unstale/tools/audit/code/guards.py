@@ -16,6 +16,7 @@ Says: TypeAlias = Callable[[ast.AST], bool]
 """Whether an expression is the value that was read."""
 
 _LEAVES: Final = (ast.Return, ast.Raise, ast.Continue, ast.Break)
+_LEAVING_CALLS: Final = frozenset({"abort", "exit", "sys.exit", "flask.abort"})
 _MISSING: Final = (ast.Is, ast.Eq, ast.NotIn)
 _THERE: Final = (ast.IsNot, ast.NotEq, ast.In)
 
@@ -73,6 +74,46 @@ def is_after_miss(node: ast.AST, module: Module, is_value: Says) -> bool:
     return False
 
 
+def is_after_found(node: ast.AST, module: Module, is_value: Says) -> bool:
+    """Whether a node is reached only where a value is there, by the first test that surely says so."""
+    found = None
+    for parent, child in ancestors(node, module):
+        for block in _blocks(parent):
+            if child in block:
+                before = (_found_after(each, is_value) for each in block[: block.index(child)])
+                found = next((said for said in before if said is not None), found)
+        if isinstance(parent, ast.If) and (said := _said_surely(parent.test, is_value)) is not None:
+            found = child in (parent.orelse if said else parent.body)
+    return found is True
+
+
+def _found_after(statement: ast.AST, is_value: Says) -> bool | None:
+    """What holds behind a statement: True that the value is there, False that it is missing, None neither."""
+    if not isinstance(statement, ast.If) or not leaves(statement.body[-1:]):
+        return None
+    return _said_surely(statement.test, is_value)
+
+
+def _said_surely(test: ast.expr, is_value: Says) -> bool | None:
+    """What `missing_in` says, where nothing else decides as well; None where it may be otherwise."""
+    match test:
+        case ast.BoolOp(op=ast.Or(), values=values):
+            return True if any(_said_surely(each, is_value) is True for each in values) else None
+        case ast.BoolOp(values=values):
+            return False if any(_said_surely(each, is_value) is False for each in values) else None
+        case ast.Compare(ops=[ast.Eq() | ast.NotEq()], comparators=[right]) if not _is_none(right):
+            return None
+        case ast.UnaryOp(op=ast.Not(), operand=inner):
+            said = _said_surely(inner, is_value)
+            return None if said is None else not said
+        case _:
+            return missing_in(test, is_value)
+
+
+def _is_none(expr: ast.expr) -> bool:
+    return isinstance(expr, ast.Constant) and expr.value is None
+
+
 def _is_where_missing(parent: ast.AST, child: ast.AST, module: Module, is_value: Says) -> bool:
     """Whether a node's part is reached where a value is missing."""
     match parent:
@@ -110,7 +151,7 @@ def _left_before(  # noqa: C901, PLR0911 - a case for each sort of statement
                     return True
                 if said is True and orelse and _returns_somewhere(orelse):
                     return True
-                if said is None and _left_before(body, is_value):
+                if said is None and (_left_before(body, is_value) or _gives(body, is_value)):
                     return True
             case ast.Try(body=body) | ast.TryStar(body=body):
                 if _left_before(body, is_value):
@@ -132,6 +173,15 @@ def _left_before(  # noqa: C901, PLR0911 - a case for each sort of statement
     return False
 
 
+def _gives(block: Sequence[ast.AST], is_value: Says) -> bool:
+    """Whether a block ends with the value: `if is_good(found): return found`."""
+    match block:
+        case [*_, ast.Return(value=ast.Name() as value)]:
+            return is_value(value)
+        case _:
+            return False
+
+
 def _returns_somewhere(block: Sequence[ast.AST]) -> bool:
     """Whether a block may be the end: it leaves, or it does so where the value is good enough."""
     return leaves(block) or any(isinstance(node, ast.Return) for each in block for node in ast.walk(each))
@@ -139,18 +189,20 @@ def _returns_somewhere(block: Sequence[ast.AST]) -> bool:
 
 def leaves(block: Sequence[ast.AST]) -> bool:
     """Whether a block leaves what is around it: it returns, raises or goes on with the loop."""
-    if not block:
-        return False
-    last = block[-1]
-    if isinstance(last, _LEAVES):
-        return True
-    if isinstance(last, (ast.Try, ast.TryStar)):
-        return leaves(last.body) or leaves(last.orelse)
-    if isinstance(last, (ast.With, ast.AsyncWith)):
-        return leaves(last.body)
-    if isinstance(last, ast.If):
-        return leaves(last.body) and (leaves(last.orelse) or any(isinstance(each, _LEAVES) for each in block))
-    return any(isinstance(each, _LEAVES) for each in block)
+    match block:
+        case []:
+            return False
+        case [*_, ast.Expr(value=ast.Call(func=function))]:
+            found = ast.unparse(function) in _LEAVING_CALLS
+        case [*_, ast.Try(body=body, orelse=orelse) | ast.TryStar(body=body, orelse=orelse)]:
+            found = leaves(body) or leaves(orelse)
+        case [*_, ast.With(body=body) | ast.AsyncWith(body=body)]:
+            found = leaves(body)
+        case [*_, ast.If(body=body, orelse=orelse)]:
+            found = leaves(body) and (leaves(orelse) or any(isinstance(each, _LEAVES) for each in block))
+        case _:
+            found = any(isinstance(each, _LEAVES) for each in block)
+    return found
 
 
 def _holds(node: ast.AST, is_value: Says) -> bool:

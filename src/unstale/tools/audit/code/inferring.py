@@ -204,6 +204,8 @@ class Inference:
             return self._part(expr, scope, steps[0])
         if steps[:1] == (Step.ELEMENT,):
             return self._element(expr, scope)
+        if steps[:1] == (Step.ENTER,) and isinstance(steps[-1], int):
+            return self._part_entered(expr, scope, steps[-1])
         found = self.kinds(expr, scope)
         if steps == (Step.ENTER,):
             return frozenset(each for kind in found for each in self._entered(kind))
@@ -219,14 +221,19 @@ class Inference:
 
     def _part(self, expr: ast.expr, scope: Scope, at: int) -> Kinds:
         """One part of the tuple that an expression gives."""
-        found: set[Kind] = set()
         inner = expr.value if isinstance(expr, ast.Await) else expr
-        if isinstance(inner, ast.Call):
-            for target in self.targets(inner, scope):
-                for result in target.returns:
-                    if isinstance(result, ast.Tuple) and at < len(result.elts):
-                        found |= self.kinds(result.elts[at], target)
-        return frozenset(found)
+        targets = self.targets(inner, scope) if isinstance(inner, ast.Call) else []
+        return frozenset(kind for each in targets for kind in self._part_of(each.returns, each, at))
+
+    def _part_entered(self, expr: ast.expr, scope: Scope, at: int) -> Kinds:
+        """One part of the tuple that `with` gives: `with session() as (client, names)`."""
+        targets = self.targets(expr, scope) if isinstance(expr, ast.Call) else []
+        return frozenset(kind for each in targets for kind in self._part_of(each.yields, each, at))
+
+    def _part_of(self, tuples: Iterable[ast.expr], scope: Scope, at: int) -> Iterator[Kind]:
+        for each in tuples:
+            if isinstance(each, ast.Tuple) and at < len(each.elts):
+                yield from self.kinds(each.elts[at], scope)
 
     def _element(self, expr: ast.expr, scope: Scope) -> Kinds:
         """What iterating over an expression gives."""
@@ -305,6 +312,8 @@ class Inference:
                 case Function():
                     if name in TASK_CALLS:
                         found.add(owner)
+                    else:
+                        found |= self._set_on_functions(name)
                 case _:
                     pass
         if not any(isinstance(kind, (Client, Object, Function, Class, Method, Package)) for kind in found):
@@ -326,6 +335,13 @@ class Inference:
         values = self.project.attributes.get(name, ())
         return frozenset(
             kind for kind in self.bound(values, self.project.modules[0].scope) if isinstance(kind, (Client, Object))
+        )
+
+    def _set_on_functions(self, name: str) -> Kinds:
+        """Functions that a decorator hangs on what it gives: `wrapper.forget = forget`."""
+        values = self.project.attributes.get(name, ())
+        return frozenset(
+            kind for kind in self.bound(values, self.project.modules[0].scope) if isinstance(kind, Function)
         )
 
     def results_of(self, kinds: Kinds) -> Kinds:

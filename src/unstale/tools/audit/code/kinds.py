@@ -124,7 +124,7 @@ LIBRARIES: Final = REDIS_LIBRARIES | {
     "torch", "streamlit", "async_lru", "methodtools", "beaker", "werkzeug", "aiohttp", "sanic", "tornado",
     "cachecontrol", "pylibmc", "bmemcached", "emcache", "aiomcache", "klepto", "percache", "requests_cache", "hishel",
     "jinja2", "pymongo", "motor", "elasticsearch", "lmdb", "unstale", "theine", "cacheout", "expiringdict", "lru",
-    "pylru", "mongoengine",
+    "pylru", "mongoengine", "cachebox", "async_rediscache",
 }  # fmt: skip
 """Not a module of the project, even where a file of it ends in the same name."""
 OFTEN_OWN: Final = frozenset({

@@ -28,15 +28,21 @@ _INPUT: Final = frozenset({
     "query", "arguments", "get_argument", "get_query_argument", "raw_uri",
 })  # fmt: skip
 _KEEPS_TEXT: Final = frozenset({
-    "str", "format", "join", "strip", "lstrip", "rstrip", "lower", "upper", "title", "replace", "urlencode", "quote",
-    "quote_plus", "unquote", "get", "getlist", "dict", "items", "values", "keys", "sorted", "tuple", "list", "set",
-    "split", "dumps", "loads", "encode", "decode", "copy", "pop", "removeprefix", "removesuffix", "repr", "escape",
-    "force_str", "slice", "getall", "multi_items", "get_full_path", "build_absolute_uri", "get_raw_uri", "get_json",
-    "get_data", "to_dict", "get_argument", "get_query_argument", "frozenset", "reversed", "map", "filter", "lists",
-    "casefold", "get_list", "iri_to_uri", "urlparse", "parse_qs", "parse_qsl", "format_map", "capitalize", "zip",
-    "model_dump", "model_dump_json", "enumerate",
+    "format", "join", "strip", "lstrip", "rstrip", "lower", "upper", "title", "replace", "urlencode", "quote",
+    "quote_plus", "unquote", "get", "getlist", "dict", "items", "values", "keys", "split", "dumps", "loads", "encode",
+    "decode", "copy", "pop", "removeprefix", "removesuffix", "escape", "force_str", "getall", "multi_items",
+    "get_full_path", "build_absolute_uri", "get_raw_uri", "get_json", "get_data", "to_dict", "get_argument",
+    "get_query_argument", "lists", "casefold", "get_list", "iri_to_uri", "urlparse", "parse_qs", "parse_qsl",
+    "format_map", "capitalize", "model_dump", "model_dump_json", "slugify",
 })  # fmt: skip
 """Calls whose result has the text that they are given."""
+_KEEP_TEXT: Final = frozenset({
+    "str", "repr", "dict", "tuple", "list", "set", "frozenset", "sorted", "reversed", "map", "filter", "zip",
+    "enumerate", "slice",
+})  # fmt: skip
+"""Python's own of these. Methods of such names are others: `queryset.filter(…)`."""
+_VERIFIES: Final = frozenset({"jwt", "jose", "authlib", "itsdangerous", "joserfc", "rest_framework_simplejwt"})
+"""Libraries that give only what somebody signed."""
 _VALIDATED: Final = frozenset(
     {"cleaned_data", "validated_data", "pk", "id", "user", "auth", "method", "content_type", "state", "session"}
 )
@@ -76,6 +82,7 @@ class Origins:
         self._derivation = derivation
         self._inference: Inference = derivation.inference
         self._routes: dict[str, set[str]] | None = None
+        self._gives_text: dict[Scope, bool] = {}
 
     def input_of(self, expr: ast.expr, scope: Scope, *, callers: int = 0) -> Source | None:
         """What of a request's text is in a value, unhashed and of no checked type; None if nothing is."""
@@ -90,7 +97,7 @@ class Origins:
             return self._is_text_parameter(node)
         if isinstance(node, ast.Attribute):
             if node.attr in _INPUT and self.is_request(node.value, scope):
-                return True
+                return not _is_address(node, scope)
             return self._is_model_field(node, scope)
         if isinstance(node, ast.Call):
             return self._is_path_argument(node)
@@ -121,17 +128,28 @@ class Origins:
         name = called_name(node)
         if _HASHES.search(ast.unparse(node.func)):
             return False
-        if name in _KEEPS_TEXT:
+        if targets := self._inference.targets(node, scope)[:2]:
+            return any(self._returns_text_of(target) for target in targets)
+        if isinstance(node.func, ast.Name) and name in _KEEP_TEXT:
             return True
-        return any(self._returns_text_of(target) for target in self._inference.targets(node, scope)[:2])
+        return name in _KEEPS_TEXT and not self._is_verifying(node.func, scope)
+
+    def _is_verifying(self, function: ast.expr, scope: Scope) -> bool:
+        """Whether a function is one of a library that checks signatures."""
+        return any(
+            isinstance(kind, (External, Instance)) and kind.name.partition(".")[0] in _VERIFIES
+            for kind in self._inference.kinds(function, scope)
+        )
 
     def _returns_text_of(self, target: Scope) -> bool:
         """Whether a function of the project returns what it is given, unhashed."""
-        if any(_HASHES.search(ast.unparse(each.func)) for each in target.calls):
-            return False
-        names = [each.name for each in target.parameters if each.name not in {"self", "cls"}]
-        carried = self._derivation.carried(target, (), names)
-        return any(carried.has(each) for each in target.returns)
+        if target not in self._gives_text:
+            self._gives_text[target] = False  # while it is asked
+            carried = self._derivation.carried(target, (), _parameters_of(target), self._keeps_text)
+            self._gives_text[target] = not any(_HASHES.search(ast.unparse(each.func)) for each in target.calls) and any(
+                carried.has(each) for each in target.returns
+            )
+        return self._gives_text[target]
 
     def _is_text_parameter(self, parameter: Parameter) -> bool:
         scope = parameter.scope
@@ -208,17 +226,34 @@ class Origins:
     def user_of(self, expr: ast.expr, scope: Scope) -> Source | None:
         """Where a value depends on the current user; None if it does not."""
         for source in self._derivation.sources(expr, scope, results=2):
-            if self.is_user(source) and not isinstance(source.node, Parameter):
+            if self.is_user(source) and not isinstance(source.node, Parameter) and self._is_asked(source, scope):
                 return source
             if (
                 isinstance(source.node, ast.Call)
-                and source.depth == 0
+                and source.scope is scope
                 and self._is_given_user(source.node, source.scope)
             ):
                 return source
-            if isinstance(source.node, ast.Call) and (found := self._used_within(source.node, source.scope)):
+            if (
+                isinstance(source.node, ast.Call)
+                and (found := self._used_within(source.node, source.scope))
+                and self._is_asked(found, scope)
+            ):
                 return found
         return self._user_in_tests(expr, scope)
+
+    def _is_asked(self, source: Source, scope: Scope) -> bool:
+        """Whether a request that another function is given may be that of a scope: it has one itself."""
+        name = source.node.value if isinstance(source.node, ast.Attribute) else None
+        if source.scope is scope or not isinstance(name, ast.Name):
+            return True
+        _, bindings = self._inference.home(name.id, source.scope)
+        if not any(isinstance(each, Parameter) for each in bindings):
+            return True
+        return any(
+            isinstance(each, (ast.Name, ast.Attribute)) and self.is_request(each, scope)
+            for each in ast.walk(scope.outermost.node)
+        ) or any(each.name in _REQUESTS for each in scope.parameters)
 
     def _is_given_user(self, call: ast.Call, scope: Scope) -> bool:
         """Whether a call is given the parameter `user`, or something of it: a query by it."""
@@ -348,8 +383,8 @@ class Origins:
         match node.func:
             case ast.Attribute(value=ast.Name(id="timezone" | "datetime" | "dt" | "tz"), attr="now" | "utcnow"):
                 return True
-            case ast.Name(id=name):
-                return name in {"utcnow", "time_now", "now_ts"}
+            case ast.Name(id="utcnow" | "time_now" | "now_ts"):
+                return True
             case _:
                 pass
         targets = [kind.scope for kind in self._inference.kinds(node.func, scope) if isinstance(kind, Function)]
@@ -362,20 +397,48 @@ class Origins:
 
     def clock_in(self, expr: ast.expr, scope: Scope) -> Source | None:
         """The time that a value has in it; None if there is none."""
-        for source in self._derivation.sources(expr, scope, passes=self._keeps_time):
+        for source in self._derivation.sources(expr, scope, passes=self.keeps_time):
             if isinstance(source.node, ast.Call) and self.is_clock(source.node, source.scope):
                 return source
         return None
 
-    def _keeps_time(self, node: ast.Call | ast.Attribute, scope: Scope) -> bool:
+    def _is_form(self, call: ast.Call, scope: Scope) -> bool:
+        """Whether a small function of the project gives what it is given in another form: `to_text(now)`."""
+        return any(
+            len(target.calls) <= SHORT
+            and any(map(self._derivation.carried(target, (), _parameters_of(target)).has, target.returns))
+            for target in self._inference.targets(call, scope)
+        )
+
+    def is_time_only(self, call: ast.Call, scope: Scope) -> bool:
+        """Whether a call gives a time in another form, and nothing else."""
+        return bool(call.args) and self._is_form(call, scope) and all(self.clock_in(each, scope) for each in call.args)
+
+    def keeps_time(self, node: ast.Call | ast.Attribute, scope: Scope) -> bool:
+        """Whether a call or an attribute gives the time that it is given."""
         if isinstance(node, ast.Attribute):
             return node.attr not in {"date", "year", "month", "day", "hour"}
-        if self.is_clock(node, scope):
+        if self.is_clock(node, scope) or self._is_form(node, scope):
             return True
         return called_name(node) in {
             "dumps", "dict", "str", "int", "float", "round", "isoformat", "strftime", "timestamp", "list", "tuple",
             "encode", "dump", "packb", "format", "update", "repr", "total_seconds", "model_dump", "asdict",
         } or called_name(node)[:1].isupper()  # fmt: skip
+
+
+def _parameters_of(function: Scope) -> list[str]:
+    return [each.name for each in function.parameters if each.name not in {"self", "cls"}]
+
+
+def _is_address(node: ast.Attribute, scope: Scope) -> bool:
+    """Whether only the client's address is taken from a request, as the server sees it."""
+    around = scope.module.parents.get(node)
+    if isinstance(around, ast.Attribute) and around.attr == "get":
+        around = scope.module.parents.get(around)
+        asked = around.args[0] if isinstance(around, ast.Call) and around.args else None
+    else:
+        asked = around.slice if isinstance(around, ast.Subscript) else None
+    return isinstance(asked, ast.Constant) and asked.value == "REMOTE_ADDR"
 
 
 def _route_of(scope: Scope) -> tuple[str, str] | None:

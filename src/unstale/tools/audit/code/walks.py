@@ -26,7 +26,9 @@ DELETES: Final = frozenset(
 )
 _ANSWERS: Final = frozenset({Verb.GET, Verb.GET_MANY, Verb.FIELDS_GET, Verb.HAS, Verb.EXPIRE, Verb.COUNT})
 _SCRIPT_WALKS: Final = re.compile(r"""redis\s*\.\s*p?call\s*\(\s*['"](?:keys|scan)['"]""", re.IGNORECASE)
-_SCRIPT_DELETES: Final = re.compile(r"""['"](?:del|unlink)['"]""", re.IGNORECASE)
+_SCRIPT_DELETES: Final = re.compile(
+    r"""['"](?:del|unlink)['"]|['"]p?expire['"]\s*,[^()]*,\s*['"]?0['"]?\s*\)""", re.IGNORECASE
+)
 _RAW_WALKS: Final = frozenset({"KEYS", "SCAN"})
 _RAW_DELETES: Final = frozenset({"DEL", "UNLINK"})
 

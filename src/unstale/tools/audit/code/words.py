@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 
 def any_of(*words: str) -> re.Pattern[str]:
@@ -13,3 +14,9 @@ def any_of(*words: str) -> re.Pattern[str]:
     """
     small, large = "|".join(words), "|".join(word[:1].upper() + word[1:] for word in words)
     return re.compile(rf"(?<![A-Za-z])(?i:{small})|(?<=[a-z0-9])(?:{large})")
+
+
+VERSION: Final = any_of(
+    "version", "ver_", "ver:", "generation", "gen_", "gen:", "epoch", "stamp", "revision", "rev:", "rev_",
+)  # fmt: skip
+"""What a key is called whose value is counted up to make other keys new."""

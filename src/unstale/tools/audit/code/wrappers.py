@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from unstale.tools.audit.code.cache_calls import CacheCall, CacheCalls
-from unstale.tools.audit.code.calling import argument_of
+from unstale.tools.audit.code.calling import TASK_CALLS, argument_of
 from unstale.tools.audit.code.derivation import Carried, Passes
 from unstale.tools.audit.code.inferring import Inference
 from unstale.tools.audit.code.keys import Form, Keys, Known
+from unstale.tools.audit.code.kinds import Function
 from unstale.tools.audit.code.project import called_name
 from unstale.tools.audit.code.scopes import Scope
 from unstale.tools.audit.code.verbs import Verb
@@ -51,6 +52,7 @@ class Deed:
         value: what is stored, as it stands there; None if the caller does not say.
         inner: the call of the cache itself, which is the same one where there is no helper.
         depth: how many helpers lie between.
+        later: whether it is put off: by a task queue, or until the transaction is committed.
     """
 
     call: ast.Call
@@ -61,6 +63,7 @@ class Deed:
     value: ast.expr | None
     inner: CacheCall
     depth: int
+    later: bool = False
 
 
 class Wrappers:
@@ -110,12 +113,26 @@ class Wrappers:
         reaching = [target for target in targets if self._reaches(target, depth - 1)]
         for target in reaching[:1]:
             inner_known = self.keys.filled(call, scope, target, known)
+            later = called_name(call) in TASK_CALLS or self._is_after_commit(target)
             deeds = list(self._deeds(target, inner_known, depth - 1))
             for each in deeds:
                 if self._serves(each, target, deeds):
                     key = self._given(call, scope, target, each.key_given)
                     value = self._given(call, scope, target, each.value, _is_form)
-                    yield Deed(call, scope, each.verb, each.key, key, value, each.inner, each.depth + 1)
+                    put_off = later or each.later
+                    yield Deed(call, scope, each.verb, each.key, key, value, each.inner, each.depth + 1, put_off)
+
+    def _is_after_commit(self, function: Scope) -> bool:
+        """Whether a decorator of the project puts a function off until COMMIT."""
+        around = function.parent or function
+        return any(
+            called_name(call) == "on_commit"
+            for each in function.decorators
+            for kind in self.inference.kinds(each.func if isinstance(each, ast.Call) else each, around)
+            if isinstance(kind, Function)
+            for scope in _and_within(kind.scope)
+            for call in scope.calls
+        )
 
     def _reaches(self, function: Scope, depth: int) -> bool:
         """Whether a function calls a cache, itself or by helpers."""
@@ -139,8 +156,8 @@ class Wrappers:
             carried = Carried(target, frozenset({deed.call}), set())
             carried.spread()
             return not stores and any(map(carried.has, target.returns))
-        if deed.verb in {Verb.SET, Verb.SET_MANY}:
-            return not any(each.verb is Verb.GET for each in deeds)
+        if deed.verb in {Verb.SET, Verb.SET_MANY, Verb.FIELDS_SET}:
+            return not any(each.verb in {Verb.GET, Verb.FIELDS_GET} for each in deeds)
         return deed.verb in _SERVED
 
     def _given(
@@ -158,3 +175,10 @@ class Wrappers:
                 if given is not None:
                     return given
         return None
+
+
+def _and_within(scope: Scope) -> Iterator[Scope]:
+    """A function and those within it."""
+    yield scope
+    for child in scope.children:
+        yield from _and_within(child)

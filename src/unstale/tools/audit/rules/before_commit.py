@@ -50,7 +50,6 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from unstale.tools.audit.code.calling import TASK_CALLS
 from unstale.tools.audit.code.guards import ancestors
 from unstale.tools.audit.code.keys import written
 from unstale.tools.audit.code.kinds import External, Function
@@ -58,7 +57,7 @@ from unstale.tools.audit.code.project import called_name
 from unstale.tools.audit.code.scopes import Scope
 from unstale.tools.audit.code.understood import Code
 from unstale.tools.audit.code.verbs import Verb
-from unstale.tools.audit.code.words import any_of
+from unstale.tools.audit.code.words import VERSION, any_of
 from unstale.tools.audit.code.wrappers import Deed
 from unstale.tools.audit.results import Level
 from unstale.tools.audit.rules.base import Hit, Rule
@@ -79,9 +78,6 @@ _WRITES: Final = frozenset({
     "acreate",
 })  # fmt: skip
 """Methods by which a function changes the database."""
-_VERSION: Final = any_of(
-    "version", "ver_", "ver:", "generation", "gen_", "gen:", "epoch", "stamp", "revision", "rev:", "rev_",
-)  # fmt: skip
 _LOCK: Final = any_of("lock", "mutex", "throttl", "rate_limit", "ratelimit")
 
 
@@ -130,9 +126,9 @@ def _changes(deed: Deed) -> bool:
     text = written(deed.key)
     if deed.inner.is_redis and NO_CACHE.search(text):
         return False
-    if deed.verb not in _CHANGES or _LOCK.search(text) or called_name(deed.call) in TASK_CALLS:
+    if deed.verb not in _CHANGES or _LOCK.search(text) or deed.later:
         return False
-    return deed.verb is not Verb.COUNT or _VERSION.search(text) is not None
+    return deed.verb is not Verb.COUNT or VERSION.search(text) is not None
 
 
 def _connected(code: Code) -> set[Scope]:

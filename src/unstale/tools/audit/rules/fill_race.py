@@ -33,15 +33,17 @@ Good::
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from unstale.tools.audit.code.derivation import Carried
-from unstale.tools.audit.code.guards import Says, is_after_miss, locks_around
+from unstale.tools.audit.code.guards import Says, ancestors, is_after_found, is_after_miss, leaves, locks_around
 from unstale.tools.audit.code.keys import written
 from unstale.tools.audit.code.kinds import Client, Plain
 from unstale.tools.audit.code.project import called_name
-from unstale.tools.audit.code.scopes import Scope, Value
+from unstale.tools.audit.code.scopes import Binding, Scope, Step, Value
 from unstale.tools.audit.code.understood import Code
 from unstale.tools.audit.code.verbs import Verb
 from unstale.tools.audit.code.wrappers import Deed
@@ -60,6 +62,9 @@ _MADE_UP: Final = frozenset({
     "defaultdict", "OrderedDict", "isinstance", "sample",
 })  # fmt: skip
 """Calls that compute nothing from data elsewhere."""
+
+_MISSING_WORD: Final = re.compile(r"not_?-?found|missing|absent|negative|unknown|no_?such|none_?found", re.IGNORECASE)
+"""What keys of marks that something is not there are called."""
 
 
 class Fill(NamedTuple):
@@ -92,7 +97,7 @@ def _said(deed: Deed) -> str:
 def fills(code: Code, scope: Scope) -> Iterator[Fill]:
     """The fills of a function, each store once."""
     deeds = code.wrappers.deeds(scope)
-    stores = [each for each in deeds if each.verb in _STORES and each.key]
+    stores = [each for deed in deeds for each in _each_of_many(code, deed) if each.verb in _STORES and each.key]
     if not stores:
         return
     reads: dict[str, list[Deed]] = {}
@@ -114,6 +119,17 @@ def fills(code: Code, scope: Scope) -> Iterator[Fill]:
         yield Fill(same[0] if same else None, store, tuple(each.call for each in same))
 
 
+def _each_of_many(code: Code, deed: Deed) -> Iterator[Deed]:
+    """`set_many({key: value})` as one store for each key that is written out; other calls as they are."""
+    if deed.verb is not Verb.SET_MANY or not isinstance(deed.value, ast.Dict):
+        yield deed
+        return
+    for key, value in zip(deed.value.keys, deed.value.values, strict=True):
+        if key is not None:
+            form = code.keys.form(key, deed.scope)
+            yield replace(deed, verb=Verb.SET, key=form, key_given=key, value=value)
+
+
 def _memberships(code: Code, scope: Scope, key: str) -> Iterator[ast.Compare]:
     """`key in cache`."""
     for node in ast.walk(scope.node):
@@ -129,26 +145,78 @@ def _memberships(code: Code, scope: Scope, key: str) -> Iterator[ast.Compare]:
 
 
 def _is_fill(code: Code, scope: Scope, store: Deed, reads: list[Deed], tests: list[ast.Compare]) -> bool:
-    carried = code.derivation.carried(scope, [each.call for each in reads])
     calls = {each.call for each in reads}
+    read = {*calls, *tests}
+    is_loaded = _is_computed(code, scope, store, calls) or _is_of_nothing(code, scope, store, calls)
+    if not is_loaded or is_known(code, scope, store, read):
+        return False
+    is_value = value_of(code, scope, read)
+    if is_after_miss(store.call, scope.module, is_value):
+        return True
+    return store.value is not None and _or_else(scope, store.value, is_value)
+
+
+def is_known(code: Code, scope: Scope, store: Deed, reads: Collection[ast.AST]) -> bool:
+    """Whether it is stored only where something was under the same key before, whenever that was read."""
+    passed = [each for each in reads if not _leads_away(each, store.call, scope)]
+    return bool(passed) and all(
+        is_after_found(store.call, scope.module, value_of(code, scope, {each}, surely=True)) for each in passed
+    )
+
+
+def _leads_away(node: ast.AST, to: ast.AST, scope: Scope) -> bool:
+    """Whether a node stands in a block that is left before another node is reached."""
+    around = {parent for parent, _ in ancestors(to, scope.module)}
+    return any(
+        parent not in around and leaves((parent.body if child in parent.body else parent.orelse)[-1:])
+        for parent, child in ancestors(node, scope.module)
+        if isinstance(parent, ast.If) and child is not parent.test
+    )
+
+
+def value_of(code: Code, scope: Scope, reads: Collection[ast.AST], *, surely: bool = False) -> Says:
+    """Whether an expression is what was read; `surely` if it is never anything else."""
+    names = _sure_names(scope, reads) if surely else code.derivation.carried(scope, reads, (), _hands_on).names
 
     def is_value(node: ast.AST) -> bool:
         inner = node
         while isinstance(inner, (ast.Await, ast.NamedExpr)):
             inner = inner.value
-        if inner in calls or inner in tests:
+        if inner in reads:
             return True
         if isinstance(inner, ast.Name):
-            return inner.id in carried.names
+            return inner.id in names
         if isinstance(inner, ast.Call) and called_name(inner) in {"bool", "len", "loads"}:
             return any(is_value(each) for each in inner.args)
         return isinstance(inner, (ast.Subscript, ast.Attribute)) and is_value(inner.value)
 
-    if not _is_computed(code, scope, store, calls):
-        return False
-    if is_after_miss(store.call, scope.module, is_value):
+    return is_value
+
+
+def _sure_names(scope: Scope, reads: Collection[ast.AST]) -> set[str]:
+    """The names that are nothing but what was read, in whatever form."""
+    carried = Carried(scope, frozenset(reads), set(), _hands_on)
+    carried.spread()
+    names = carried.names
+    while others := {name for name in names if not _is_only(scope.bindings[name], carried)}:
+        names -= others
+    return names
+
+
+def _is_only(bindings: Iterable[Binding], carried: Carried) -> bool:
+    return all(isinstance(each, Value) and (Step.MADE_OF in each.steps or carried.has(each.expr)) for each in bindings)
+
+
+def _hands_on(node: ast.Call | ast.Attribute, scope: Scope) -> bool:
+    """Whether a call may give what it is given in another form: nothing else is given to it."""
+    del scope
+    if isinstance(node, ast.Attribute):
         return True
-    return store.value is not None and _or_else(scope, store.value, is_value)
+    return sum(not isinstance(each, ast.Constant) and not _is_class(each) for each in node.args) <= 1
+
+
+def _is_class(expr: ast.expr) -> bool:
+    return isinstance(expr, ast.Name) and expr.id[:1].isupper()
 
 
 def _or_else(scope: Scope, value: ast.expr, is_value: Says) -> bool:
@@ -170,14 +238,15 @@ def _is_computed(code: Code, scope: Scope, store: Deed, reads: set[ast.Call]) ->
     if store.value is None:
         return store.depth == 0 and store.verb is Verb.FIELDS_SET
     carried = code.derivation.carried(scope, reads)
+    cached = reads | {each.call for each in code.calls.in_scope[scope] if each.verb is Verb.GET}
     exprs: list[ast.expr] = [store.value]
     seen: set[str] = set()
     while exprs:
         expr = exprs.pop()
-        for node in ast.walk(expr):
-            if isinstance(node, ast.Call) and node not in reads and _computes(node, scope, code, carried):
+        for node in _without(expr, cached):
+            if isinstance(node, ast.Call) and _computes(node, scope, code, carried):
                 return True
-            if isinstance(node, ast.Await) and node.value not in reads and isinstance(node.value, ast.Name):
+            if isinstance(node, ast.Await) and isinstance(node.value, ast.Name):
                 return True
             if isinstance(node, ast.Name) and node.id not in seen:
                 seen.add(node.id)
@@ -187,6 +256,62 @@ def _is_computed(code: Code, scope: Scope, store: Deed, reads: set[ast.Call]) ->
                     if isinstance(each, Value) and each.scope.is_function
                 ]
     return False
+
+
+def _is_of_nothing(code: Code, scope: Scope, store: Deed, reads: set[ast.Call]) -> bool:
+    """Whether an empty or made up value, or a mark, is stored because what was loaded is not there."""
+    says_so = _MISSING_WORD.search(written(store.key)) is not None
+    is_empty = isinstance(store.value, ast.Constant) and store.value.value in (None, "", b"")
+    if not (says_so or is_empty or _is_written_out(store.value, scope)):
+        return False
+
+    def loads(node: ast.AST) -> bool:
+        return any(
+            isinstance(each, ast.Call) and each not in reads and each not in code.calls.of and _loads(each, scope, code)
+            for each in ast.walk(node)
+        )
+
+    loaded = code.derivation.carried(scope, [each for each in scope.calls if each not in reads and loads(each)])
+    for parent, child in ancestors(store.call, scope.module):
+        if isinstance(parent, ast.If) and child is not parent.test and _names_of_test(parent.test) & loaded.names:
+            return True
+        if isinstance(parent, ast.ExceptHandler):
+            tried = scope.module.parents[parent]
+            return isinstance(tried, (ast.Try, ast.TryStar)) and any(map(loads, tried.body))
+        block = getattr(parent, "body", None)
+        if says_so and isinstance(block, list) and child in block:
+            before = [each for each in block[: block.index(child)] if isinstance(each, ast.Try)]
+            if any(leaves(each.body) and any(map(loads, each.body)) for each in before):
+                return True
+    return False
+
+
+def _loads(call: ast.Call, scope: Scope, code: Code) -> bool:
+    return _computes(call, scope, code, code.derivation.carried(scope, ()))
+
+
+def _names_of_test(test: ast.expr) -> set[str]:
+    return {each.id for each in ast.walk(test) if isinstance(each, ast.Name)}
+
+
+def _is_written_out(value: ast.expr | None, scope: Scope) -> bool:
+    """Whether a value is a list or a dict that is written out, with nothing but constants in it."""
+    if isinstance(value, ast.Name):
+        exprs = [each.expr for each in scope.bindings.get(value.id, ()) if isinstance(each, Value)]
+        return bool(exprs) and all(_is_written_out(each, scope) for each in exprs if not isinstance(each, ast.Name))
+    return isinstance(value, (ast.List, ast.Dict, ast.Tuple)) and not any(
+        isinstance(each, (ast.Call, ast.Name)) for each in ast.walk(value)
+    )
+
+
+def _without(expr: ast.expr, reads: set[ast.Call]) -> Iterator[ast.AST]:
+    """The nodes of an expression, without what was read and what it was read under."""
+    waiting: list[ast.AST] = [expr]
+    while waiting:
+        node = waiting.pop()
+        if node not in reads:
+            yield node
+            waiting += ast.iter_child_nodes(node)
 
 
 def _computes(call: ast.Call, scope: Scope, code: Code, carried: Carried) -> bool:
@@ -199,15 +324,16 @@ def _computes(call: ast.Call, scope: Scope, code: Code, carried: Carried) -> boo
     if call in code.calls.of and code.calls.of[call].verb is not Verb.FIELDS_GET:
         return False
     targets = code.inference.targets(call, scope)
-    if targets and all(_makes_up(each) for each in targets):
+    if targets and (all(_makes_up(each) for each in targets) or code.origins.is_time_only(call, scope)):
         return False
     return name not in _MADE_UP or bool(targets)
 
 
 def _makes_up(function: Scope) -> bool:
-    """Whether a function is given nothing and asks nobody: a default, a code drawn by chance."""
+    """Whether a function is given nothing, asks nobody and goes through nothing: a default, a code drawn by chance."""
     given = [each for each in function.parameters if each.name not in {"self", "cls"}]
-    return not given and all(called_name(each) in _MADE_UP for each in function.calls)
+    goes_through = any(isinstance(each, (ast.For, ast.AsyncFor)) for each in ast.walk(function.node))
+    return not given and not goes_through and all(called_name(each) in _MADE_UP for each in function.calls)
 
 
 def _is_locked(store: Deed, reads: list[Deed], scope: Scope, deeds: list[Deed]) -> bool:

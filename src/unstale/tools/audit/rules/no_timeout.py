@@ -39,12 +39,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from unstale.tools.audit.code.cache_calls import CacheCall
+from unstale.tools.audit.code.guards import ancestors
 from unstale.tools.audit.code.keys import written
 from unstale.tools.audit.code.kinds import Family
-from unstale.tools.audit.code.scopes import Scope
+from unstale.tools.audit.code.scopes import Module, Scope
 from unstale.tools.audit.code.understood import Code
 from unstale.tools.audit.code.verbs import TIMEOUT_NAMES, Verb
-from unstale.tools.audit.code.words import any_of
+from unstale.tools.audit.code.words import VERSION, any_of
 from unstale.tools.audit.results import Level
 from unstale.tools.audit.rules.base import Hit, Rule
 from unstale.tools.audit.rules.fill_race import fills
@@ -79,11 +80,19 @@ def find(code: Code) -> Iterator[Hit]:
                 and each.family is Family.DJANGO
                 and isinstance(each.timeout, ast.Constant)
                 and each.timeout.value is None
+                and not _is_version(each, code)
             ):
                 yield Hit(each.call, scope, by_name=each.by_name)
     for module in code.project.modules:
         for node in module.dicts:
             yield from _settings(node, module.scope)
+
+
+def _is_version(each: CacheCall, code: Code) -> bool:
+    """Whether it is a version that is counted: UNS007 asks that it never ends."""
+    key = written(code.keys.form(each.key, each.scope)) if each.key is not None else ""
+    is_number = not isinstance(each.value, (ast.Dict, ast.List, ast.ListComp, ast.DictComp, ast.Tuple))
+    return is_number and any(VERSION.search(f"{name}_") for name in (key, each.scope.name))
 
 
 def _settings(node: ast.Dict, scope: Scope) -> Iterator[Hit]:
@@ -93,10 +102,20 @@ def _settings(node: ast.Dict, scope: Scope) -> Iterator[Hit]:
         for key, value in zip(node.keys, node.values, strict=True)
         if isinstance(key, ast.Constant)
     }
-    if "BACKEND" in names and "TIMEOUT" in names:
+    is_cache = "BACKEND" in names or (None in node.keys and _is_in_caches(node, scope.module))
+    if is_cache and "TIMEOUT" in names:
         key, value = names["TIMEOUT"]
         if isinstance(value, ast.Constant) and value.value is None:
             yield Hit(key, scope)
+
+
+def _is_in_caches(node: ast.Dict, module: Module) -> bool:
+    """Whether a dict is one of `CACHES = {…}`: `{**others, "TIMEOUT": None}`."""
+    return any(
+        isinstance(parent, ast.Assign)
+        and any(isinstance(each, ast.Name) and each.id == "CACHES" for each in parent.targets)
+        for parent, _ in ancestors(node, module)
+    )
 
 
 def _has_timeout(each: CacheCall, code: Code) -> bool:

@@ -99,10 +99,16 @@ def find(code: Code) -> Iterator[Hit]:
     seen: set[ast.Call] = set()
     for call, scope, key, by_name in stamped:
         for each in comparisons:
-            if call not in seen and (key in each.reads or (not key.strip("*") and each.scope.module is scope.module)):
+            is_its = key in each.reads if key.strip("*") else _is_near(each.scope, scope)
+            if call not in seen and is_its:
                 seen.add(call)
                 also = (each.node,) if each.scope.module is scope.module else ()
                 yield Hit(call, scope, also=also, by_name=by_name)
+
+
+def _is_near(one: Scope, other: Scope) -> bool:
+    """Whether two functions are one, or of one class: where nothing is known of their keys, these may be the same."""
+    return one is other or (one.owner is not None and one.owner is other.owner)
 
 
 def shape(key: Form) -> str:
@@ -116,14 +122,27 @@ def _comparisons(scope: Scope, code: Code) -> Iterator[Comparison]:
             continue
         left, right = _Side(node.left, scope, code), _Side(node.comparators[0], scope, code)
         is_one = (left.reads and right.is_time) or (right.reads and left.is_time)
-        if is_one and not (left.is_now or right.is_now):
+        is_order = not isinstance(node.ops[0], (ast.Eq, ast.NotEq))
+        if is_one and not any(
+            each.is_now and not (is_order and _is_kept(each.expr, scope, code)) for each in (left, right)
+        ):
             yield Comparison(node, scope, frozenset(left.reads | right.reads))
+
+
+def _is_kept(expr: ast.expr, scope: Scope, code: Code) -> bool:
+    """Whether a time is stored as it is compared: then it is a stamp, and not now."""
+    if not isinstance(expr, ast.Name):
+        return False
+    carried = code.derivation.carried(scope, (), [expr.id], code.origins.keeps_time)
+    stores = (each for each in code.wrappers.deeds(scope) if each.verb in _STORES and each.value is not None)
+    return any(carried.has(each.value) for each in stores if each.value is not None)
 
 
 class _Side:
     """One side of a comparison: what it comes from."""
 
     def __init__(self, expr: ast.expr, scope: Scope, code: Code) -> None:
+        self.expr = expr
         self.reads: set[str] = set()
         self.is_now = False
         self.is_time = not isinstance(expr, ast.Constant) and any(_is_time(_said(node)) for node in ast.walk(expr))
@@ -137,7 +156,10 @@ class _Side:
                 isinstance(kind, Function) for kind in code.inference.kinds(source.node, source.scope)
             )
             self.is_time = self.is_time or (_is_time(_said(source.node)) and not is_function)
-        self.is_time = self.is_time or bool(self.reads)
+        if self.reads and self.is_now:  # what was read is older, unless the clock is asked beside it
+            clocks = [call for call in scope.calls if code.origins.is_clock(call, scope)]
+            self.is_now = code.derivation.carried(scope, clocks).has(expr)
+        self.is_time = self.is_time or bool(self.reads) or (self.is_now and _is_kept(expr, scope, code))
 
 
 def _read_by(call: ast.Call, scope: Scope, code: Code) -> Iterator[Deed]:

@@ -42,9 +42,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from unstale.tools.audit.code.kinds import External
+from unstale.tools.audit.code.kinds import External, Instance, Kind, Object
 from unstale.tools.audit.code.project import called_name
-from unstale.tools.audit.code.scopes import Scope
+from unstale.tools.audit.code.scopes import Scope, Value
 from unstale.tools.audit.code.understood import Code
 from unstale.tools.audit.code.verbs import Verb
 from unstale.tools.audit.results import Level
@@ -53,6 +53,7 @@ from unstale.tools.audit.rules.base import Hit, Rule
 _LOADS: Final = re.compile(
     r"(?:_?pickle|cPickle|cloudpickle|dill|joblib)(?:\.\w+)*\.loads?|six\.moves\.cPickle\.loads?|django\.utils\.six\.moves\.cPickle\.loads?"
 )
+_UNPICKLER: Final = re.compile(r"(?:_?pickle|cPickle|cloudpickle|dill)\.Unpickler")
 _READS: Final = frozenset({Verb.GET, Verb.GET_MANY, Verb.FIELDS_GET, Verb.RAW, Verb.SCRIPT})
 _OTHER_READS: Final = frozenset(
     {
@@ -87,7 +88,9 @@ def find(code: Code) -> Iterator[Hit]:
             if (pickles or called_name(call) in {"loads", "load"}) and call.args and _is_pickle(call, scope, code):
                 if _from_cache(call.args[0], scope, code) and not _is_verified(call, scope):
                     yield Hit(call, scope)
-            elif _names_serializer(call, scope, code):
+            elif _names_serializer(call, scope, code) or any(
+                _from_cache(each, where, code) for each, where in _unpickled(call, scope, code)
+            ):
                 yield Hit(call, scope)
     for module in code.project.modules:
         yield from _settings(module.scope)
@@ -98,6 +101,28 @@ def _is_pickle(call: ast.Call, scope: Scope, code: Code) -> bool:
     return any(
         isinstance(kind, External) and _LOADS.fullmatch(kind.name) for kind in code.inference.kinds(call.func, scope)
     )
+
+
+def _unpickled(call: ast.Call, scope: Scope, code: Code) -> Iterator[tuple[ast.expr, Scope]]:
+    """What `Unpickler(file).load()` reads, of pickle's own class or of one that inherits from it."""
+    if not isinstance(call.func, ast.Attribute) or call.func.attr != "load":
+        return
+    made = [(call.func.value, scope)]
+    if isinstance(call.func.value, ast.Name):
+        bindings = code.inference.home(call.func.value.id, scope)[1]
+        made = [(each.expr, each.scope) for each in bindings if isinstance(each, Value)]
+    for expr, where in made:
+        if isinstance(expr, ast.Call) and any(
+            _UNPICKLER.fullmatch(name) for kind in code.inference.kinds(expr, where) for name in _names_of(kind, code)
+        ):
+            yield from ((each, where) for each in (*expr.args, *[word.value for word in expr.keywords]))
+
+
+def _names_of(kind: Kind, code: Code) -> list[str]:
+    """What a library calls something: its own name, or those of the classes that it inherits from."""
+    if isinstance(kind, Object):
+        return [base.name for base in code.inference.externals_of(kind.scope)]
+    return [kind.name] if isinstance(kind, Instance) else []
 
 
 def _from_cache(expr: ast.expr, scope: Scope, code: Code) -> bool:
@@ -144,17 +169,20 @@ def _settings(scope: Scope) -> Iterator[Hit]:
 
 
 def _passed(scope: Scope, code: Code) -> Iterator[Hit]:
-    """`coder=PickleCoder`: the class itself is given."""
+    """`coder=PickleCoder`: the class itself is given, or kept under a name."""
     for each in scope.module.scopes.values():
-        for call in each.calls:
-            for given in (*call.args, *[keyword.value for keyword in call.keywords]):
-                if isinstance(given, (ast.Name, ast.Attribute)):
-                    name = given.id if isinstance(given, ast.Name) else given.attr
-                    if name in {"PickleCoder", "PickleSerializer"} and any(
-                        isinstance(kind, External) and _CACHE_NAMES.search(kind.name)
-                        for kind in code.inference.kinds(given, each)
-                    ):
-                        yield Hit(given, each)
+        given = [word for call in each.calls for word in (*call.args, *[keyword.value for keyword in call.keywords])]
+        for bindings in each.bindings.values():
+            given += [binding.expr for binding in bindings if isinstance(binding, Value)]
+        given += [one.default for one in each.parameters if one.default is not None]
+        yield from (Hit(expr, each) for expr in given if _is_coder(expr, each, code))
+
+
+def _is_coder(expr: ast.expr, scope: Scope, code: Code) -> bool:
+    name = expr.id if isinstance(expr, ast.Name) else expr.attr if isinstance(expr, ast.Attribute) else ""
+    return name in {"PickleCoder", "PickleSerializer"} and any(
+        isinstance(kind, External) and _CACHE_NAMES.search(kind.name) for kind in code.inference.kinds(expr, scope)
+    )
 
 
 RULE = Rule(

@@ -72,6 +72,11 @@ _LOGIN: Final = frozenset(
         "AccessMixin",
     }
 )
+_CHANGES: Final = frozenset({
+    "post", "put", "patch", "delete", "create", "update", "partial_update", "destroy", "perform_create",
+    "perform_update", "perform_destroy", "form_valid", "form_invalid",
+})  # fmt: skip
+"""Methods of a view whose answers no page cache keeps: it keeps those of GET."""
 _VARIES: Final = frozenset({"vary_on_cookie", "vary_on_headers"})
 
 
@@ -203,7 +208,24 @@ def _is_view_personal(view: Scope, code: Code) -> bool:
     ):
         return True
     scopes = [view, *code.inference.classes_of(view)] if view.is_class else [view]
-    return any(_uses_user(each.node, code, each) for each in scopes)
+    return any(_uses_user(node, code, each) for each in scopes for node in _answering_get(each))
+
+
+def _answering_get(view: Scope) -> list[ast.AST]:
+    """What of a view runs for GET."""
+    if not isinstance(view.node, ast.ClassDef):
+        return [view.node]
+    return [each for each in view.node.body if not _is_of_another_method(each)]
+
+
+def _is_of_another_method(statement: ast.stmt) -> bool:
+    if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return False
+    for each in statement.decorator_list:
+        if isinstance(each, ast.Call) and called_name(each) == "action":
+            asked = [ast.unparse(word.value).lower() for word in each.keywords if word.arg == "methods"]
+            return bool(asked) and "get" not in asked[0]
+    return statement.name in _CHANGES
 
 
 def _permissions(view: Scope) -> Iterator[ast.AST]:

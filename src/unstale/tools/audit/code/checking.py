@@ -1,0 +1,74 @@
+"""Whether a text was compared with what may be before a statement is reached, and whatever else it is turned away.
+
+`if word not in WORDS: raise`, `if word in WORDS: …`, `if not word.isdigit(): word = "1"`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+from unstale.tools.audit.code.guards import Says, ancestors, leaves
+from unstale.tools.audit.code.project import called_name
+from unstale.tools.audit.code.scopes import Module
+
+_CHECKS: Final = frozenset(
+    {"isdigit", "isdecimal", "isnumeric", "isalnum", "isidentifier", "match", "fullmatch", "is_valid", "exists"}
+)
+"""Calls that say of a text whether it is one of those that may be."""
+
+
+def is_checked(node: ast.AST, module: Module, names: AbstractSet[str]) -> bool:
+    """Whether a node is reached only with a text that may be.
+
+    Args:
+        node: what is reached.
+        module: where it stands.
+        names: what the text is called there.
+    """
+
+    def has_it(part: ast.AST) -> bool:
+        return any(isinstance(each, ast.Name) and each.id in names for each in ast.walk(part))
+
+    for parent, child in ancestors(node, module):
+        if isinstance(parent, ast.If) and child in parent.body and _says(parent.test, has_it, is_one=True):
+            return True
+        for name in ("body", "orelse", "finalbody"):
+            block = getattr(parent, name, None)
+            if isinstance(block, list) and child in block:
+                before = block[: block.index(child)]
+                if any(isinstance(each, ast.If) and _turns_away(each, has_it, names) for each in before):
+                    return True
+    return False
+
+
+def _says(test: ast.expr, has_it: Says, *, is_one: bool) -> bool:
+    """Whether a test says of a text that it is one of those that may be, or that it is none."""
+    match test:
+        case ast.UnaryOp(op=ast.Not(), operand=inner):
+            return _says(inner, has_it, is_one=not is_one)
+        case ast.BoolOp(op=op, values=values):
+            return isinstance(op, ast.And) is is_one and any(_says(each, has_it, is_one=is_one) for each in values)
+        case ast.Compare(left=left, ops=[ast.In() | ast.NotIn() as op]):
+            return isinstance(op, ast.In) is is_one and has_it(left)
+        case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq() as op], comparators=[right]):
+            is_empty = isinstance(right, ast.Constant) and not right.value
+            return isinstance(op, ast.Eq) is is_one and not is_empty and (has_it(left) or has_it(right))
+        case ast.Call(func=func, args=args):
+            return is_one and called_name(test) in _CHECKS and (has_it(func) or any(map(has_it, args)))
+        case _:
+            return False
+
+
+def _turns_away(statement: ast.If, has_it: Says, names: AbstractSet[str]) -> bool:
+    """Whether what is none of those leaves, or becomes another text."""
+    return _says(statement.test, has_it, is_one=False) and (
+        leaves(statement.body[-1:]) or any(_is_set(each, names) for each in statement.body)
+    )
+
+
+def _is_set(statement: ast.stmt, names: AbstractSet[str]) -> bool:
+    return isinstance(statement, ast.Assign) and any(
+        isinstance(target, ast.Name) and target.id in names for target in statement.targets
+    )

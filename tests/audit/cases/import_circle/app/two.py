@@ -1,0 +1,3 @@
+from .one import store
+
+__all__ = ["store"]

@@ -1,0 +1,5 @@
+import redis
+
+
+def get_client():
+    return redis.Redis()

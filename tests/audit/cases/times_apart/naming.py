@@ -1,0 +1,2 @@
+def named(*parts):
+    return ":".join(str(part) for part in parts)
