@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any, Final, TypeAlias
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import redis
 from redis.backoff import NoBackoff
@@ -297,7 +297,7 @@ def _text(told: Any) -> str:
 
 def target_of(url: str) -> str:
     """The URL as a report may show it: without user, password and options."""
-    return unquote(shown(url)) if urlsplit(url).scheme == "unix" else shown(url)
+    return printable(unquote(shown(url)) if url.startswith("unix:") else shown(url))
 
 
 NO_SERVER: Final = "What answers there is no Redis and no Valkey."
