@@ -64,6 +64,26 @@ HAS: dict[str, tuple[str, Node, Node]] = {
             engine=walked().engine, monitored=msgspec.structs.replace(MONITORED, deleted_by_pattern=0, deleted_by_key=9)
         ),
     ),
+    "scan-walks, as few as doctors make": (
+        "info",
+        node(engine=engine(1.5, scan=(490, 0.004), get=(20_000, 0.1))),
+        node(engine=engine(1.5, hscan=(490, 0.004), get=(20_000, 0.1))),
+    ),
+    "scan-walks, more than doctors make": (
+        "warning",
+        node(engine=engine(1.5, scan=(510, 0.03), get=(20_000, 0.1))),
+        node(engine=engine(1.5, hscan=(510, 0.03), get=(20_000, 0.1))),
+    ),
+    "scan-walks, few and dear": (
+        "warning",
+        node(engine=engine(5.0, scan=(100, 0.2), get=(20_000, 0.1))),
+        node(engine=engine(5.0, hscan=(100, 0.2), get=(20_000, 0.1))),
+    ),
+    "scan-walks, KEYS": (
+        "warning",
+        node(engine=engine(1.5, keys=(10, 0.05), get=(20_000, 0.1))),
+        node(engine=engine(1.5, hkeys=(10, 0.05), get=(20_000, 0.1))),
+    ),
     "keys-in-use": (
         "serious",
         node(engine=engine(1.0, keys=(1, 0.001))),

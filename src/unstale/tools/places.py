@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any, Final, TypeAlias
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import redis
 from redis.backoff import NoBackoff
@@ -221,7 +221,8 @@ class Origin:
             try:
                 found = self._told(self._ask, address)
             except NO_ANSWER as error:
-                refused.append(f"{named(address)}: {printable(str(error))}")
+                hint = tls_hint(error, self._at(address)) if self._in_cluster else ""
+                refused.append(f"{named(address)}: {printable(str(error))}{hint}")
                 self._asked.rotate(-1)
                 continue
             if self._in_cluster:
@@ -297,7 +298,19 @@ def _text(told: Any) -> str:
 
 def target_of(url: str) -> str:
     """The URL as a report may show it: without user, password and options."""
-    return unquote(shown(url)) if urlsplit(url).scheme == "unix" else shown(url)
+    return printable(unquote(shown(url)) if url.startswith("unix:") else shown(url))
+
+
+def tls_hint(error: Exception, place: Place) -> str:
+    """What may be wrong with a server that has never answered: TLS to a port without it, or none to one with it."""
+    said = str(error)
+    if place.has_tls:
+        mute = isinstance(error, redis.TimeoutError) or ("[SSL" in said and "CERTIFICATE" not in said)
+        return " Does its port speak TLS? If not, the URL begins with redis, not rediss." if mute else ""
+    hung_up = isinstance(error, redis.ConnectionError) and not isinstance(error, redis.AuthenticationError)
+    if isinstance(error, redis.exceptions.InvalidResponse) or (hung_up and "connecting to" not in said):
+        return " Does its port want TLS? Then the URL begins with rediss, not redis."
+    return ""
 
 
 NO_SERVER: Final = "What answers there is no Redis and no Valkey."

@@ -40,6 +40,7 @@ from unstale.tools.places import (
     connect,
     hung_up_at,
     target_of,
+    tls_hint,
     what_is_wrong,
 )
 from unstale.tools.wording import printable
@@ -167,6 +168,8 @@ def _examine(place: Place, node: Node, plan: Plan, stop: threading.Event) -> Non
                 node.own_percent = _own_percent(asker, gate, pace, time.monotonic() - begun)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other servers' part is reported
             _end(node, error, has_answered=asker.has_answered, late=late.is_set())
+            if node.status == "unreachable" and not late.is_set():
+                node.why += tls_hint(error, place)
         node.refusals = asker.refusals
     if stop.is_set() and not node.is_own_error and (node.status == "complete" or late.is_set()):
         node.status, node.why = "interrupted", STOPPED
