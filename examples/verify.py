@@ -1,6 +1,7 @@
 """An application that caches, verifies what it serves, and has one writer who forgets to say so.
 
-    python examples/verify.py /tmp/verify.jsonl     needs the extra `embedded`; takes some seconds
+    pip install 'unstale[embedded,doctor]'          or '.[embedded,doctor]' from a checkout
+    python examples/verify.py /tmp/verify.jsonl     takes some seconds
     unstale verify /tmp/verify.jsonl
 
 Orders in SQLite. Readers read them by the cache; whoever changes an order invalidates its tag after the COMMIT, 20 ms
@@ -106,4 +107,6 @@ def main(log: Path, seconds: float = 8.0, *, rate: float = 0.05, limit: float = 
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python examples/verify.py LOG    (the file that it shall write, such as /tmp/verify.jsonl)")
     main(Path(sys.argv[1]).resolve())

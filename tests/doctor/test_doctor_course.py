@@ -364,3 +364,21 @@ def test_every_finding_is_documented() -> None:
     table = "\n".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
     source = "".join(path.read_text() for path in (root / "src/unstale/tools/doctor").glob("findings*.py"))
     assert set(re.findall(r"`([a-z-]+)`", table)) == set(re.findall(r'id="([a-z-]+)"', source))
+
+
+def test_another_doctor_is_no_application(server: Server) -> None:
+    """What it looks at while this one watches gives no warning."""
+    fill(server)
+    stop = threading.Event()
+    other = threading.Thread(target=examine, args=(server.url, Plan(seconds=16)), kwargs={"stop": stop})
+    with server.client as client:
+        other.start()
+        while not client.info("commandstats").get("cmdstat_scan"):
+            time.sleep(0.05)
+    report = examine(server.url, Plan(seconds=4))
+    stop.set()
+    other.join()
+    watched = only(report).engine
+    assert watched is not None
+    assert "scan" in {one.name for one in watched.commands}
+    assert {"scan-walks", "pattern-deletes"} & ids(report, "warning", "serious") == set()

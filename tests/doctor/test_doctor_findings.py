@@ -10,7 +10,7 @@ from reports import GIB, engine, facts, keyspace, node, report, shape, walked
 
 from unstale.tools.doctor.costs import Beside
 from unstale.tools.doctor.findings import findings
-from unstale.tools.doctor.results import Node, Refusal, Slow, Stamps
+from unstale.tools.doctor.results import STOPPED, Node, Refusal, Slow, Stamps
 
 
 def levels(one: Node) -> dict[str, str]:
@@ -63,6 +63,26 @@ HAS: dict[str, tuple[str, Node, Node]] = {
         node(
             engine=walked().engine, monitored=msgspec.structs.replace(MONITORED, deleted_by_pattern=0, deleted_by_key=9)
         ),
+    ),
+    "scan-walks, as few as doctors make": (
+        "info",
+        node(engine=engine(1.5, scan=(490, 0.004), get=(20_000, 0.1))),
+        node(engine=engine(1.5, hscan=(490, 0.004), get=(20_000, 0.1))),
+    ),
+    "scan-walks, more than doctors make": (
+        "warning",
+        node(engine=engine(1.5, scan=(510, 0.03), get=(20_000, 0.1))),
+        node(engine=engine(1.5, hscan=(510, 0.03), get=(20_000, 0.1))),
+    ),
+    "scan-walks, few and dear": (
+        "warning",
+        node(engine=engine(5.0, scan=(100, 0.2), get=(20_000, 0.1))),
+        node(engine=engine(5.0, hscan=(100, 0.2), get=(20_000, 0.1))),
+    ),
+    "scan-walks, KEYS": (
+        "warning",
+        node(engine=engine(1.5, keys=(10, 0.05), get=(20_000, 0.1))),
+        node(engine=engine(1.5, hkeys=(10, 0.05), get=(20_000, 0.1))),
     ),
     "keys-in-use": (
         "serious",
@@ -159,6 +179,21 @@ HAS: dict[str, tuple[str, Node, Node]] = {
         "info",
         node(facts=facts(is_cluster_node=True)),
         node(facts=facts(is_cluster_node=True), in_cluster=True),
+    ),
+    "interrupted": (
+        "warning",
+        node(status="interrupted", why="It cannot be reached."),
+        node(status="interrupted", why=STOPPED),
+    ),
+    "interrupted, early": (
+        "serious",
+        node(status="interrupted", why="It cannot be reached.", engine=None),
+        node(status="interrupted", why=STOPPED, engine=None),
+    ),
+    "doctor-failed": (
+        "warning",
+        node(status="interrupted", why="An error of the doctor's own: ValueError.", is_own_error=True),
+        node(status="interrupted", why="It cannot be reached."),
     ),
     "unreachable": ("serious", Node(name="a", status="unreachable", why="gone"), Node(name="a", has_tls=True)),
 }

@@ -77,12 +77,12 @@ def test_busy_names() -> None:
     found = kept(
         *[line("get", f"user:{user}") for user in range(9)], line("ping"), line("scan", "0"), line("set", "a", "secret")
     )
-    assert [(one.command, one.shape, one.calls) for one in found.busiest] == [("GET", "user:*", 9), ("SET", "a", 1)]
+    assert [(one.command, one.shape, one.calls) for one in found.busiest] == [("GET", "user:*", 9), ("SET", "*", 1)]
 
 
 def test_a_word_that_is_no_key_is_not_taken_for_one() -> None:
     """FLUSHALL ASYNC names none; HSCAN does, as any read of one key."""
-    found = kept(line("flushall", "async"), line("hscan", "user:1", "0"), line("scan", "0"))
+    found = kept(line("flushall", "async"), *[line("hscan", f"user:{n}", "0") for n in range(3)], line("scan", "0"))
     assert [(one.command, one.shape) for one in found.busiest] == [("HSCAN", "user:*")]
 
 

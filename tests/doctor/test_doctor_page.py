@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,12 +29,34 @@ REPORTS = {
 each_report = pytest.mark.parametrize("made", REPORTS.values(), ids=REPORTS)
 
 
-def shown(made: Report) -> str:
+def shown(made: Report, width: int = 80) -> str:
     """As text, eighty columns wide."""
-    console = Console(width=80, record=True, file=io.StringIO())
+    console = Console(width=width, record=True, file=io.StringIO())
     for one in renderables(made):
         console.print(one)
     return console.export_text()
+
+
+@pytest.mark.parametrize("width", [30, 40, 59, 60])
+@each_report
+def test_few_columns(made: Report, width: int) -> None:
+    """The rows of all tables keep their names, in several lines where they are long."""
+    text = shown(made, width)
+    assert max(map(len, text.splitlines())) <= width
+    begins = "".join(line.split("  ")[0] for line in text.splitlines()).replace(" ", "")
+    assert all(name.replace(" ", "") in begins for name in row_names(made))
+
+
+def row_names(made: Report) -> Iterator[str]:
+    """Of the tables of a report."""
+    for one in made.nodes:
+        if one.engine is not None:
+            yield from (group.name for group in one.engine.groups)
+            yield from (command.name.upper() for command in one.engine.commands)
+        if one.costs is not None:
+            yield "part of this core that would do"
+        if one.keyspace is not None:
+            yield from (keys.shape for keys in one.keyspace.shapes)
 
 
 @each_report

@@ -14,6 +14,7 @@ from test_tls_acl import SecureServer, authority  # noqa: F401 - a fixture
 
 from unstale import Cache
 from unstale.tools.doctor.course import Plan, examine
+from unstale.tools.doctor.errors import DoctorError
 from unstale.tools.doctor.gate import Gate
 from unstale.tools.places import NobodyTellsError, Origin, target_of
 
@@ -134,6 +135,22 @@ def test_tls(authority: object, tmp_path: Path) -> None:  # noqa: F811 - the fix
     assert report.nodes[0].has_tls
     assert report.nodes[0].status == "complete"
     assert str(tmp_path) not in report.target
+
+
+def test_tls_where_there_is_none_and_the_other_way_round(authority: object, tmp_path: Path) -> None:  # noqa: F811
+    """The sentence says so; of a certificate that is not trusted it does not, since that is another matter."""
+    secure = SecureServer(authority, tmp_path)
+    plain = secure.plain
+    with plain:
+        for url, said in {
+            f"rediss://127.0.0.1:{plain.port}/0": r"speak TLS\? If not, the URL begins with redis, not rediss",
+            f"redis://127.0.0.1:{secure.port}/0": r"want TLS\? Then the URL begins with rediss",
+            f"redis+cluster://127.0.0.1:{secure.port}": r"want TLS\? Then the URL begins with rediss",
+            f"rediss://127.0.0.1:{secure.port}/0": r"CERTIFICATE_VERIFY_FAILED[^?]*$",
+            "redis://127.0.0.1:1/0": r"connecting to[^?]*$",
+        }.items():
+            with pytest.raises(DoctorError, match=said):
+                examine(url, QUICK)
 
 
 def test_a_socket(tmp_path: Path) -> None:

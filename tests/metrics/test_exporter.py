@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from babblers import always, babbler, trickle
 from clusters import Cluster
 from prometheus_client.parser import text_string_to_metric_families
 from sentinels import SERVICE, Deployment, Sentinel, until
@@ -34,6 +37,8 @@ from unstale.tools.exporter.watch import Watch
 from unstale.tools.places import NobodyTellsError, Origin, Place
 
 SECRET = "0f-the-sentinels"
+TRICKLE = trickle(b"$100000\r\n")
+"""The beginning of an answer whose rest takes hours."""
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -208,13 +213,90 @@ def test_a_cluster_that_is_none(server: Server) -> None:
 def test_what_is_no_server(form: str) -> None:
     """A server of another kind is one that is away."""
     import http.server
-    import threading
 
     with http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
         with exporting(form.format(f"127.0.0.1:{other.server_port}"), timeout=1.0) as page:
             assert of(page(), "up") == 0
         other.shutdown()
+
+
+def asking() -> list[threading.Thread]:
+    """The threads that ask."""
+    return [one for one in threading.enumerate() if one.name == "unstale-exporter"]
+
+
+@pytest.mark.usefixtures("each_time")
+@pytest.mark.parametrize("form", ["redis://{}", "redis+cluster://{}"])
+def test_an_answer_that_trickles(form: str, caplog: pytest.LogCaptureFixture) -> None:
+    """No single read is late, but the whole is: it is hung up, so no thread stays for it, however often one asks."""
+    with babbler(TRICKLE) as port:
+        with exporting(form.format(f"127.0.0.1:{port}"), timeout=0.3) as page:
+            for _ in range(3):
+                assert of(page(), "up") == 0
+            assert len(asking()) <= 1
+        for thread in asking():
+            thread.join(10)
+        assert not asking()
+    assert "has not answered in time" in caplog.text
+
+
+@pytest.mark.usefixtures("each_time")
+def test_a_node_is_not_asked_while_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be hung up holds one thread, and not one more with each scrape; it is asked again after its end."""
+    held, calls = threading.Event(), []
+
+    def ask(*_: object) -> watch.Answer:
+        calls.append(0)
+        held.wait(60)
+        return watch.Answer({"used_memory": 1}, 0.0)
+
+    monkeypatch.setattr(watch, "_ask", ask)
+    with exporting("redis://127.0.0.1:1", timeout=0.1) as page:
+        for _ in range(3):
+            assert of(page(), "up") == 0
+        assert len(calls) == 1
+        held.set()
+        assert of(page(), "up") == 1
+        page()
+        assert len(calls) >= 2
+
+
+@pytest.mark.parametrize("answer", [b"+OK\r\n", b"$-1\r\n", b":1\r\n", b"*0\r\n", b"$7\r\nfoo:bar\r\n"], ids=str)
+@pytest.mark.parametrize("form", ["redis://{}", "redis+cluster://{}"])
+def test_who_answers_and_says_nothing(answer: bytes, form: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever it is, it is no server that is up; the log says so."""
+    with babbler(always(answer)) as port, exporting(form.format(f"127.0.0.1:{port}"), timeout=2.0) as page:
+        assert ups(page()) == {f"127.0.0.1:{port}": 0}
+    assert f"127.0.0.1:{port} does not answer. What answers there is no Redis and no Valkey." in caplog.text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_the_command_ends_while_an_answer_trickles(number: signal.Signals) -> None:
+    """With the status 0, and at once."""
+    reached = threading.Event()
+
+    def answer(connection: socket.socket, over: threading.Event) -> None:
+        reached.set()
+        TRICKLE(connection, over)
+
+    with babbler(answer) as port:
+        words = [sys.executable, "-m", "unstale", "exporter", f"redis://127.0.0.1:{port}", "--timeout", "60"]
+        with subprocess.Popen([*words, "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            found = re.search(r":(\d+)/metrics", process.stdout.readline())
+            assert found is not None
+            scrape = threading.Thread(target=_scrape_in_vain, args=(int(found[1]),))
+            scrape.start()
+            assert reached.wait(60)
+            process.send_signal(number)
+            assert process.wait(20) == 0
+            scrape.join()
+
+
+def _scrape_in_vain(port: int) -> None:
+    with pytest.raises(OSError):  # noqa: PT011 - the exporter ends meanwhile
+        scraped(port)
 
 
 def until_all(page: Callable[[], Samples], count: int) -> Samples:

@@ -107,10 +107,21 @@ def test_every_instrument_is_fed() -> None:
         ("*3", EVERYTHING),
         ("*", EVERYTHING),
         (":odd", ""),
+        ("jane.roe@example.com", OTHER),
+        ("jane@example.com:orders", OTHER),
+        ("jane@example.com/orders", OTHER),
+        ("Jane Roe", OTHER),
+        ("4711", OTHER),
+        ("c4711", OTHER),
+        ("٤٢", OTHER),
+        ("oauth2:42", "oauth2"),
+        ("a" * 40, "a" * 40),
+        ("a" * 41, OTHER),
+        ("a" * 41 + ":1", OTHER),
     ],
 )
 def test_the_kind_of_a_tag(tag: str, kind: str) -> None:
-    """What stands before the first colon or slash."""
+    """What stands before the first colon or slash; what looks like somebody's is none."""
     assert kind_of(tag) == kind
 
 
@@ -123,15 +134,15 @@ def test_kinds_are_bounded() -> None:
 
 def test_kinds_that_are_given() -> None:
     """Only those, and the same in every process."""
-    measure = Measure(kinds=["user"])
-    assert [measure.kind(tag) for tag in ("product:1", "user:1")] == [OTHER, "user"]
+    measure = Measure(kinds=["user", "2fa"])
+    assert [measure.kind(tag) for tag in ("product:1", "user:1", "2fa")] == [OTHER, "user", "2fa"]
 
 
 def test_a_hundred_thousand_tags_are_a_few_series() -> None:
     """Whatever tags a project makes up."""
     measure, seen = Measure(), Counter[tuple[str, ...]]()
     for number in range(100_000):
-        seen.update(one.labels for one in measure(Stale("k", f"tag{number}")))
+        seen.update(one.labels for one in measure(Stale("k", f"tag{number}:1")))
     assert len(seen) == 1 + instruments.MAX_KINDS + 1
 
 

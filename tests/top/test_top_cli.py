@@ -18,12 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from babblers import Answer, always, babbler, trickle
 from clusters import Cluster
 from reading import READING
 from servers import Server
 from typer.testing import CliRunner
 
+from unstale.tools.cli import top as command
 from unstale.tools.cli.application import application
+from unstale.tools.doctor.errors import SpentError
+from unstale.tools.top import following
 from unstale.tools.top.view import KEYS
 
 PATIENT_SECONDS = 60.0
@@ -33,7 +37,7 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|\([A-Z0-9])")
 class Terminal:
     """A terminal of 80 × 24 that the command runs on."""
 
-    def __init__(self, *words: str) -> None:
+    def __init__(self, *words: str, term: str = "xterm-256color") -> None:
         self.controller, self.terminal = pty.openpty()
         fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.before = termios.tcgetattr(self.terminal)
@@ -42,7 +46,7 @@ class Terminal:
             stdin=self.terminal,
             stdout=self.terminal,
             stderr=self.terminal,
-            env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"},
+            env={**os.environ, "TERM": term, "COLUMNS": "80", "LINES": "24"},
         )
         self.text = ""
 
@@ -79,8 +83,8 @@ def terminal() -> Iterator[Any]:
     """Makes terminals."""
     made: list[Terminal] = []
 
-    def make(*words: str) -> Terminal:
-        made.append(Terminal(*words))
+    def make(*words: str, **how: str) -> Terminal:
+        made.append(Terminal(*words, **how))
         return made[-1]
 
     yield make
@@ -131,9 +135,61 @@ def test_without_a_terminal(server: Server) -> None:
     words = [sys.executable, "-m", "unstale", "top", "--interval", "0.3", "--count", "2", server.url]
     ended = subprocess.run(words, capture_output=True, text=True, timeout=PATIENT_SECONDS, check=False)
     assert ended.returncode == 0
-    assert ended.stdout.count("alarm 90 %") >= 2
+    windows = ended.stdout.split("\n\n")
+    assert [window.count("alarm 90 %") for window in windows] == [1, 1]
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n", window) for window in windows)
+    assert KEYS not in ended.stdout
     assert "\x1b" not in ended.stdout
     assert max(map(len, ended.stdout.splitlines())) <= 80
+
+
+def test_a_terminal_that_cannot_move_its_cursor(server: Server, terminal: Any) -> None:
+    """Is none: the windows come one below the other."""
+    one = terminal("--interval", "0.3", "--count", "2", server.url, term="dumb")
+    one.until("alarm 90 %", "alarm 90 %")
+    assert one.ended() == 0
+    assert KEYS not in one.text
+
+
+NOBODY = {
+    "a status": always(b"+OK\r\n"),
+    "a nil": always(b"$-1\r\n"),
+    "a trickle": trickle(b"$100000\r\n"),
+}
+
+
+@pytest.mark.parametrize("answer", NOBODY.values(), ids=NOBODY)
+def test_who_never_tells_anything(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its trouble is shown, it is tried again, and after the last window that is the end, with status 2."""
+    monkeypatch.setattr(following, "ROUND_SECONDS", 0.5)
+    with babbler(answer) as port:
+        words = ["top", "--interval", "0.3", "--count", "2", f"redis://127.0.0.1:{port}"]
+        result = CliRunner().invoke(application, words)
+    assert result.exit_code == 2
+    assert result.output.count("Trying again.") == 2
+    assert "No server has told any figures." in result.output
+
+
+def test_a_thread_that_dies_ends_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was not foreseen is told in a sentence."""
+
+    def fails(*_: object) -> None:
+        raise SpentError
+
+    monkeypatch.setattr(following.Watch, "look", fails)
+    result = CliRunner().invoke(application, ["top", "--interval", "0.3", "--count", "2", server.url])
+    assert result.exit_code == 2
+    assert "is not followed any more (SpentError" in result.output
+
+
+def test_a_page_that_never_ends_holds_nothing_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot be reached."""
+    monkeypatch.setattr(command, "PAGE_SECONDS", 0.2)
+    with babbler(trickle(b"HTTP/1.1 200 OK\r\n\r\n")) as port:
+        words = ["--interval", "0.5", "--count", "2", "--metrics", f"http://127.0.0.1:{port}", server.url]
+        result = CliRunner().invoke(application, ["top", *words])
+    assert result.exit_code == 0
+    assert "the application's page cannot be reached" in result.output
 
 
 def test_a_cluster_with_a_dead_node(cluster: Cluster) -> None:

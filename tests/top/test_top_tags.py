@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from babblers import babbler
 from servers import Server
 
 from unstale import Cache
@@ -17,15 +19,26 @@ from unstale.tools.doctor.gate import Gate
 from unstale.tools.doctor.pace import Pace
 from unstale.tools.doctor.sampling import Sampler
 from unstale.tools.places import Origin, connect
-from unstale.tools.top.metrics import Counted, added_up, check_url, counted
-from unstale.tools.top.tags import Watch, tag_of
+from unstale.tools.top.metrics import Counted, Untold, added_up, check_url, counted
+from unstale.tools.top.tags import ALL, Hot, Watch, tag_of
 
 
-@pytest.mark.parametrize("tag", ["user:1", "user:1/orders", "a{b}c/d", "100%", "*7"])
+@pytest.mark.parametrize("tag", ["user:1", "user:1/orders", "a{b}c/d", "100%"])
 @pytest.mark.parametrize("clustered", [False, True])
 def test_a_tag_from_its_stamps_name(tag: str, clustered: bool) -> None:
     """As it was declared, with the namespace before it."""
     assert tag_of(Names("shop", clustered=clustered).stamp(tag)) == f"shop {tag}"
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_the_roots_are_one_line(clustered: bool) -> None:
+    """No number that nobody has given: what `clear()` changes, once for each namespace, and not a root's each."""
+    names = Names("shop", clustered=clustered)
+    watch = Watch(in_cluster=clustered)
+    watch._last = {names.stamp(tag): b"" for tag in ("*7", "*12", "a:1")}
+    watch._changes.update({names.stamp("*7"): 2, names.stamp("*12"): 2, names.stamp("a:1"): 1})
+    watch._entries.update({names.stamp("*7"): 3, names.stamp("*12"): 5, names.stamp("a:1"): 4})
+    assert watch.hottest() == [Hot(f"shop {ALL}", 2, 8), Hot("shop a:1", 1, 4)]
 
 
 def test_changes_are_counted(server: Server) -> None:
@@ -113,9 +126,22 @@ def test_a_page_is_read() -> None:
         thread.start()
         url = f"http://127.0.0.1:{served.server_port}"
         assert counted(f"{url}/metrics") == Counted(18.0, 2.0)
-        assert counted(f"{url}/elsewhere") is None
+        assert counted(f"{url}/elsewhere") is Untold.NOTHING
         served.shutdown()
-    assert counted(f"{url}/metrics") is None
+    assert counted(f"{url}/metrics") is Untold.UNREACHABLE
+    assert counted("http://127.0.0.1:port/metrics") is Untold.NOTHING
+
+
+@pytest.mark.parametrize("says", [b"+OK\r\n", b"$-1\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"], ids=str)
+def test_what_is_no_page(says: bytes) -> None:
+    """A server of another kind, or one that breaks off, tells nothing."""
+
+    def answer(connection: socket.socket, _: threading.Event) -> None:
+        connection.recv(65536)
+        connection.sendall(says)
+
+    with babbler(answer) as port:
+        assert counted(f"http://127.0.0.1:{port}/metrics") is Untold.NOTHING
 
 
 def test_only_a_page() -> None:

@@ -12,7 +12,7 @@ from unstale.tools.doctor.costs import Beside, engine_of
 from unstale.tools.doctor.results import Engine
 from unstale.tools.engine import Command, Work
 from unstale.tools.top.following import Frame
-from unstale.tools.top.metrics import Counted
+from unstale.tools.top.metrics import Counted, Untold
 from unstale.tools.top.tags import Hot
 from unstale.tools.top.view import KEYS, View, spark
 
@@ -47,9 +47,9 @@ def frame(name: str = "10.0.0.1:6379", **given: Any) -> Frame:
     return Frame(name, **(usual | given))
 
 
-def screen(view: View, height: int = 24) -> list[str]:
-    """Its lines on a terminal of eighty columns."""
-    console = Console(width=80, height=height, record=True, file=io.StringIO())
+def screen(view: View, height: int = 24, width: int = 80) -> list[str]:
+    """Its lines on a terminal, of eighty columns mostly."""
+    console = Console(width=width, height=height, record=True, file=io.StringIO())
     console.print(view)
     return console.export_text().splitlines()
 
@@ -68,6 +68,28 @@ def test_it_fits() -> None:
     assert len(lines) <= 24
     assert lines[-1].startswith(KEYS)
     assert lines[0].startswith("redis://cache.example:6379/0  Valkey 9.1.2  12,345,678 keys")
+
+
+@pytest.mark.parametrize("width", [59, 40])
+def test_it_fits_a_narrow_terminal(width: int) -> None:
+    """By fewer columns; heads and figures stay whole."""
+    lines = screen(viewed(frame(), frame("10.0.0.2:6379")), height=60, width=width)
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    assert "calls/s" not in text
+    assert "mean" not in text
+    assert "deletes/s" not in text
+    heads = next(line for line in lines if line.startswith("for"))
+    assert heads.split() == ["for", "%", "core", "command", "%", "core"]
+    assert any(line.startswith("hottest tags") for line in lines)
+    assert next(line for line in lines if line.startswith("engine"))[-4:] == "90 %"
+
+
+def test_without_keys_nothing_is_said_of_them() -> None:
+    """There is no one to press them."""
+    made = View("redis://h", has_metrics=False, has_keys=False)
+    made.show([frame()])
+    assert KEYS not in "\n".join(screen(made))
 
 
 def test_many_servers_fit_by_leaving_tags_out() -> None:
@@ -168,8 +190,10 @@ def test_the_applications_own_figures() -> None:
     assert "stale reads 2.0/s   refused fills 0.1/s" in screen(view)[13]
     view.count(Counted(5, 0), 120.0)
     assert "does not tell" in screen(view)[13]
-    view.count(None, 130.0)
-    assert "does not tell" in screen(view)[13]
+    view.count(Untold.NOTHING, 130.0)
+    assert screen(view)[13].endswith("does not tell")
+    view.count(Untold.UNREACHABLE, 140.0)
+    assert screen(view)[13].endswith("cannot be reached")
 
 
 def test_the_history_has_each_window_once() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unstale.core import confidence
 from unstale.core.confidence import least_share
 from unstale.core.sampling import gap
 
@@ -21,14 +22,12 @@ def at_most(bad: int, judged: int, share: float) -> float:
 samples = st.integers(1, 200).flatmap(lambda judged: st.tuples(st.integers(1, judged), st.just(judged)))
 
 
-@given(sample=samples, confidence=st.sampled_from([0.8, 0.95, 0.99]))
-def test_it_is_the_share_at_which_so_good_a_sample_is_just_too_lucky(
-    sample: tuple[int, int], confidence: float
-) -> None:
-    """Were the share of good ones only this, a sample as good would come with the chance 1 - confidence."""
+@given(sample=samples, sure=st.sampled_from([0.8, 0.95, 0.99]))
+def test_it_is_the_share_at_which_so_good_a_sample_is_just_too_lucky(sample: tuple[int, int], sure: float) -> None:
+    """Were the share of good ones only this, a sample as good would come with the chance that is left."""
     good, judged = sample
-    least = least_share(good, judged, confidence)
-    assert at_most(judged - good, judged, 1 - least) == pytest.approx(1 - confidence, rel=1e-6)
+    least = least_share(good, judged, sure)
+    assert at_most(judged - good, judged, 1 - least) == pytest.approx(1 - sure, rel=1e-6)
     assert 0 < least < good / judged
 
 
@@ -48,6 +47,23 @@ def test_large_samples() -> None:
     """By the tables of chi-squared: 3 of 10^7 are at most 7.7537 of 10^7; 10,000 of 10^6 lie near 1 %."""
     assert 1 - least_share(10**7 - 3, 10**7) == pytest.approx(7.7537e-7, rel=1e-4)
     assert 0.0101 < 1 - least_share(990_000, 10**6) < 0.0102
+
+
+@pytest.mark.parametrize(("bad", "judged"), [(1, 10), (500, 1000), (5000, 10**6), (999_999, 10**6)])
+def test_beyond_what_can_be_summed_less_is_promised(monkeypatch: pytest.MonkeyPatch, bad: int, judged: int) -> None:
+    """Never more than the exact bound, and by Chernoff's 2.5 standard deviations below in place of 1.6."""
+    exact = least_share(judged - bad, judged)
+    monkeypatch.setattr(confidence, "MOST_SUMMED", 0)
+    bound = least_share(judged - bad, judged)
+    assert 0 < bound < exact
+    found = (judged - bad) / judged
+    assert found - bound < 2 * (found - exact)
+
+
+@pytest.mark.parametrize("judged", [10**12, 10**18])
+def test_counts_beyond_all_reason(judged: int) -> None:
+    """They are no work."""
+    assert 0.4999 < least_share(judged // 2, judged) < 0.5
 
 
 def test_samples_of_reads_of_which_the_share_is_known() -> None:

@@ -100,6 +100,14 @@ DAMAGED = {
     "of another format": line({"a": Counts(same=1)}, version=FORMAT + 1),
     "of other bounds": line({"a": Counts(same=1, settled=(1, 2))}),
     "below zero": line({"a": Counts(same=-1)}),
+    "more than anybody counts": line({"a": Counts(same=10**9 + 1)}),
+    "more than a machine counts": line({"a": Counts(settled=(0,) * 9 + (10**30,))}),
+    "of no year": line({"a": Counts(same=1)}, at=1e300),
+    "of a year that no date has": line({"a": Counts(same=1)}, at=253_402_300_800.0),
+    "before 1970": line({"a": Counts(same=1)}, at=-1e18),
+    "longer than all time": line({"a": Counts(same=1)}, at=59.0),
+    "lost in no year": line({"a": Counts(lost=1)}, lost=(LostKey("a", (), 60.0, stood=True, at=1e18),)),
+    "lost for ever": line({"a": Counts(lost=1)}, lost=(LostKey("a", (), 1e300, stood=True, at=BEGIN),)),
     "another shape": b'{"format":1}\n',
 }
 
@@ -217,3 +225,14 @@ def test_a_kind_with_brackets_is_shown_as_it_is(tmp_path: Path) -> None:
     assert "[red]*" in said
     assert "[red]x[/red]: differed" in said
     assert "stored anew meanwhile" in said
+
+
+def test_names_of_a_log_do_nothing_to_a_terminal(tmp_path: Path) -> None:
+    """Whatever cannot be shown is escaped: nothing moves the cursor, ends a line, or turns a text around."""
+    evil = "a\x1b[2Jb\nc\u202e"
+    path = tmp_path / "evil.jsonl"
+    lost = LostKey(evil, (evil,), 60.0, stood=True, at=BEGIN)
+    path.write_bytes(line({evil: Counts(lost=5)}, namespace=evil, lost=(lost,)))
+    output = CliRunner().invoke(application, ["verify", str(path)], env={"COLUMNS": "200"}).output
+    assert [char for char in output if not (char.isprintable() or char == "\n")] == []
+    assert output.count("a\\x1b[2Jb\\x0ac\\u202e") == 6  # namespace, kind, key, tag, two sentences

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
+import examples.verify
 from examples.verify import FORGOTTEN, main
 from unstale.tools.verify.summary import summary_of
 
@@ -19,3 +22,10 @@ def test_what_it_plants_is_named(tmp_path: Path, capsys: object) -> None:
     }
     assert verification.kinds["front-page"].always_differs
     assert verification.kinds["orders:*"].same > 0
+
+
+def test_without_a_log_it_says_how_it_is_used() -> None:
+    """Not a traceback."""
+    ended = subprocess.run([sys.executable, examples.verify.__file__], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("usage: python examples/verify.py LOG")

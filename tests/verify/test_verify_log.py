@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -151,6 +152,18 @@ def test_a_cache_that_is_let_go_writes_what_it_has(path: Path) -> None:
     cache.close()
     del cache
     assert total(path) == Counts(same=2)
+
+
+def test_a_kind_with_half_a_character(path: Path) -> None:
+    """Of the user's own making: it is written as it can be, and no reader is kept from his value."""
+    policy = Verify(1.0, share=1.0, log=path, kind_of=lambda key: f"{key}\ud800")
+    with Cache.from_url("memory://", verify=policy) as cache:
+        rows = iter([1, 1, 2, 2, 2])
+        for _ in range(3):
+            assert cache.get_or_set("k", lambda: next(rows)) == 1
+    del cache
+    gc.collect()
+    assert {kind for line in lines_of(path) for kind in line.kinds} == {"k\\ud800"}
 
 
 PROCESS = """

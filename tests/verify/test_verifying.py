@@ -415,6 +415,19 @@ def test_a_loader_that_raises_what_we_know(world: World, error: Exception) -> No
     assert world.total == Counts(failed=1)
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_what_ends_a_process_or_a_coroutine_passes(world: World, error: type[BaseException]) -> None:
+    """Ctrl-C must not be swallowed; the read was not judged, and nothing of it stays under way."""
+
+    def load() -> Any:
+        raise error
+
+    with pytest.raises(error):
+        world.read(load)
+    assert (world.total, world.under_way) == (Counts(skipped=1), 0)
+    assert world.read() == {"row": "old"}
+
+
 def test_a_user_s_own_functions_that_raise() -> None:
     """No reader is kept from his value."""
 

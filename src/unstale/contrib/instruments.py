@@ -4,14 +4,16 @@ Pure: no metrics library, no clock, no I/O. `prometheus` and `opentelemetry` eac
 the same. Names and units are OpenTelemetry's; Prometheus's follow from them by the rules of its OTLP translation
 (dots to underscores, the unit, `_total` for a counter), so a dashboard fits both.
 
-No label is a key, a whole tag, or any text of an error. What comes from the project (the kinds of its tags, the classes
-of its errors) is bounded: the first so many values of a process are told apart, all later ones are "other".
+No label is a key, or any text of an error. A label is a whole tag only where that is one plain word: see `kind_of`.
+What comes from the project (the kinds of its tags, the classes of its errors) is bounded: the first so many values of a
+process are told apart, all later ones are "other".
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from threading import Lock
@@ -41,6 +43,8 @@ from unstale.events import (
 
 MAX_KINDS: Final = 20
 """Kinds of tags that are told apart, where a hook is not told otherwise."""
+MAX_KIND: Final = 40
+"""Characters of a kind."""
 MAX_ERRORS: Final = 20
 """Classes of errors that are told apart, of stores and of loaders each."""
 MAX_SERVERS: Final = 100
@@ -177,24 +181,41 @@ Sampler = Callable[[], Iterable[Reading]]
 """Looks up gauges when it is called. It is over in a bounded time, and never raises."""
 
 
-def kind_of(tag: str) -> str:
-    """The kind of a tag: what stands before its first colon or slash. `user:42/orders` is of the kind `user`."""
-    return EVERYTHING if is_root(tag) else tag.partition(":")[0].partition("/")[0]
+_OF_SOMEBODY: Final = re.compile(r"[\d@\s]")
+"""What no plain word has: it is an id, an address, somebody's name."""
+
+
+def kind_of(tag: str, known: Container[str] = ()) -> str:
+    """The kind of a tag: what stands before its first colon or slash. `user:42/orders` is of the kind `user`.
+
+    A tag without either is one plain word, and its own kind; `other` if it has a digit, an @ or a space. So is what has
+    an @ before its colon, or is longer than MAX_KIND.
+
+    Args:
+        tag: the tag.
+        known: these are kinds, whatever they look like.
+    """
+    if is_root(tag):
+        return EVERYTHING
+    kind = re.split("[:/]", tag, maxsplit=1)[0]
+    is_id = "@" in kind or len(kind) > MAX_KIND or (kind == tag and _OF_SOMEBODY.search(tag))
+    return OTHER if is_id and kind not in known else kind
 
 
 class Bounded:
     """Tells a bounded number of values apart.
 
     A process has its own, so that over all of them there may be more; a list that is given is the same for all.
+
+    Attributes:
+        given: the list.
     """
 
     def __init__(self, allowed: int | Iterable[str]) -> None:
         """Take the most values that are told apart, the first ones that come; or those very ones."""
-        self._known, self._left = {EVERYTHING, OTHER}, 0
-        if isinstance(allowed, int):
-            self._left = allowed
-        else:
-            self._known.update(allowed)
+        self._left = allowed if isinstance(allowed, int) else 0
+        self.given = frozenset(() if isinstance(allowed, int) else allowed)
+        self._known = {EVERYTHING, OTHER, *self.given}
         self._lock = Lock()
 
     def __call__(self, value: str) -> str:
@@ -240,7 +261,7 @@ class Measure:
 
     def kind(self, tag: str) -> str:
         """The kind of a tag, among those that are told apart."""
-        return self._kinds(EVERYTHING if is_root(tag) else kind_of(self._named(tag)))
+        return self._kinds(EVERYTHING if is_root(tag) else kind_of(self._named(tag), self._kinds.given))
 
     def kinds_of(self, instrument: Instrument, tags: Sequence[str]) -> list[Reading]:
         """How many tags there are of each kind; a cache's roots, which `clear()` names, are one."""

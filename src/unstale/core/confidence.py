@@ -5,6 +5,9 @@ illustrated in the case of the binomial", Biometrika 26 (1934), one-sided. It ne
 an approximation might: near a share of 1, where nines are. Where nothing bad was found it is the rule of three: 0 of n
 is at most 3 / n, with 95 % confidence (J. A. Hanley and A. Lippman-Hand, "If nothing goes wrong, is everything all
 right?", JAMA 249 (1983)).
+
+Beyond MOST_SUMMED bad ones, whose chances would take long to add up, it is Chernoff's bound in place of the sum,
+which is never below it: so the share that is promised is a little less.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Final
 CONFIDENCE: Final = 0.95
 _STEPS: Final = 60
 """Of a bisection: far below what a float tells apart near the bounds that n of this size has."""
+MOST_SUMMED: Final = 1_000_000
 _NEGLIGIBLE: Final = 1e-17
 
 
@@ -48,6 +52,10 @@ def _at_most(bad: int, judged: int, share: float) -> float:
     """The chance of at most so many bad ones, each of n being one with the chance `share`: at least bad / n."""
     if share >= 1:
         return 0.0
+    if bad > MOST_SUMMED:
+        found = bad / judged
+        apart = found * math.log(found / share) + (1 - found) * math.log((1 - found) / (1 - share))
+        return math.exp(-judged * apart)
     logarithm = (
         math.lgamma(judged + 1)
         - math.lgamma(bad + 1)

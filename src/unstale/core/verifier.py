@@ -278,9 +278,10 @@ class Verifier:
         if self.policy.kind_of is None:
             return kind_of(key)
         try:
-            return str(self.policy.kind_of(key))
+            kind = str(self.policy.kind_of(key))
         except Exception:  # noqa: BLE001 - the user's own; a reader is not to be kept from his value by a report
             return kind_of(key)
+        return kind.encode("utf-8", "backslashreplace").decode()  # one with half a character could not be written
 
     def report(self) -> Verification:
         """All that was found so far."""

@@ -19,6 +19,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
+from unstale.tools.wording import printable
+
 ALARM_PERCENT: Final = 90.0
 """Engine CPU at which ElastiCache's guide tells to alarm (for a node with one core's worth of engine)."""
 CommandClass: TypeAlias = Literal["reads", "writes", "deletes", "scans", "scripts", "other"]
@@ -193,7 +195,7 @@ def _went_back(first: Look, second: Look) -> bool:
 
 def command_of(field: str) -> str:
     """A command's name, from that of its field in `INFO commandstats`; a subcommand's is that of the whole."""
-    return field.removeprefix("cmdstat_").partition("|")[0].lower()
+    return printable(field.removeprefix("cmdstat_").partition("|")[0].lower())
 
 
 def _by_command(told: Mapping[str, Mapping[str, float]]) -> dict[str, Command]:

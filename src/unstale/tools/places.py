@@ -7,12 +7,14 @@ asked but who else there is. A server that is down stays on the list: that it is
 from __future__ import annotations
 
 import math
+import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any, Final, TypeAlias
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import redis
 from redis.backoff import NoBackoff
@@ -24,10 +26,17 @@ from unstale.stores import cluster_url, sentinel_url
 from unstale.stores.addresses import Address, shown
 from unstale.stores.cluster import addresses_of, named
 from unstale.stores.connect import understood
+from unstale.tools.wording import printable
 
 SCHEMES: Final = ("redis", "rediss", "unix", *sentinel_url.SCHEMES, *cluster_url.SCHEMES)
-NO_ANSWER: Final = (redis.RedisError, ValueError, TypeError, LookupError)
+NONSENSE: Final = (ValueError, TypeError, LookupError, AttributeError)
+"""What redis-py raises while it reads an answer that no Redis and no Valkey gives."""
+NO_ANSWER: Final = (redis.RedisError, *NONSENSE)
 """Who is asked for the others may be away, not permit it, or be no such server: then the next one is asked."""
+STOP_SECONDS: Final = 1.0
+"""What an answer may take that is waited for when all is to end."""
+_LOOK_SECONDS: Final = 0.1
+"""How often it is seen whether it is time to hang up."""
 _LOCAL: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _NOT_THERE: Final = frozenset({"noaddr", "handshake"})
 """In CLUSTER NODES, of one whose address is not known, or which is not known to be of the cluster."""
@@ -94,6 +103,49 @@ def connect(place: Place, manner: Manner) -> redis.Redis:
     }
     pool = redis.ConnectionPool(connection_class=place.kind, **{**place.arguments, **fixed})
     return redis.Redis(connection_pool=pool)
+
+
+def hang_up(client: redis.Redis) -> None:
+    """Cut a client's connections, from any thread. Whoever waits for an answer by them gets a redis.ConnectionError.
+
+    A client connects again when it is used again: see `hung_up_at` for one that is not to.
+    """
+    client.connection_pool.disconnect(inuse_connections=True)
+
+
+@contextmanager
+def hung_up_at(client: redis.Redis, until: float, stop: threading.Event | None = None) -> Iterator[threading.Event]:
+    """Hang up on a server that is not done in time, whatever it sends, and again whenever it is asked after that.
+
+    A connection's own time limit is for each read: who sends a byte now and then is never late by it.
+
+    Args:
+        client: asks the server.
+        until: second of the monotonic clock.
+        stop: set from outside: STOP_SECONDS later time is over, too.
+
+    Yields:
+        Set when it has been hung up on.
+    """
+    done, cut = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        last = until
+        while not done.wait(_LOOK_SECONDS):
+            now = monotonic()
+            if stop is not None and stop.is_set():
+                last = min(last, now + STOP_SECONDS)
+            if now >= last:
+                cut.set()
+                hang_up(client)
+
+    watcher = threading.Thread(target=watch, name="hang-up", daemon=True)
+    watcher.start()
+    try:
+        yield cut
+    finally:
+        done.set()
+        watcher.join()
 
 
 _Ask: TypeAlias = Callable[[redis.Redis, Address], list[Address]]
@@ -167,10 +219,10 @@ class Origin:
             if refused and monotonic() > until:
                 break
             try:
-                with connect(self._asked_at(address), self._manner) as client:
-                    found = self._ask(client, address)
+                found = self._told(self._ask, address)
             except NO_ANSWER as error:
-                refused.append(f"{named(address)}: {error}")
+                hint = tls_hint(error, self._at(address)) if self._in_cluster else ""
+                refused.append(f"{named(address)}: {printable(str(error))}{hint}")
                 self._asked.rotate(-1)
                 continue
             if self._in_cluster:
@@ -179,8 +231,20 @@ class Origin:
         nobody = f"No sentinel names a primary of {self.service}" if self.service else "No node of the cluster answers"
         raise NobodyTellsError(f"{nobody}: {'; '.join(refused)}.")
 
+    def _told(self, ask: _Ask, address: Address) -> list[Address]:
+        """What one of those who can be asked tells, within the time for connecting and for an answer."""
+        until = monotonic() + self._manner.connect_seconds + self._manner.answer_seconds
+        with connect(self._asked_at(address), self._manner) as client, hung_up_at(client, until) as late:
+            try:
+                return ask(client, address)
+            except NO_ANSWER as error:
+                if late.is_set():
+                    raise redis.TimeoutError("It did not answer in time") from error
+                raise
+
     def _at(self, address: Address) -> Place:
-        return Place(named(address), self._kind, {**self._arguments, **_host(address)}, self._in_cluster)
+        name = printable(named(address))  # servers tell it
+        return Place(name, self._kind, {**self._arguments, **_host(address)}, self._in_cluster)
 
     def _asked_at(self, address: Address) -> Place:
         """Who is asked for the others: a node as any other, or a sentinel, which has a password of its own."""
@@ -234,9 +298,22 @@ def _text(told: Any) -> str:
 
 def target_of(url: str) -> str:
     """The URL as a report may show it: without user, password and options."""
-    return unquote(shown(url)) if urlsplit(url).scheme == "unix" else shown(url)
+    return printable(unquote(shown(url)) if url.startswith("unix:") else shown(url))
 
 
+def tls_hint(error: Exception, place: Place) -> str:
+    """What may be wrong with a server that has never answered: TLS to a port without it, or none to one with it."""
+    said = str(error)
+    if place.has_tls:
+        mute = isinstance(error, redis.TimeoutError) or ("[SSL" in said and "CERTIFICATE" not in said)
+        return " Does its port speak TLS? If not, the URL begins with redis, not rediss." if mute else ""
+    hung_up = isinstance(error, redis.ConnectionError) and not isinstance(error, redis.AuthenticationError)
+    if isinstance(error, redis.exceptions.InvalidResponse) or (hung_up and "connecting to" not in said):
+        return " Does its port want TLS? Then the URL begins with rediss, not redis."
+    return ""
+
+
+NO_SERVER: Final = "What answers there is no Redis and no Valkey."
 _WRONG: Final[tuple[tuple[type[Exception], str], ...]] = (
     (UnstaleError, "{error}"),
     (redis.AuthenticationError, "It wants another user or password: redis://user:password@host:6379/0."),
@@ -244,12 +321,13 @@ _WRONG: Final[tuple[tuple[type[Exception], str], ...]] = (
     (redis.exceptions.NoPermissionError, "It does not let this user do that: {error}"),
     (redis.TimeoutError, "It did not answer in time. Look at the network between; a busy engine answers late."),
     (redis.ConnectionError, "It cannot be reached, or has ended: {error}"),
-    (redis.exceptions.InvalidResponse, "What answers there is no Redis and no Valkey."),
+    (redis.exceptions.InvalidResponse, NO_SERVER),
+    *((kind, NO_SERVER) for kind in NONSENSE),
 )
 """What an exception means; of several that fit, the first counts."""
 
 
 def what_is_wrong(error: Exception) -> str:
-    """Why a server could not be looked at, in a sentence and without a secret."""
+    """Why a server could not be looked at, in a sentence and without a secret. What a server said in it is escaped."""
     found = next((words for kind, words in _WRONG if isinstance(error, kind)), "It answered with an error: {error}")
-    return found.format(error=error)
+    return found.format(error=printable(str(error)))

@@ -11,6 +11,7 @@ from typing import Any
 
 from unstale.errors import ConfigurationError
 from unstale.stores.embedded import server_binary
+from unstale.tools.wording import printable
 
 
 def program_of(server: str) -> str:
@@ -39,5 +40,5 @@ def program_of(server: str) -> str:
 def name_of(about: Mapping[str, Any]) -> str:
     """Kind and version, from INFO's section `server`."""
     if "valkey_version" in about:
-        return f"Valkey {about['valkey_version']}"
-    return f"Redis {about.get('redis_version', 'of an unknown version')}"
+        return printable(f"Valkey {about['valkey_version']}")
+    return printable(f"Redis {about.get('redis_version', 'of an unknown version')}")

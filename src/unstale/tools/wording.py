@@ -20,8 +20,18 @@ _RATIO: Final[Decimals] = ((10, 0), (2, 1), (0, 2))
 _PERCENT_LESS: Final[Decimals] = ((99, 2), (90, 1), (-math.inf, 0))
 """99.9 % and 99.99 % less are ten times apart, 50 % and 51 % are not."""
 _UNITS: Final = ((1e6, "s"), (1e3, "ms"), (1.0, "µs"))
+_BYTE: Final = 0xFF
 _TWICE: Final = 2.0
 """From here on, more is said as a ratio."""
+
+
+def printable(text: str) -> str:
+    """A text from elsewhere, on one line: whatever cannot be shown is escaped, so no terminal obeys it."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    return f"\\x{ord(char):02x}" if ord(char) <= _BYTE else char.encode("unicode_escape", "surrogatepass").decode()
 
 
 def count(value: float | None) -> str:

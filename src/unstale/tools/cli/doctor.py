@@ -1,7 +1,7 @@
 """`unstale doctor`: what it will run, the report on the terminal, as JSON or as a page, an exit status by its worst.
 
 Exit status: 0 nothing to change (findings of level info at the most), 1 a warning, 3 something serious, 2 it cannot be
-looked at, 130 it was stopped.
+looked at, 130 it was stopped, 141 nobody reads its output any more.
 """
 
 from __future__ import annotations

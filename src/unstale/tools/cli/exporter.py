@@ -37,16 +37,16 @@ def exporter(
     logging.basicConfig(format="%(asctime)s %(message)s")
     with told():
         host, port = _address(listen)
-        with closing(Watch(url, timeout, sentinel_password)) as watch, serving(watch, host, port) as found:
-            console.print(
-                f"{target_of(url)} is told of at http://{listen.rpartition(':')[0]}:{found}/metrics",
-                soft_wrap=True,
-                markup=False,
-            )
-            try:
+        try:
+            with closing(Watch(url, timeout, sentinel_password)) as watch, serving(watch, host, port) as found:
+                console.print(
+                    f"{target_of(url)} is told of at http://{listen.rpartition(':')[0]}:{found}/metrics",
+                    soft_wrap=True,
+                    markup=False,
+                )
                 threading.Event().wait()
-            except KeyboardInterrupt:  # also SIGTERM: how it is meant to end
-                console.print("Stopped.")
+        except KeyboardInterrupt:  # also SIGTERM: how it is meant to end
+            console.print("Stopped.")
 
 
 def _address(listen: str) -> tuple[str, int]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -11,10 +13,25 @@ import typer
 from rich.console import Console
 
 from unstale.errors import UnstaleError
-from unstale.tools.cli.status import CANNOT, STOPPED
+from unstale.tools.cli.status import CANNOT, STOPPED, UNHEARD
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+
+class Terminal(Console):
+    """A console that ends the command in silence where nobody reads it any more."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """As other commands do."""
+        _leave_unheard()
+
+
+def _leave_unheard() -> NoReturn:
+    """End, and let nothing that is still to be written fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(UNHEARD)
+
+
+console = Terminal(highlight=False)
+errors = Terminal(stderr=True, highlight=False)
 
 
 @contextmanager
@@ -31,6 +48,8 @@ def told(what: str = "The folder of the results") -> Iterator[None]:
         raise typer.Exit(STOPPED) from None
     except UnstaleError as error:
         fail(str(error))
+    except BrokenPipeError:
+        _leave_unheard()
     except OSError as error:
         if error.filename is None and error.errno != errno.ENOSPC:
             raise

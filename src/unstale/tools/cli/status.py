@@ -8,3 +8,5 @@ CANNOT: Final = 2
 """It cannot be done as asked."""
 STOPPED: Final = 130
 """It was stopped."""
+UNHEARD: Final = 141
+"""Nobody reads its output any more, as with `| head -1`: what shells say of a program that SIGPIPE has ended."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Annotated, Final
 
 import typer
@@ -14,13 +16,15 @@ from unstale.tools.cli.options import SentinelPassword
 from unstale.tools.cli.saying import console, told
 from unstale.tools.doctor.gate import CONNECT_SECONDS, Gate
 from unstale.tools.places import Origin, target_of
-from unstale.tools.top.following import Follower
+from unstale.tools.top.following import Follower, FollowError
 from unstale.tools.top.keyboard import Keyboard, keyboard
-from unstale.tools.top.metrics import check_url, counted
+from unstale.tools.top.metrics import ANSWER_SECONDS, Counted, Untold, check_url, counted
 from unstale.tools.top.view import View
 
 LOOK_SECONDS: Final = 0.1
 """How often keys and frames are looked at."""
+PAGE_SECONDS: Final = 3 * ANSWER_SECONDS
+"""What the application's page may take as a whole."""
 MOST_DISCOVERY: Final = 1000
 """Commands to find the servers behind a URL."""
 
@@ -44,60 +48,78 @@ def top(
     ] = None,
 ) -> None:
     """Watch what servers work for, as it happens. It only reads. Keys: q quit, p pause, s sort, n next server."""
-    with told():
+    has_screen = console.is_terminal and not console.is_dumb_terminal
+    with told(), ExitStack() as opened:
         if metrics is not None:
             check_url(metrics)
-        view = View(target_of(url), has_metrics=metrics is not None)
-        with ExitStack() as opened:
-            found = Origin(url, Gate(MOST_DISCOVERY).manner(CONNECT_SECONDS), sentinel_password).places()
-            followers = [opened.enter_context(Follower(place, interval)) for place in found]
-            keys = opened.enter_context(keyboard())
-            live = opened.enter_context(_live(view))
-            _run(view, followers, keys, live, _Page(metrics, interval), windows)
+        view = View(target_of(url), has_metrics=metrics is not None, has_keys=has_screen)
+        found = Origin(url, Gate(MOST_DISCOVERY).manner(CONNECT_SECONDS), sentinel_password).places()
+        followers = [opened.enter_context(Follower(place, interval)) for place in found]
+        keys = opened.enter_context(keyboard())
+        live = (
+            opened.enter_context(Live(view, console=console, screen=True, auto_refresh=False)) if has_screen else None
+        )
+        _run(view, followers, keys, live, _Page(metrics, interval), windows)
+        if not (view.over or any(follower.has_answered for follower in followers)):
+            raise FollowError("No server has told any figures.")
 
 
 class _Page:
-    """The application's page, read once for each window."""
+    """The application's page, read once for each window, in a thread: it may be slow, and a key is not."""
 
     def __init__(self, url: str | None, interval: float) -> None:
         self._url = url
         self._interval = interval
         self._due_at = 0.0
+        self._late_at = math.inf
+        self._read: list[tuple[Counted | Untold, float]] = []
 
     def tell(self, view: View) -> None:
-        """Read it, if it is time."""
+        """Tell what was read, and begin anew, if it is time. A page that takes too long cannot be reached."""
         now = time.monotonic()
-        if self._url is not None and now >= self._due_at:
-            view.count(counted(self._url), now)
-            self._due_at = now + self._interval
+        while self._read:
+            view.count(*self._read.pop(0))
+            self._late_at = math.inf
+        if now >= self._late_at:
+            view.count(Untold.UNREACHABLE, now)
+        elif self._url is not None and now >= self._due_at and self._late_at == math.inf:
+            threading.Thread(target=self._count, args=(self._url,), daemon=True).start()
+            self._due_at, self._late_at = now + self._interval, now + PAGE_SECONDS
 
-
-@contextmanager
-def _live(view: View) -> Iterator[Live | None]:
-    """The screen; None where there is none."""
-    if not console.is_terminal:
-        yield None
-        return
-    with Live(view, console=console, screen=True, auto_refresh=False) as live:
-        yield live
+    def _count(self, url: str) -> None:
+        self._read.append((counted(url), time.monotonic()))
 
 
 def _run(
     view: View, followers: Sequence[Follower], keys: Keyboard, live: Live | None, page: _Page, windows: int
 ) -> None:
     """Until it is over: keys, new frames, the screen."""
-    shown = 0
-    while not view.over:
+    shown = printed = 0
+    while not view.over and not (windows and printed >= windows):
         pressed = keys.pressed(LOOK_SECONDS)
         view.press(pressed)
         page.tell(view)
-        seen = sum(follower.count for follower in followers)
+        seen, over = sum(follower.count for follower in followers), _over(followers)
+        frames = [follower.frame for follower in followers]
         if seen > shown or pressed:
-            view.show([follower.frame for follower in followers])
+            view.show(frames)
+            shown = seen
             if live is not None:
                 live.refresh()
-            elif seen > shown:
-                console.print(view)
-            shown = seen
-        if windows and max(follower.count for follower in followers) >= windows:
-            return
+        if over > printed and live is None:
+            _print(view, is_first=not printed)
+        printed = over
+
+
+def _over(followers: Sequence[Follower]) -> int:
+    """Windows that are over: every server has had them, or one is ahead by two. A server that is away takes longer."""
+    counts = [follower.count for follower in followers]
+    return max(min(counts), max(counts) - 1)
+
+
+def _print(view: View, *, is_first: bool) -> None:
+    """A window where there is no screen."""
+    if not is_first:
+        console.print()
+    console.print(time.strftime("%Y-%m-%d %H:%M:%S"))
+    console.print(view)

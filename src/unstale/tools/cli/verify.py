@@ -13,7 +13,7 @@ from unstale.core.verified import BOUNDS
 from unstale.tools.cli.saying import console, told
 from unstale.tools.verify.summary import Found, Summary, summary_of
 from unstale.tools.verify.table import kinds_table, shares_table
-from unstale.tools.verify.wording import cautions, lost_lines, quotable
+from unstale.tools.verify.wording import cautions, lost_lines, quotable, shown
 
 
 def verify(
@@ -38,7 +38,7 @@ def verify(
 
 def _show(summary: Summary, within: float, confidence: float) -> None:
     for found in summary.found:
-        _say(f"{found.namespace}", style="bold")
+        _say(shown(found.namespace), style="bold")
         console.print(kinds_table(found.verification))
         console.print()
         console.print(shares_table(found.verification, confidence))

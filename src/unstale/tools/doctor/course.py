@@ -1,19 +1,23 @@
 """An examination from its beginning to its end: one server after its plan, all servers at the same time.
 
 Whatever happens to a server ends its part, with what there is of it; the others go on. So does Ctrl-C: what there is is
-reported.
+reported. So does an error of the doctor's own, which is said.
+
+Whatever a server does, its part ends in time: it is hung up on.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import redis
@@ -25,13 +29,26 @@ from unstale.tools.doctor.findings import findings
 from unstale.tools.doctor.gate import ANSWER_SECONDS, CONNECT_SECONDS, Gate
 from unstale.tools.doctor.monitoring import listen, monitored
 from unstale.tools.doctor.pace import PACED, Pace
-from unstale.tools.doctor.results import Monitored, Node, Report
+from unstale.tools.doctor.results import STOPPED, Monitored, Node, Report
 from unstale.tools.doctor.sampling import Sampler, keyspace_of
 from unstale.tools.doctor.watching import OWN_TRIPS, Watched, watch
-from unstale.tools.places import Manner, NobodyTellsError, Origin, Place, connect, target_of, what_is_wrong
+from unstale.tools.places import (
+    Manner,
+    NobodyTellsError,
+    Origin,
+    Place,
+    connect,
+    hung_up_at,
+    target_of,
+    tls_hint,
+    what_is_wrong,
+)
+from unstale.tools.wording import printable
 
 MOST_AT_ONCE: Final = 64
 """Servers that are looked at at the same time."""
+MOST_TEXT: Final = 1000
+"""Characters of whatever a server says."""
 WATCHED: Final = 0.5
 """Of the seconds that a server is looked at, the part in which nothing is asked, and its engine watched."""
 
@@ -92,14 +109,17 @@ def examine(
         for place in found
     ]
     with ThreadPoolExecutor(min(MOST_AT_ONCE, len(nodes)), "doctor") as pool:
-        waiting = [pool.submit(_examine, *one, plan, over) for one in zip(found, nodes, strict=True)]
+        waiting: list[Future[None]] = []
         try:
+            for one in zip(found, nodes, strict=True):
+                waiting.append(pool.submit(_examine, *one, plan, over))  # noqa: PERF401 - all that began are waited for
             wait(waiting)
         except KeyboardInterrupt:  # all end, with what they have
             over.set()
             wait(waiting)
-        for one in waiting:
-            one.result()
+        for ended in waiting:
+            ended.result()
+    nodes = msgspec.convert(_printable(msgspec.to_builtins(nodes)), list[Node])
     if all(node.status == "unreachable" for node in nodes):
         raise DoctorError("; ".join(dict.fromkeys(f"{node.name}: {node.why}" for node in nodes)))
     return Report(
@@ -109,6 +129,18 @@ def examine(
         nodes=nodes,
         findings=findings(nodes),
     )
+
+
+def _printable(told: Any) -> Any:
+    """What came from servers, so that a terminal can show it: none of it is the doctor's to trust."""
+    match told:
+        case str():
+            return printable(told[:MOST_TEXT])
+        case list() | tuple():
+            return list(map(_printable, told))
+        case dict():
+            return {_printable(name): _printable(value) for name, value in told.items()}
+    return told
 
 
 def _places(url: str, plan: Plan, sentinel_password: str | None) -> list[Place]:
@@ -124,25 +156,41 @@ def _examine(place: Place, node: Node, plan: Plan, stop: threading.Event) -> Non
     """Look at one server, and write down in the node what is found."""
     gate = Gate(plan.most_commands, monitor=plan.monitor_seconds > 0)
     manner = gate.manner(min(ANSWER_SECONDS, max(1.0, plan.seconds)))
-    with connect(place.whole(), manner) as client:
+    begun = time.monotonic()
+    until = begun + plan.seconds + plan.monitor_seconds + ANSWER_SECONDS
+    with connect(place.whole(), manner) as client, hung_up_at(client, until, stop) as late:
         asker = Asker(client)
-        begun = time.monotonic()
         pace = Pace(asker, plan.share, stop)
-        has_answered = False
         try:
-            asker.greet()
-            has_answered = True
-            _look(_Means(asker, place, manner, pace, stop, begun), node, plan)
-            node.own_percent = _own_percent(asker, gate, pace, time.monotonic() - begun)
-        except SpentError:
-            node.status, node.why = "interrupted", "As many commands were sent as may be."
-        except (redis.RedisError, OSError) as error:
-            node.status = "interrupted" if has_answered else "unreachable"
-            node.why = what_is_wrong(error)
+            if not stop.is_set():
+                asker.greet()
+                _look(_Means(asker, place, manner, pace, stop, begun, until), node, plan)
+                node.own_percent = _own_percent(asker, gate, pace, time.monotonic() - begun)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other servers' part is reported
+            _end(node, error, has_answered=asker.has_answered, late=late.is_set())
+            if node.status == "unreachable" and not late.is_set():
+                node.why += tls_hint(error, place)
         node.refusals = asker.refusals
-    if stop.is_set() and node.status == "complete":
-        node.status, node.why = "interrupted", "Stopped."
+    if stop.is_set() and not node.is_own_error and (node.status == "complete" or late.is_set()):
+        node.status, node.why = "interrupted", STOPPED
     node.commands_sent = gate.count
+
+
+def _end(node: Node, error: Exception, *, has_answered: bool, late: bool) -> None:
+    """Write down why a server's part has ended early."""
+    node.status = "interrupted"
+    if late or isinstance(error, redis.RedisError | OSError):
+        is_server = has_answered and (node.facts.name or not isinstance(error, redis.exceptions.InvalidResponse))
+        node.status = "interrupted" if is_server else "unreachable"
+        node.why = what_is_wrong(redis.TimeoutError() if late else error)
+    elif isinstance(error, SpentError):
+        node.why = "As many commands were sent as may be."
+    else:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        node.is_own_error = True
+        node.why = (
+            f"An error of the doctor's own: {type(error).__name__} in line {last.lineno} of {Path(last.filename).name}."
+        )
 
 
 class _Means(NamedTuple):
@@ -155,6 +203,8 @@ class _Means(NamedTuple):
     pace: Pace
     stop: threading.Event
     begun: float
+    until: float
+    """When whoever still has not answered is hung up on."""
 
 
 def _look(means: _Means, node: Node, plan: Plan) -> None:
@@ -182,7 +232,7 @@ def _in_its_database(means: _Means) -> Iterator[Asker | None]:
     if not means.place.database:
         yield means.asker
         return
-    with connect(means.place, means.manner) as client:
+    with connect(means.place, means.manner) as client, hung_up_at(client, means.until, means.stop):
         asker = Asker(client, means.asker.refusals)
         selected = asker.ask("SELECT", means.place.database)
         asker.greet()

@@ -6,16 +6,18 @@ Nothing is judged here: see `findings`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import redis
 
+from unstale.errors import UnstaleError
 from unstale.tools.classes import DELETES, WALKS
 from unstale.tools.doctor.gate import MOST_SLOW
 from unstale.tools.doctor.names import ID, shapes, text_of
 from unstale.tools.doctor.results import Facts, Refusal, Slow
+from unstale.tools.places import NONSENSE
 from unstale.tools.programs import name_of
 
 MOST_CLIENTS: Final = 1000
@@ -33,6 +35,21 @@ RECENT_SECONDS: Final = 86_400.0
 """Of the slow log, what is not older."""
 
 
+@contextmanager
+def reading() -> Iterator[None]:
+    """What redis-py cannot read is no answer of a Redis or a Valkey.
+
+    Raises:
+        redis.exceptions.InvalidResponse: in place of what redis-py raised.
+    """
+    try:
+        yield
+    except UnstaleError:  # some of these are ValueErrors, too
+        raise
+    except NONSENSE as error:
+        raise redis.exceptions.InvalidResponse(type(error).__name__) from error
+
+
 class Asker:
     """Asks a server, and notes what it refuses. A connection that breaks is no refusal, and raises."""
 
@@ -44,6 +61,7 @@ class Asker:
             refusals: what another asker of the same server was refused, to go on with.
         """
         self.client = client
+        self.has_answered = False
         self.refusals = [] if refusals is None else refusals
 
     def greet(self) -> None:
@@ -52,17 +70,20 @@ class Asker:
         Raises:
             redis.RedisError: it cannot be looked at.
         """
-        with suppress(redis.exceptions.NoPermissionError):
-            self.client.ping()
+        with suppress(redis.exceptions.NoPermissionError), reading():
+            if not self.client.ping():
+                raise redis.exceptions.InvalidResponse("PING")
         with suppress(redis.ResponseError):
             self.client.execute_command("CLIENT NO-TOUCH", "ON")  # type: ignore[no-untyped-call]
+        self.has_answered = True
 
     def ask(self, *command: object) -> Any:
         """A reply; None where it was refused."""
         what = str(command[0])
         try:
-            return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
-        except (redis.ConnectionError, redis.TimeoutError):
+            with reading():
+                return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
+        except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.InvalidResponse):
             raise
         except redis.RedisError as error:
             self.refuse(what, error)
@@ -84,8 +105,11 @@ def facts_of(asker: Asker) -> Facts:
 
     Raises:
         redis.ConnectionError, redis.TimeoutError: the server is gone.
+        redis.exceptions.InvalidResponse: it is none.
     """
     server, clients, memory = asker.info("server"), asker.info("clients"), asker.info("memory")
+    if server and "redis_version" not in server:  # a Valkey says it, too
+        raise redis.exceptions.InvalidResponse("INFO")
     role = asker.info("replication").get("role", "")
     counted = asker.info("commandstats")
     settings: Mapping[Any, Any] = asker.ask("CONFIG GET", "max*") or {}

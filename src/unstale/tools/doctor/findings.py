@@ -12,7 +12,7 @@ import msgspec
 
 from unstale.tools.doctor.findings_engine import of_engine
 from unstale.tools.doctor.findings_server import of_server
-from unstale.tools.doctor.results import LEVELS, Finding, Node
+from unstale.tools.doctor.results import LEVELS, STOPPED, Finding, Node
 
 
 def findings(nodes: Sequence[Node]) -> list[Finding]:
@@ -39,5 +39,21 @@ def _of(node: Node) -> Iterator[Finding]:
             remedy="See that it runs, and that this machine and this user may reach it.",
         )
         return
+    if node.is_own_error:
+        yield Finding(
+            id="doctor-failed",
+            level="warning",
+            says="The doctor failed at a server, by an error of its own",
+            evidence=f"{node.why} What was seen until then is reported.",
+            remedy="Tell those who make unstale: this sentence, and the versions of unstale and of the server.",
+        )
+    elif node.status == "interrupted" and node.why != STOPPED:
+        yield Finding(
+            id="interrupted",
+            level="serious" if node.engine is None else "warning",
+            says="A server was not looked at to the end",
+            evidence=f"{node.why} What was seen until then is reported.",
+            remedy="See whether it still runs and answers, then look again.",
+        )
     yield from of_engine(node)
     yield from of_server(node)

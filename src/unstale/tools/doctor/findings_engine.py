@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from unstale.tools.classes import DELETES, WALKS
-from unstale.tools.doctor.results import Costs, Engine, Finding, Level, Node, Slow
+from unstale.tools.doctor.results import CommandCost, Costs, Engine, Finding, Level, Node, Slow
 from unstale.tools.engine import ALARM_PERCENT
 from unstale.tools.wording import count, duration, listed, number, one_decimal, percent
 
@@ -16,6 +16,10 @@ SERIOUS_SHARE: Final = 0.2
 """The part of the engine's time from which on walks are its main load."""
 SERIOUS_PERCENT: Final = 5.0
 """And so much of a core beside: a fifth of nothing is nothing."""
+FEW_SCANS: Final = 50.0
+"""A second: what two doctors make, or some of `unstale top`, which look at the keys of this server, too."""
+OF_FEW_PERCENT: Final = 1.0
+"""Of a core, which such few stay below."""
 LITTLE_PERCENT: Final = 0.1
 """Of a core, up to which walks are nobody's trouble: somebody looks around, now and then."""
 MOST_CLIENTS: Final = 0.8
@@ -46,7 +50,7 @@ def _of_walks(node: Node, engine: Engine) -> Iterator[Finding]:
         return
     share = pattern.percent / engine.percent if engine.percent else 0.0
     uses_keys = next((one for one in walks if one.name == "keys"), None)
-    level = _level_of_walks(pattern.percent, share)
+    level = "info" if _may_be_looks(walks, pattern.percent) else _level_of_walks(pattern.percent, share)
     calls = listed([f"{count(one.calls_per_second)} {one.name.upper()}/s" for one in walks])
     took = f"{one_decimal(pattern.percent)} % of a core, {percent(share)} of the engine's time"
     evidence = f"{calls} take {took}{_seen_by(node)}{_cost(node.costs)}."
@@ -87,6 +91,12 @@ def _are_for_deletes(node: Node, engine: Engine) -> bool:
     if told is not None and told.deleted_by_pattern + told.deleted_by_key:
         return told.deleted_by_pattern > 0
     return bool(node.facts.delete_calls) or any(one.name in DELETES for one in engine.commands)
+
+
+def _may_be_looks(walks: Sequence[CommandCost], taken: float) -> bool:
+    """Whether others who look, as the doctor does, may have sent them: a server does not tell a SCAN by its pattern."""
+    few = all(one.name == "scan" and one.calls_per_second < FEW_SCANS for one in walks)
+    return few and taken < OF_FEW_PERCENT
 
 
 def _level_of_walks(taken: float, share: float) -> Level:

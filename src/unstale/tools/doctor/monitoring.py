@@ -18,6 +18,7 @@ import redis
 from unstale.core.globs import regex_of
 from unstale.core.keys import is_stamp_name
 from unstale.tools.classes import DELETES, WorkClass, class_of
+from unstale.tools.doctor.facts import reading
 from unstale.tools.doctor.names import ID, shapes, text_of
 from unstale.tools.doctor.results import Busy, Monitored, Pattern
 
@@ -56,8 +57,9 @@ def listen(client: redis.Redis, seconds: float, stop: threading.Event) -> Heard:
         connection.read_response()
         began = time.monotonic()
         while (left := began + seconds - time.monotonic()) > 0 and not stop.is_set() and len(lines) < MOST_LINES:
-            if connection.can_read(min(left, LOOK_SECONDS)):
-                lines.append(connection.read_response()[:MOST_LINE_BYTES])
+            with reading():
+                if connection.can_read(min(left, LOOK_SECONDS)):
+                    lines.append(connection.read_response()[:MOST_LINE_BYTES])
         return Heard(time.monotonic() - began, lines, len(lines) < MOST_LINES)
     finally:
         connection.disconnect()  # type: ignore[no-untyped-call] # it is of no other use now

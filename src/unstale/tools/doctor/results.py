@@ -21,6 +21,10 @@ GROUPS: Final[tuple[Group, ...]] = (
 Kind: TypeAlias = Literal["entry", "stamp", "lease", "other of unstale", "another's"]
 
 
+STOPPED: Final = "Stopped."
+"""Why a server was not looked at to the end, where that was wanted."""
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing to know, or to change."""
 
@@ -282,6 +286,8 @@ class Node(msgspec.Struct, kw_only=True):
     status: Literal["complete", "interrupted", "unreachable"] = "complete"
     why: str = ""
     """Of one that is not complete."""
+    is_own_error: bool = False
+    """Whether the doctor itself failed at it."""
     facts: Facts = msgspec.field(default_factory=Facts)
     engine: Engine | None = None
     keyspace: Keyspace | None = None

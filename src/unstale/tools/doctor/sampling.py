@@ -24,7 +24,7 @@ from unstale.core.entry import UnreadableError, parse
 from unstale.core.keys import Names, is_root, is_stamp_name, parts_of
 from unstale.core.layout import MAGIC
 from unstale.errors import ConfigurationError
-from unstale.tools.doctor.facts import Asker
+from unstale.tools.doctor.facts import Asker, reading
 from unstale.tools.doctor.gate import HEAD_BYTES
 from unstale.tools.doctor.names import shapes, text_of
 from unstale.tools.doctor.pace import Pace
@@ -187,7 +187,8 @@ class Sampler:
             for words in questions:
                 if words[0] not in refused:
                     pipeline.execute_command(*words)  # type: ignore[no-untyped-call]
-            answers = iter(pipeline.execute(raise_on_error=False))
+            with reading():
+                answers = iter(pipeline.execute(raise_on_error=False))
         return [None if words[0] in refused else self._taken(words[0], next(answers)) for words in questions]
 
     def _taken(self, command: object, answer: Any) -> Any:

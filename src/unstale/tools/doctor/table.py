@@ -1,4 +1,7 @@
-"""A report for the terminal, eighty columns wide. Nothing is printed here, and nothing is judged: see `findings`."""
+"""A report for the terminal, eighty columns wide; in a narrow one with fewer figures.
+
+Nothing is printed here, and nothing is judged: see `findings`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from rich import box
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -22,7 +25,45 @@ BESIDE_STAMPS: Final = (
 STYLES: Final[dict[Level, str]] = {"serious": "bold red", "warning": "yellow", "info": "cyan"}
 MOST_ROWS: Final = 8
 """Of a table: the JSON has more."""
+NARROW_BELOW: Final = 60
+"""Columns of a terminal."""
+SHORTEST_NAME: Final = 12
+"""Columns of a row's name, which may take several lines."""
 _LITTLE: Final = 0.05
+
+
+class _Figures:
+    """A table of figures by name. In a narrow terminal it has fewer columns, so that its rows keep their names."""
+
+    def __init__(self, title: str, *heads: str, narrow: tuple[int, ...]) -> None:
+        """No rows yet.
+
+        Args:
+            title: above it.
+            heads: of the figures' columns.
+            narrow: of these, by their numbers, those that are there also in a narrow terminal.
+        """
+        self._title = title
+        self._heads = heads
+        self._narrow = narrow
+        self._rows: list[tuple[str | Text, tuple[str, ...]]] = []
+
+    def add_row(self, name: str | Text, *cells: str) -> None:
+        """One figure for each head."""
+        self._rows.append((name, cells))
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw it."""
+        made = Table(
+            title=self._title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0)
+        )
+        made.add_column("", overflow="fold", vertical="bottom", min_width=SHORTEST_NAME)
+        shown = self._narrow if options.max_width < NARROW_BELOW else range(len(self._heads))
+        for place in shown:
+            made.add_column(self._heads[place], justify="right", no_wrap=True, vertical="bottom")
+        for name, cells in self._rows:
+            made.add_row(name, *(cells[place] for place in shown))
+        yield made
 
 
 def renderables(report: Report) -> Iterator[RenderableType]:
@@ -90,8 +131,10 @@ def _lines(node: Node) -> Iterator[str]:
     yield f"The doctor itself: {count(node.commands_sent)} commands, {own}"
 
 
-def _of_groups(engine: Engine) -> Table:
-    made = _table("What the engine works for", "calls/s", "inside\n% of a core", "with trips\n% of a core", "share")
+def _of_groups(engine: Engine) -> _Figures:
+    made = _Figures(
+        "What the engine works for", "calls/s", "inside\n% of a core", "with trips\n% of a core", "share", narrow=(2,)
+    )
     total = sum(one.percent for one in engine.groups)
     for one in engine.groups:
         share = one.percent / total if total else 0.0
@@ -106,8 +149,8 @@ def _of_groups(engine: Engine) -> Table:
     return made
 
 
-def _of_commands(engine: Engine) -> Table:
-    made = _table("Its dearest commands", "calls/s", "mean", "p50", "p99", "inside\n% of a core")
+def _of_commands(engine: Engine) -> _Figures:
+    made = _Figures("Its dearest commands", "calls/s", "mean", "p50", "p99", "inside\n% of a core", narrow=(1, 4))
     for one in engine.commands[:MOST_ROWS]:
         made.add_row(
             one.name.upper(),
@@ -120,8 +163,10 @@ def _of_commands(engine: Engine) -> Table:
     return made
 
 
-def _of_costs(costs: Costs) -> Table:
-    made = _table("Invalidation by pattern, and with stamps", "now", "with stamps", "at least – at most")
+def _of_costs(costs: Costs) -> _Figures:
+    made = _Figures(
+        "Invalidation by pattern, and with stamps", "now", "with stamps", "at least – at most", narrow=(0, 1)
+    )
     walks = costs.walks_per_second
     known = "counted" if costs.counted else "estimated"
     made.add_row(f"invalidations/s, {known}", number(walks.mid), number(walks.mid), _span(walks, number))
@@ -166,21 +211,23 @@ def _of_monitored(told: Monitored) -> Iterator[RenderableType]:
         f"{count(told.stamps_written)}"
     )
     if told.patterns:
-        made = _table("Patterns that the keyspace was walked for", "command", "walks", "calls", "deleted")
+        made = _Figures(
+            "Patterns that the keyspace was walked for", "command", "walks", "calls", "deleted", narrow=(1,)
+        )
         for pattern in told.patterns[:MOST_ROWS]:
             cells = (count(pattern.walks), count(pattern.calls), count(pattern.deleted))
             made.add_row(Text(pattern.pattern), pattern.command, *cells)
         yield made
     if told.busiest:
-        made = _table("Busiest names", "command", "calls/s")
+        made = _Figures("Busiest names", "command", "calls/s", narrow=(1,))
         for busy in told.busiest[:MOST_ROWS]:
             made.add_row(Text(busy.shape), busy.command, one_decimal(busy.calls / told.seconds))
         yield made
 
 
-def _of_keyspace(keyspace: Keyspace) -> Table:
+def _of_keyspace(keyspace: Keyspace) -> _Figures:
     sampled = "all" if keyspace.whole else f"{count(keyspace.sampled)} sampled"
-    made = _table(f"Its {count(keyspace.keys)} keys ({sampled})", "share", "bytes", "no ttl", "ttl s")
+    made = _Figures(f"Its {count(keyspace.keys)} keys ({sampled})", "share", "bytes", "no ttl", "ttl s", narrow=(0, 1))
     for one in keyspace.shapes[:MOST_ROWS]:
         whose = "" if one.kind == "another's" else f" ({one.kind})"
         made.add_row(
@@ -204,14 +251,6 @@ def _of_finding(finding: Finding, *, of_many: bool) -> RenderableType:
 
 def _heading(text: str) -> RenderableType:
     return Padding(Text(text, style="bold underline"), (1, 0, 0, 0))
-
-
-def _table(title: str, *heads: str) -> Table:
-    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    made.add_column("", overflow="fold", vertical="bottom")
-    for head in heads:
-        made.add_column(head, justify="right", no_wrap=True, vertical="bottom")
-    return made
 
 
 def _span(one: Range, say: Callable[[float], str]) -> str:

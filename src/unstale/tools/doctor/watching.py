@@ -15,6 +15,7 @@ from unstale.tools.doctor.costs import Beside
 from unstale.tools.doctor.errors import DoctorError
 from unstale.tools.doctor.facts import Asker
 from unstale.tools.engine import Look, Work
+from unstale.tools.places import NONSENSE
 
 OWN_TRIPS: Final = 1
 """The second look's."""
@@ -73,6 +74,8 @@ def _look(asker: Asker, database: int) -> Look:
         return engine.look(asker.client, database)
     except KeyError as error:
         raise DoctorError(f"INFO does not tell {error.args[0]}: this server hides it.") from error
+    except NONSENSE as error:
+        raise DoctorError("INFO tells figures in a way that is not known.") from error
 
 
 def _percentiles(told: Mapping[str, Any]) -> dict[str, tuple[float, float]]:

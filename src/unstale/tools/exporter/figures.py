@@ -143,6 +143,15 @@ FIGURES: Final = (
     _counter("sent_bytes", "Bytes that were written to the network.", _at("total_net_output_bytes")),
     _gauge("info", "What it is: always 1.", _about, "server", "version", "role", "policy"),
 )
+_SAYS_WHAT_IT_IS: Final = FIGURES[-1]
+
+
+def tells_anything(told: object) -> bool:
+    """Whether an answer to INFO is one: a table, in which at least one figure stands."""
+    figures = (one for one in FIGURES if one is not _SAYS_WHAT_IT_IS)
+    return isinstance(told, Mapping) and any(list(one.read(told)) for one in figures)
+
+
 UP: Final = Figure("unstale_server_up", "gauge", "1 if the server has answered INFO, 0 if not.", (), lambda _: [])
 ASK_TIME: Final = Figure(
     "unstale_server_answer_seconds", "gauge", "What INFO took, connecting included.", (), lambda _: []

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 import redis
 
-from unstale.tools.places import Manner, NobodyTellsError, Origin, Place, connect
+from unstale.tools.places import Manner, NobodyTellsError, Origin, Place, connect, hang_up
 
 Client: TypeAlias = "redis.Redis"
 
@@ -60,13 +60,13 @@ class Nodes:
             if place.name not in self._clients:
                 self._clients[place.name] = connect(place.whole(), self._manner)
         for name in self._clients.keys() - (self._seen or {place.name for place in places}):
-            self._clients.pop(name).close()
+            hang_up(self._clients.pop(name))
         return dict(self._clients)
 
     def close(self) -> None:
-        """Close the connections."""
-        for client in self._clients.values():
-            client.close()
+        """Close the connections, also those at which somebody waits."""
+        for client in list(self._clients.values()):
+            hang_up(client)
 
     def _places(self) -> list[Place]:
         """Those who are named now; none, where nobody tells."""

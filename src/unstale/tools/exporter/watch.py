@@ -1,22 +1,27 @@
-"""Asks all nodes at once, in bounded time, at most once a second. A node that does not answer is a figure, no error."""
+"""Asks all nodes at once, in bounded time, at most once a second. A node that does not answer is a figure, no error.
+
+Each node is asked in a thread of its own, and not again while that one waits. Nobody waits for such a thread longer
+than the bound, and the process's end not at all: it may be held up by what no time limit ends, such as a name's lookup.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from threading import Lock
+from threading import Lock, Thread
 from time import monotonic
 from typing import Any, Final
 
-from unstale.tools.exporter.figures import SECTIONS, Info
+from unstale.tools.exporter.figures import SECTIONS, Info, tells_anything
 from unstale.tools.exporter.nodes import Client, Nodes
-from unstale.tools.places import what_is_wrong
+from unstale.tools.places import NO_SERVER, hung_up_at, what_is_wrong
 
 FRESH_SECONDS: Final = 1.0
 """However many ask: a server is asked no more often."""
-MOST_AT_ONCE: Final = 32
+LONGEST: Final = 3
+"""Times the timeout: two until it is hung up, and one for the end of that."""
+LATE: Final = "It has not answered in time."
 
 logger = logging.getLogger("unstale")
 
@@ -36,6 +41,26 @@ class Answer:
     problem: str = ""
 
 
+class _Question:
+    """A node that is asked, in a thread."""
+
+    def __init__(self, client: Client, timeout: float) -> None:
+        """Ask."""
+        self._client = client
+        self._timeout = timeout
+        self.answer: Answer | None = None
+        self._thread = Thread(target=self._run, name="unstale-exporter", daemon=True)
+        self._thread.start()
+
+    def wait(self, until: float) -> Answer | None:
+        """What came of it; None if nothing has, until a second of the monotonic clock."""
+        self._thread.join(max(0.0, until - monotonic()))
+        return self.answer
+
+    def _run(self) -> None:
+        self.answer = _ask(self._client, self._timeout)
+
+
 class Watch:
     """The nodes behind a URL, and their last answers."""
 
@@ -51,8 +76,8 @@ class Watch:
             ConfigurationError: the URL makes no sense.
         """
         self._nodes = Nodes(url, timeout, sentinel_password)
-        self._longest = 3 * timeout
-        self._pool = ThreadPoolExecutor(MOST_AT_ONCE, "unstale-exporter")
+        self._timeout = timeout
+        self._asked: dict[str, _Question] = {}
         self._lock = Lock()
         self._answers: Mapping[str, Answer] = {}
         self._asked_at = -FRESH_SECONDS
@@ -71,7 +96,6 @@ class Watch:
 
     def close(self) -> None:
         """Close the connections. Whoever is still asked is not waited for."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
         self._nodes.close()
 
     def _tell_trouble(self) -> None:
@@ -81,21 +105,27 @@ class Watch:
             logger.warning("Which servers there are is not known now. %s", self._trouble)
 
     def _ask(self, now: float) -> Mapping[str, Answer]:
-        asked = {name: self._pool.submit(_ask, client) for name, client in self._nodes.named(now).items()}
-        if not asked:  # so far no sentinel has named any
+        clients = self._nodes.named(now)
+        if not clients:  # so far no sentinel has named any
             return {self._nodes.service: Answer(None, monotonic() - now, self._nodes.trouble)}
-        wait(asked.values(), self._longest)
-        late = Answer(None, self._longest, "It does not answer.")
-        return {name: one.result() if one.done() else late for name, one in asked.items()}
+        waiting = {name: one for name, one in self._asked.items() if one.answer is None}
+        self._asked = {name: waiting.get(name) or _Question(client, self._timeout) for name, client in clients.items()}
+        longest = LONGEST * self._timeout
+        until = monotonic() + longest
+        late = Answer(None, longest, LATE)
+        return {name: one.wait(until) or late for name, one in self._asked.items()}
 
 
-def _ask(client: Client) -> Answer:
+def _ask(client: Client, timeout: float) -> Answer:
     began = monotonic()
-    try:
-        info: Any = client.info(*SECTIONS)
-    except Exception as error:  # noqa: BLE001 - whatever stands at that address, the page has the other nodes
-        return Answer(None, monotonic() - began, what_is_wrong(error))
-    return Answer(info, monotonic() - began)
+    with hung_up_at(client, began + 2 * timeout) as late:  # for connecting, and for the answer
+        try:
+            info: Any = client.info(*SECTIONS)
+            is_any = tells_anything(info)
+        except Exception as error:  # noqa: BLE001 - whatever stands at that address, the page has the other nodes
+            return Answer(None, monotonic() - began, LATE if late.is_set() else what_is_wrong(error))
+    seconds = monotonic() - began
+    return Answer(info, seconds) if is_any else Answer(None, seconds, NO_SERVER)
 
 
 def _tell(before: Mapping[str, Answer], after: Mapping[str, Answer]) -> None:

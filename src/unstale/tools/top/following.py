@@ -1,6 +1,7 @@
 """One server, followed: a window, then a look at its stamps, and so on. It goes on while the server is away.
 
 Each window is the doctor's: nothing is asked in it. So of what following itself sends only INFO is in the figures.
+A server that is not done in time, whatever it sends, is away.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final, Self
 
 import redis
 
+from unstale.errors import UnstaleError
 from unstale.tools.doctor.costs import engine_of
 from unstale.tools.doctor.errors import DoctorError
 from unstale.tools.doctor.facts import Asker
@@ -20,7 +22,7 @@ from unstale.tools.doctor.pace import Pace
 from unstale.tools.doctor.results import Engine
 from unstale.tools.doctor.sampling import Sampler
 from unstale.tools.doctor.watching import OWN_TRIPS, watch
-from unstale.tools.places import Place, connect, what_is_wrong
+from unstale.tools.places import NO_ANSWER, Place, connect, hung_up_at, what_is_wrong
 from unstale.tools.programs import name_of
 from unstale.tools.top.tags import Hot, Watch
 
@@ -31,6 +33,8 @@ SAMPLE_EVERY: Final = 30.0
 SAMPLE_SHARE: Final = 0.005
 """Of the engine's time meanwhile."""
 ANSWER_SECONDS: Final = 5.0
+ROUND_SECONDS: Final = 15.0
+"""What all answers of a window and a sample may take together, besides the window itself."""
 NO_BOUND: Final = 10**15
 """Commands: it runs until it is ended."""
 
@@ -54,6 +58,10 @@ class Frame:
     tags: list[Hot] = field(default_factory=list)
 
 
+class FollowError(UnstaleError):
+    """A server is not followed any more. The message says why."""
+
+
 class Follower:
     """Follows a server in a thread. Use as a context manager."""
 
@@ -69,9 +77,13 @@ class Follower:
         self._over = threading.Event()
         self._frame = Frame(place.name, trouble="Waiting for the first figures.")
         self._failure: BaseException | None = None
+        self._greeted = False
+        self._sample_at = 0.0
         self._thread = threading.Thread(target=self._run, name=f"top-{place.name}", daemon=True)
         self.count = 0
         """Frames so far."""
+        self.has_answered = False
+        """Whether one of them had figures."""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -85,40 +97,53 @@ class Follower:
 
     @property
     def frame(self) -> Frame:
-        """The last one. What was not foreseen in the thread is raised here."""
+        """The last one.
+
+        Raises:
+            FollowError: something that was not foreseen has ended the thread.
+        """
         if self._failure is not None:
-            raise self._failure
+            what = f"{type(self._failure).__name__}: {self._failure}"
+            raise FollowError(f"{self._place.name} is not followed any more ({what}).") from self._failure
         return self._frame
 
     def _run(self) -> None:
         try:
             with connect(self._place, Gate(NO_BOUND).manner(ANSWER_SECONDS)) as client:
-                self._follow(Asker(client))
+                self._follow(client)
         except BaseException as error:  # noqa: BLE001 - raised where it is seen: `frame`
             self._failure = error
 
-    def _follow(self, asker: Asker) -> None:
+    def _follow(self, client: redis.Redis) -> None:
+        asker = Asker(client)
         stamps = Watch(in_cluster=self._place.in_cluster)
-        due_at = 0.0
-        greeted = False
         while not self._over.is_set():
-            try:
-                if not greeted:
-                    asker.greet()
-                    if self._place.in_cluster:
-                        asker.ask("READONLY")  # a replica in a cluster shows its keys to none else
-                    greeted = True
-                if time.monotonic() >= due_at:
-                    stamps.choose(self._sampler(asker).sample())
-                    due_at = time.monotonic() + SAMPLE_EVERY
-                self._show(self._seen(asker, stamps))
-            except (redis.RedisError, DoctorError) as error:
-                greeted = False
-                self._show(Frame(self._place.name, trouble=what_is_wrong(error)))
+            until = time.monotonic() + self._interval + ROUND_SECONDS
+            with hung_up_at(client, until, self._over) as late:
+                try:
+                    self._show(self._round(asker, stamps))
+                except (*NO_ANSWER, DoctorError) as error:
+                    self._greeted = False
+                    wrong = redis.TimeoutError() if late.is_set() else error
+                    self._show(Frame(self._place.name, trouble=what_is_wrong(wrong)))
+            if not self._greeted:
                 self._over.wait(self._interval)
+
+    def _round(self, asker: Asker, stamps: Watch) -> Frame:
+        """A sample, if it is time for one, and a window."""
+        if not self._greeted:
+            asker.greet()
+            if self._place.in_cluster:
+                asker.ask("READONLY")  # a replica in a cluster shows its keys to none else
+            self._greeted = True
+        if time.monotonic() >= self._sample_at:
+            stamps.choose(self._sampler(asker).sample())
+            self._sample_at = time.monotonic() + SAMPLE_EVERY
+        return self._seen(asker, stamps)
 
     def _show(self, frame: Frame) -> None:
         self._frame = frame
+        self.has_answered = self.has_answered or frame.engine is not None
         self.count += 1
 
     def _sampler(self, asker: Asker) -> Sampler:

@@ -6,9 +6,11 @@ format is read here than it takes to add up two counters.
 
 from __future__ import annotations
 
+import http.client
 import re
 import urllib.error
 import urllib.request
+from enum import Enum
 from typing import Final, NamedTuple
 
 from unstale.errors import ConfigurationError
@@ -27,6 +29,14 @@ class Counted(NamedTuple):
     """Values that were computed and not stored, since something had changed meanwhile."""
 
 
+class Untold(Enum):
+    """Why there are no counters."""
+
+    YET = "does not tell yet"
+    NOTHING = "does not tell"
+    UNREACHABLE = "cannot be reached"
+
+
 def check_url(url: str) -> None:
     """See that it is a page.
 
@@ -37,14 +47,16 @@ def check_url(url: str) -> None:
         raise ConfigurationError("--metrics takes the URL of a page for Prometheus: http://127.0.0.1:8000/metrics.")
 
 
-def counted(url: str) -> Counted | None:
-    """Read the page; None where it cannot be read, or has neither counter."""
+def counted(url: str) -> Counted | Untold:
+    """Read the page."""
     try:
         with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as answer:  # noqa: S310 - see check_url
             text = answer.read(MOST_BYTES).decode("utf-8", "replace")
-    except (urllib.error.URLError, OSError, ValueError):
-        return None
-    return added_up(text)
+    except (urllib.error.HTTPError, http.client.HTTPException, ValueError):  # an error's page, or no page at all
+        return Untold.NOTHING
+    except OSError:
+        return Untold.UNREACHABLE
+    return added_up(text) or Untold.NOTHING
 
 
 def added_up(text: str) -> Counted | None:

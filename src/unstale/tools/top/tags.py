@@ -22,13 +22,15 @@ MOST_WATCHED: Final = 200
 """Stamps: reading them takes the engine about 0.2 ms."""
 CLOSED: Final = "closed"
 """What is seen of a stamp that is no string: a tag in flux."""
+ALL: Final = "(everything: clear)"
+"""What stands for a cache's roots."""
 
 
 class Hot(NamedTuple):
     """A tag that is watched."""
 
     tag: str
-    """With the namespace before it; `*7` is a root, which `clear()` changes."""
+    """With the namespace before it."""
     changes: int
     """Seen since it is watched."""
     entries: int
@@ -79,8 +81,14 @@ class Watch:
         return len(changed)
 
     def hottest(self) -> list[Hot]:
-        """All that are watched, the most often changed first."""
-        found = [Hot(tag_of(name), self._changes[name], self._entries[name]) for name in self._last]
+        """All that are watched, the most often changed first. A namespace's roots, which `clear()` changes, are one."""
+        changes: Counter[str] = Counter()
+        entries: Counter[str] = Counter()
+        for name in self._last:
+            tag = tag_of(name)
+            entries[tag] += self._entries[name]
+            changes[tag] = max(changes[tag], self._changes[name])  # one clear changes all roots
+        found = [Hot(tag, changes[tag], entries[tag]) for tag in entries]
         return sorted(found, key=lambda one: (-one.changes, -one.entries, one.tag))
 
 
@@ -92,12 +100,12 @@ def _seen(answer: Any) -> object:
 
 
 def tag_of(name: bytes) -> str:
-    """The tag of a stamp's name, with its namespace, for people."""
+    """The tag of a stamp's name, with its namespace, for people. Of a root, of which each entry has one, it is ALL."""
     parts = parts_of(name)
     if parts is None:
         return text_of(name)
     namespace, segment, rest = (text_of(part) for part in parts)
     if segment == "r":
-        return f"{namespace} *{rest.partition('{')[0]}"
+        return f"{namespace} {ALL}"
     root, _, below = rest.removeprefix("{").partition("}")
     return f"{namespace} {unquote(root)}{below}"

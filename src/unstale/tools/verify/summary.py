@@ -1,13 +1,15 @@
 """Logs of several processes, added up by namespace.
 
 A line that is torn (its process was killed, the disk was full) or is none of ours is left out and counted; so is one of
-another release's format. What it held is missing, and is told: who quotes a share should know.
+another release's format, and one whose figures cannot be. What it held is missing, and is told: who quotes a share
+should know.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -15,6 +17,10 @@ from unstale.core.verified import MAX_LOST, Counts, LostKey, Verification, add_t
 from unstale.errors import ConfigurationError
 from unstale.verifiers import FORMAT, Line
 
+LAST_AT: Final = 253_370_764_800.0
+"""The year 9999: no date is later."""
+MOST_COUNTED: Final = 10**9
+"""Of anything in one line, which is of a minute."""
 _decoder = msgspec.json.Decoder(Line)
 
 
@@ -69,7 +75,7 @@ def summary_of(paths: Iterable[Path]) -> Summary:
         except msgspec.DecodeError:
             damaged += 1
             continue
-        if line.format != FORMAT or any(not _is_whole(counts) for counts in line.kinds.values()):
+        if line.format != FORMAT or not _can_be(line):
             damaged += 1
             continue
         lines += 1
@@ -89,11 +95,17 @@ def _raw_lines(paths: Iterable[Path]) -> Iterator[bytes]:
             raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
 
 
+def _can_be(line: Line) -> bool:
+    """Whether some process can have found that, at a time that is one."""
+    times = [(line.at, line.seconds), *((one.at, one.seconds) for one in line.lost)]
+    return all(0 <= seconds <= at <= LAST_AT for at, seconds in times) and all(map(_is_whole, line.kinds.values()))
+
+
 def _is_whole(counts: Counts) -> bool:
-    """Whether these are counts: as many as this release has, and none below zero."""
+    """Whether these are counts: as many as this release has, none below zero, and none that nobody can count."""
     plain = (counts.same, *counts.settled, counts.lost, counts.unsettled)
     others = (counts.unrepeatable, counts.failed, counts.skipped)
-    return len(counts.settled) == len(Counts().settled) and min(*plain, *others) >= 0
+    return len(counts.settled) == len(Counts().settled) and all(0 <= one <= MOST_COUNTED for one in (*plain, *others))
 
 
 class _Part:

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unstale.core.verified import BOUNDS, Counts, Verification
-from unstale.tools.verify.wording import percent, sure, within
+from unstale.tools.verify.wording import percent, shown, sure, within
 
 KIND_HEADS = ("kind of key", "judged", "same", "settled", "lost", "un-\nsettled", "not\njudged")
 
@@ -29,7 +29,8 @@ def kinds_table(verification: Verification) -> Table:
 def _cells(kind: str, counts: Counts) -> list[str | Text]:
     unjudged = counts.unrepeatable + counts.failed + counts.skipped
     numbers = (counts.judged, counts.same, sum(counts.settled), counts.lost, counts.unsettled, unjudged)
-    cells: list[str | Text] = [Text(f"{kind} (never the same)" if counts.always_differs else kind)]
+    name = shown(kind)
+    cells: list[str | Text] = [Text(f"{name} (never the same)" if counts.always_differs else name)]
     cells += [f"{number:,}" for number in numbers]
     if counts.lost:
         cells[4] = Text(f"{counts.lost:,}", style="bold red")

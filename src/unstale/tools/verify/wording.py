@@ -1,4 +1,7 @@
-"""What may be quoted of a verification, and what it does not say. Sentences, with their figures rounded down."""
+"""What may be quoted of a verification, and what it does not say. Sentences, with their figures rounded down.
+
+Names of a log (of namespaces, kinds, keys and tags) are shown with whatever cannot be shown escaped: `shown`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from unstale.core.verified import Counts, Share, Verification
+from unstale.tools.doctor.names import text_of
 from unstale.tools.verify.summary import Found
 
 _SCOPE: Final = (
@@ -19,6 +23,11 @@ _MEANING: Final = (
 )
 LEAST_DIGITS: Final = 2
 _MOST_DIGITS: Final = 8
+
+
+def shown(name: str) -> str:
+    """A name for people."""
+    return text_of(name.encode("utf-8", "backslashreplace"))
 
 
 def percent(share: float) -> str:
@@ -56,8 +65,8 @@ def quotable(found: Found, seconds: float, confidence: float) -> str:
         return "Nothing was judged, so nothing may be quoted."
     subject = "were what their loader gave" if not seconds else f"were consistent with their loader {within(seconds)}"
     return (
-        f"At least {percent(share.least)} of the reads that `{found.namespace}` served from the cache {when(found)} "
-        f"{subject} ({sure(confidence)}; {share.good:,} of {share.judged:,} sampled reads)."
+        f"At least {percent(share.least)} of the reads that `{shown(found.namespace)}` served from the cache "
+        f"{when(found)} {subject} ({sure(confidence)}; {share.good:,} of {share.judged:,} sampled reads)."
     )
 
 
@@ -87,8 +96,8 @@ def always_differing(verification: Verification) -> list[tuple[str, Counts]]:
 
 def _always(kind: str, counts: Counts) -> str:
     return (
-        f"`{kind}` was never the same ({counts.differed + counts.unrepeatable:,} reads): a time or a draw in it, "
-        "an order that the query does not fix, a key that leaves out what the value depends on? Name it in "
+        f"`{shown(kind)}` was never the same ({counts.differed + counts.unrepeatable:,} reads): a time or a draw in "
+        "it, an order that the query does not fix, a key that leaves out what the value depends on? Name it in "
         "`except_keys`, or say by `same` what counts."
     )
 
@@ -97,12 +106,14 @@ def lost_lines(found: Found) -> list[str]:
     """What was lost, one by one."""
     said = []
     for one in found.verification.lost:
-        tags = ", ".join(one.tags) or "no tags"
+        tags = ", ".join(map(shown, one.tags)) or "no tags"
         how = (
             "nobody invalidated any of them"
             if one.stood
             else "it was stored anew meanwhile: its loader reads what lags, or depends on what the key does not name"
         )
         at = datetime.fromtimestamp(one.at, UTC)
-        said.append(f"{one.key}: differed for {one.seconds:.1f} s, seen {at:%Y-%m-%d %H:%M:%S} UTC; {tags}; {how}")
+        said.append(
+            f"{shown(one.key)}: differed for {one.seconds:.1f} s, seen {at:%Y-%m-%d %H:%M:%S} UTC; {tags}; {how}"
+        )
     return said
