@@ -219,7 +219,7 @@ def _of_monitored(told: Monitored) -> Iterator[RenderableType]:
             made.add_row(Text(pattern.pattern), pattern.command, *cells)
         yield made
     if told.busiest:
-        made = _Figures("Busiest names", "command", "calls/s", narrow=(1,))
+        made = _Figures("Busiest names", "command", "calls/s", narrow=(0, 1))
         for busy in told.busiest[:MOST_ROWS]:
             made.add_row(Text(busy.shape), busy.command, one_decimal(busy.calls / told.seconds))
         yield made
