@@ -212,7 +212,7 @@ def _of_monitored(told: Monitored) -> Iterator[RenderableType]:
     )
     if told.patterns:
         made = _Figures(
-            "Patterns that the keyspace was walked for", "command", "walks", "calls", "deleted", narrow=(1,)
+            "Patterns that the keyspace was walked for", "command", "walks", "calls", "deleted", narrow=(0, 1)
         )
         for pattern in told.patterns[:MOST_ROWS]:
             cells = (count(pattern.walks), count(pattern.calls), count(pattern.deleted))
