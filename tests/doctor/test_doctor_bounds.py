@@ -21,7 +21,7 @@ from servers import Server
 from unstale.tools.doctor import course, facts
 from unstale.tools.doctor.course import Plan, examine
 from unstale.tools.doctor.errors import DoctorError
-from unstale.tools.doctor.results import STOPPED, Report
+from unstale.tools.doctor.results import STOPPED, Facts, Report
 from unstale.tools.places import Manner, NobodyTellsError, Origin, connect, hung_up_at
 
 PATIENT = Manner(None, 1.0, 60.0)
@@ -206,6 +206,14 @@ def test_the_others_are_reported(server: Server, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(course, "facts_of", fail_once)
     report = examine(server.url, Plan(seconds=1))
     assert sorted(node.status for node in report.nodes) == ["complete", "interrupted"]
+    assert "doctor-failed" in ids(report, "warning")
+
+
+def test_figures_that_are_none(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a server says of itself may be of any type; the report is there all the same."""
+    monkeypatch.setattr(course, "facts_of", lambda _: Facts(memory_bytes="much"))  # type: ignore[arg-type]
+    report = examine(server.url, Plan(seconds=1))
+    assert only(report).facts == Facts()
     assert "doctor-failed" in ids(report, "warning")
 
 

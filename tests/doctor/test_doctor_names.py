@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unstale.tools.doctor.names import ID, LONGEST, STAR, shapes, text_of
+from unstale.tools.doctor.sampling import Sample, Seen, keyspace_of
 
 
 @pytest.mark.parametrize(
@@ -166,3 +167,16 @@ def test_sessions_of_django() -> None:
 def test_no_id_is_left(numbers: list[int]) -> None:
     """Whatever the numbers."""
     assert set(shapes([f"user:{number}:cart" for number in numbers * 3])) == {"user:*:cart"}
+
+
+def test_no_shape_is_listed_twice() -> None:
+    """Of keys of one kind; also where shapes differ only behind their end."""
+    long = [f"{'word:' * 10}{'/' * 160}{kind}:{number}" for kind in ("aa", "bb") for number in range(5)]
+    mixed = [
+        *long,
+        *[f"user:{number}" for number in range(9)],
+        *[f"user:{letter}nna" for letter in "abcdefghijklmnopqrstuvw"],
+    ]
+    seen = [Seen(name.encode(), -1, 60, None) for name in mixed]
+    listed = [(one.shape, one.kind) for one in keyspace_of(Sample(seen), len(seen)).shapes]
+    assert len(listed) == len(set(listed)) == 2

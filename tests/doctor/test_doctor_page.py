@@ -55,6 +55,9 @@ def row_names(made: Report) -> Iterator[str]:
             yield from (command.name.upper() for command in one.engine.commands)
         if one.costs is not None:
             yield "part of this core that would do"
+        if one.monitored is not None:
+            yield from (pattern.pattern for pattern in one.monitored.patterns)
+            yield from (busy.shape for busy in one.monitored.busiest)
         if one.keyspace is not None:
             yield from (keys.shape for keys in one.keyspace.shapes)
 

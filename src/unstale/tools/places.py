@@ -301,14 +301,17 @@ def target_of(url: str) -> str:
     return printable(unquote(shown(url)) if url.startswith("unix:") else shown(url))
 
 
+_HUNG_UP: Final = ("Error while reading", "Error while writing", "closed by server")
+"""redis-py's words for a connection that the server ends in the place of an answer."""
+
+
 def tls_hint(error: Exception, place: Place) -> str:
     """What may be wrong with a server that has never answered: TLS to a port without it, or none to one with it."""
     said = str(error)
     if place.has_tls:
         mute = isinstance(error, redis.TimeoutError) or ("[SSL" in said and "CERTIFICATE" not in said)
         return " Does its port speak TLS? If not, the URL begins with redis, not rediss." if mute else ""
-    hung_up = isinstance(error, redis.ConnectionError) and not isinstance(error, redis.AuthenticationError)
-    if isinstance(error, redis.exceptions.InvalidResponse) or (hung_up and "connecting to" not in said):
+    if isinstance(error, redis.exceptions.InvalidResponse) or any(words in said for words in _HUNG_UP):
         return " Does its port want TLS? Then the URL begins with rediss, not redis."
     return ""
 

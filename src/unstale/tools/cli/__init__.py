@@ -9,25 +9,29 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from unstale.tools.cli.status import STOPPED
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""By which it is stopped; SIGHUP: the terminal is closed."""
 
 
 def main() -> None:
     """The command. Each of its parts needs an extra of its own."""
     _open_what_is_closed()
-    _handle(_leave)  # the libraries take a second or more to import, and some of them hide what is raised meanwhile
+    _handle(_SIGNALS, _leave)  # libraries take a second or more to import, and some hide what is raised meanwhile
     try:
         from unstale.tools.cli.application import application  # noqa: PLC0415 - an extra: the package does not need it
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("unstale"):
             raise
         sys.exit(f"The command unstale needs {error.name}: pip install 'unstale[lab]' (or audit, doctor)")
-    _handle(_as_ctrl_c)
+    _handle(_SIGNALS, _as_ctrl_c)
+    _handle((signal.SIGINT,), signal.default_int_handler)  # by which asyncio knows that it may take its place
     application()
 
 
@@ -39,9 +43,9 @@ def _open_what_is_closed() -> None:
             setattr(sys, name, nowhere)
 
 
-def _handle(stop: Callable[[int, FrameType | None], None]) -> None:
+def _handle(numbers: Sequence[signal.Signals], stop: Callable[[int, FrameType | None], None]) -> None:
     """What is done when it is to be stopped; a signal that is ignored stays so."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal is closed
+    for number in numbers:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, stop)
 

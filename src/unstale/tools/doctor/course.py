@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import redis
@@ -29,7 +29,7 @@ from unstale.tools.doctor.findings import findings
 from unstale.tools.doctor.gate import ANSWER_SECONDS, CONNECT_SECONDS, Gate
 from unstale.tools.doctor.monitoring import listen, monitored
 from unstale.tools.doctor.pace import PACED, Pace
-from unstale.tools.doctor.results import STOPPED, Monitored, Node, Report
+from unstale.tools.doctor.results import STOPPED, Facts, Monitored, Node, Report
 from unstale.tools.doctor.sampling import Sampler, keyspace_of
 from unstale.tools.doctor.watching import OWN_TRIPS, Watched, watch
 from unstale.tools.places import (
@@ -47,6 +47,7 @@ from unstale.tools.wording import printable
 
 MOST_AT_ONCE: Final = 64
 """Servers that are looked at at the same time."""
+_Told = TypeVar("_Told", Facts, Node)
 MOST_TEXT: Final = 1000
 """Characters of whatever a server says."""
 WATCHED: Final = 0.5
@@ -119,7 +120,7 @@ def examine(
             wait(waiting)
         for ended in waiting:
             ended.result()
-    nodes = msgspec.convert(_printable(msgspec.to_builtins(nodes)), list[Node])
+    nodes = [_plain(node) for node in nodes]
     if all(node.status == "unreachable" for node in nodes):
         raise DoctorError("; ".join(dict.fromkeys(f"{node.name}: {node.why}" for node in nodes)))
     return Report(
@@ -129,6 +130,15 @@ def examine(
         nodes=nodes,
         findings=findings(nodes),
     )
+
+
+def _plain(told: _Told) -> _Told:
+    """The same, all of whose texts a terminal can show.
+
+    Raises:
+        msgspec.ValidationError: a figure is none.
+    """
+    return msgspec.convert(_printable(msgspec.to_builtins(told)), type(told))
 
 
 def _printable(told: Any) -> Any:
@@ -167,11 +177,12 @@ def _examine(place: Place, node: Node, plan: Plan, stop: threading.Event) -> Non
                 _look(_Means(asker, place, manner, pace, stop, begun, until), node, plan)
                 node.own_percent = _own_percent(asker, gate, pace, time.monotonic() - begun)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other servers' part is reported
-            _end(node, error, has_answered=asker.has_answered, late=late.is_set())
-            if node.status == "unreachable" and not late.is_set():
+            is_late = late.is_set() or (time.monotonic() >= until and isinstance(error, redis.RedisError))
+            _end(node, error, has_answered=asker.has_answered, late=is_late)
+            if node.status == "unreachable" and not is_late:
                 node.why += tls_hint(error, place)
         node.refusals = asker.refusals
-    if stop.is_set() and not node.is_own_error and (node.status == "complete" or late.is_set()):
+    if stop.is_set() and not node.is_own_error:
         node.status, node.why = "interrupted", STOPPED
     node.commands_sent = gate.count
 
@@ -209,7 +220,7 @@ class _Means(NamedTuple):
 
 def _look(means: _Means, node: Node, plan: Plan) -> None:
     """Facts, engine, keyspace, MONITOR, each written down when it is there; then what follows."""
-    node.facts = facts_of(means.asker)
+    node.facts = _plain(facts_of(means.asker))
     node.facts.database = means.place.database
     if node.facts.is_cluster_node:
         means.asker.ask("READONLY")  # a replica in a cluster shows its keys to none else

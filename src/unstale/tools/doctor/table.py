@@ -212,14 +212,14 @@ def _of_monitored(told: Monitored) -> Iterator[RenderableType]:
     )
     if told.patterns:
         made = _Figures(
-            "Patterns that the keyspace was walked for", "command", "walks", "calls", "deleted", narrow=(1,)
+            "Patterns that the keyspace was walked for", "command", "walks", "calls", "deleted", narrow=(0, 1)
         )
         for pattern in told.patterns[:MOST_ROWS]:
             cells = (count(pattern.walks), count(pattern.calls), count(pattern.deleted))
             made.add_row(Text(pattern.pattern), pattern.command, *cells)
         yield made
     if told.busiest:
-        made = _Figures("Busiest names", "command", "calls/s", narrow=(1,))
+        made = _Figures("Busiest names", "command", "calls/s", narrow=(0, 1))
         for busy in told.busiest[:MOST_ROWS]:
             made.add_row(Text(busy.shape), busy.command, one_decimal(busy.calls / told.seconds))
         yield made
