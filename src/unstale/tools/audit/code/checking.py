@@ -1,6 +1,7 @@
 """Whether a text was compared with what may be before a statement is reached, and whatever else it is turned away.
 
-`if word not in WORDS: raise`, `if word in WORDS: …`, `if not word.isdigit(): word = "1"`.
+`if word not in WORDS: raise`, `if word in WORDS: …`, `if not word.isdigit(): word = "1"`,
+`word if word in WORDS else "new"`, `"".join(each for each in text if each.isdigit())`.
 """
 
 from __future__ import annotations
@@ -41,6 +42,34 @@ def is_checked(node: ast.AST, module: Module, names: AbstractSet[str]) -> bool:
                 if any(isinstance(each, ast.If) and _turns_away(each, has_it, names) for each in before):
                     return True
     return False
+
+
+def is_one_of(part: ast.expr, choice: ast.IfExp) -> bool:
+    """Whether one of the two parts of `word if word in WORDS else "new"` is given only where it is one that may be."""
+    wanted = ast.dump(part)
+
+    def has_it(within: ast.AST) -> bool:
+        return any(ast.dump(each) == wanted for each in ast.walk(within))
+
+    return _says(choice.test, has_it, is_one=part is choice.body)
+
+
+def is_sifted(made: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> bool:
+    """Whether a comprehension has nothing in it but what may be: `each for each in text if each.isdigit()`."""
+    names = {each.id for each in ast.walk(made.elt) if isinstance(each, ast.Name)}
+    checked = {
+        loop.target.id
+        for loop in made.generators
+        if isinstance(loop.target, ast.Name) and any(_says_of(test, loop.target.id) for test in loop.ifs)
+    }
+    return names <= checked
+
+
+def _says_of(test: ast.expr, name: str) -> bool:
+    def has_it(part: ast.AST) -> bool:
+        return any(isinstance(each, ast.Name) and each.id == name for each in ast.walk(part))
+
+    return _says(test, has_it, is_one=True)
 
 
 def _says(test: ast.expr, has_it: Says, *, is_one: bool) -> bool:

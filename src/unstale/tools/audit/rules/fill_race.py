@@ -38,7 +38,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from unstale.tools.audit.code.derivation import Carried
+from unstale.tools.audit.code.derivation import Asked, Carried
 from unstale.tools.audit.code.guards import Says, ancestors, is_after_found, is_after_miss, leaves, locks_around
 from unstale.tools.audit.code.keys import written
 from unstale.tools.audit.code.kinds import Client, Plain
@@ -207,10 +207,10 @@ def _is_only(bindings: Iterable[Binding], carried: Carried) -> bool:
     return all(isinstance(each, Value) and (Step.MADE_OF in each.steps or carried.has(each.expr)) for each in bindings)
 
 
-def _hands_on(node: ast.Call | ast.Attribute, scope: Scope) -> bool:
+def _hands_on(node: Asked, scope: Scope) -> bool:
     """Whether a call may give what it is given in another form: nothing else is given to it."""
     del scope
-    if isinstance(node, ast.Attribute):
+    if not isinstance(node, ast.Call):
         return True
     return sum(not isinstance(each, ast.Constant) and not _is_class(each) for each in node.args) <= 1
 
