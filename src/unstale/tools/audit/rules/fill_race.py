@@ -43,6 +43,7 @@ from unstale.tools.audit.code.guards import Says, ancestors, is_after_found, is_
 from unstale.tools.audit.code.keys import written
 from unstale.tools.audit.code.kinds import Client, Plain
 from unstale.tools.audit.code.project import called_name
+from unstale.tools.audit.code.rows import is_by_its_row
 from unstale.tools.audit.code.scopes import Binding, Scope, Step, Value
 from unstale.tools.audit.code.understood import Code
 from unstale.tools.audit.code.verbs import Verb
@@ -110,6 +111,7 @@ def fills(code: Code, scope: Scope) -> Iterator[Fill]:
             continue
         key = written(store.key)
         same = [each for each in reads.get(key, ()) if each.call is not store.call]
+        same = same or [each for many in reads.values() for each in many if is_by_its_row(scope, each.key, store.key)]
         tests = list(_memberships(code, scope, key))
         if not same and not tests:
             continue
