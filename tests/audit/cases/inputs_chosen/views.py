@@ -25,6 +25,26 @@ def of_known_form(value):
     return value
 
 
+def of_form_found(value):
+    found = PLAIN.fullmatch(value)
+    if found is None:
+        raise ValueError(value)
+    return value
+
+
+def of_form_if_any(value):
+    if not value or (found := PLAIN.fullmatch(value)):
+        return value
+    return "none"
+
+
+def of_form_or_so(value):
+    found = PLAIN.fullmatch(value)
+    if found is None:
+        log(value)
+    return value
+
+
 def long_enough(value):
     if len(value) < 3:
         raise ValueError(value)
@@ -41,6 +61,18 @@ def number(request):
 
 def of_form(request):
     cache.set(f"form:{of_known_form(request.GET['name'])}", load_it(), 60)
+
+
+def of_form_known_before(request):
+    cache.set(f"found:{of_form_found(request.GET['name'])}", load_it(), 60)
+
+
+def of_form_or_anything(request):
+    cache.set(f"any:{of_form_or_so(request.GET['name'])}", load_it(), 60)  # expect: UNS010
+
+
+def of_form_or_empty(request):
+    cache.set(f"empty:{of_form_if_any(request.GET['name'])}", load_it(), 60)  # expect: UNS010
 
 
 def of_length(request):

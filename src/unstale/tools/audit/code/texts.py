@@ -128,4 +128,4 @@ class Texts:
 
 def _is_raw(result: ast.expr, name: str, carried: Carried) -> bool:
     """Whether what a function returns has a parameter's text, and was not checked before."""
-    return carried.has(result) and not is_checked(result, carried.scope.module, {name, *carried.names})
+    return carried.has(result) and not is_checked(result, carried.scope, {name, *carried.names})

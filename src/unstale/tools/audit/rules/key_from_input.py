@@ -176,7 +176,7 @@ def _was_there(code: Code, deed: Deed) -> bool:
 
 def _is_checked(code: Code, call: ast.Call, scope: Scope, found: Source) -> bool:
     """Whether the text was compared with what may be, and whatever else it is was turned away."""
-    return is_checked(call, scope.module, _names_of(code, scope, found))
+    return is_checked(call, scope, _names_of(code, scope, found))
 
 
 def _names_of(code: Code, scope: Scope, found: Source) -> set[str]:
