@@ -179,7 +179,7 @@ def test_an_error_of_the_doctor_s_own(server: Server, monkeypatch: pytest.Monkey
     def fail(*_: object) -> None:
         raise TypeError("anna's secret")
 
-    monkeypatch.setattr(course, "keyspace_of", fail)
+    monkeypatch.setattr(course, "costs_of", fail)
     report = examine(server.url, Plan(seconds=1))
     node = only(report)
     assert node.status == "interrupted"

@@ -99,3 +99,23 @@ def by_helper(user):
 def guides(request):
     cache.set("guides", list(request.user.guides.all()), 60)  # expect: UNS011
     cache.set("currentUser", list(request.user.guides.all()), 60)
+
+
+def recommendations_key(kind, of, limit):
+    return f"recommendations_{kind}:{of}:{limit}"
+
+
+def keep_recommendations(kind, of, rows, limit=5):
+    cache.set(recommendations_key(kind, of, limit), rows, 60)
+
+
+def recommended(request):
+    rows = list(Product.objects.filter(bought_by=request.user))
+    of = request.user.id
+    keep_recommendations("bought", of, rows)
+
+
+def recommended_to_all(request):
+    rows = list(Product.objects.filter(bought_by=request.user))
+    of = "all"
+    keep_recommendations("bought", of, rows)  # expect: UNS011

@@ -8,6 +8,8 @@
     keys        keys, written so that they can be compared         wrappers    the project's own helpers
     guards      under which condition a statement is reached       callers     who calls a function, to any depth
     walks       what becomes of keys that were walked              origins     requests, users and clocks
+    texts       what hands on text as it came              rows        keys of a row that was loaded by another key
+    checking    whether a text was compared before         order       whether a parameter's name was bound again
     declarations  what settings say of caches                      words       words in names
     understood  all of it put together
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from unstale.tools.audit.code.asking import Asks
@@ -265,6 +265,34 @@ def argument_of(call: ast.Call, parameter: Parameter, shift: int = 0) -> ast.exp
     if at < 0 or at >= len(call.args) or any(isinstance(each, ast.Starred) for each in before):
         return None
     return call.args[at]
+
+
+def arguments_for(call: ast.Call, function: Scope, names: Collection[str], shift: int = 0) -> list[ast.expr]:
+    """All that a call gives for some parameters of a function, what it gives by `*` and `**` among it.
+
+    Args:
+        call: of the function.
+        function: whose parameters.
+        names: which of them.
+        shift: how many parameters are given already: `self`.
+    """
+    found: list[ast.expr] = []
+    by_position = [each for each in function.parameters if each.position is not None]
+    named = {each.name for each in function.parameters if not each.many}
+    several = {each.many for each in function.parameters if each.many and each.name in names}
+    for at, given in enumerate(call.args, shift):
+        if isinstance(given, ast.Starred):
+            found += [given] if "*" in several or any(each.name in names for each in by_position[at:]) else []
+        elif at < len(by_position):
+            found += [given] if by_position[at].name in names else []
+        elif "*" in several:
+            found.append(given)
+    for keyword in call.keywords:
+        if keyword.arg is None:
+            found += [keyword.value] if names else []
+        elif keyword.arg in names or (keyword.arg not in named and "**" in several):
+            found.append(keyword.value)
+    return found
 
 
 def _class_around(scope: Scope) -> Scope | None:

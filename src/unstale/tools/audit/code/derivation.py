@@ -1,17 +1,19 @@
 """What a value is made of (`sources`), and what is made of a value (`Carried`).
 
-Both follow names, containers and loops within a function, and parameters and results through the project. Neither knows
-the order of statements. What only asks about a value (`len`, a comparison) does not carry it.
+Both follow names, containers and loops within a function, and parameters and results through the project. Of the order
+of statements they know only where a parameter's name has been bound again (`order`). What only asks about a value
+(`len`, a comparison) does not carry it.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
 from unstale.tools.audit.code.inferring import Inference
+from unstale.tools.audit.code.order import is_bound_again
 from unstale.tools.audit.code.project import called_name
 from unstale.tools.audit.code.scopes import Parameter, Scope, Value
 
@@ -19,7 +21,9 @@ ONLY_ASKS: Final = frozenset({"len", "bool", "any", "all", "sum", "isinstance", 
 """Functions whose results are about a value."""
 METHODS_ONLY_ASK: Final = frozenset({"ttl", "pttl", "mget", "get_many", "memory_usage"})
 MOST_SOURCES: Final = 600
-Passes: TypeAlias = Callable[["ast.Call | ast.Attribute", Scope], bool]
+Asked: TypeAlias = ast.Call | ast.Attribute | ast.Subscript | ast.IfExp | ast.ListComp | ast.SetComp | ast.GeneratorExp
+Passes: TypeAlias = Callable[[Asked, Scope], "bool | Sequence[ast.AST]"]
+"""Whether an expression hands on what it is given, or which parts of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class Derivation:
             scope: where it stands.
             callers: how many calls up a parameter is followed, into what its callers give.
             results: how many calls down a call is followed, into what the function returns.
-            passes: whether a call or attribute hands on what it is given; by default each does.
+            passes: whether a call, an attribute and so on hands on what it is given; by default each does.
         """
         return _Search(self.inference, callers, results, passes).of(expr, scope)
 
@@ -122,9 +126,13 @@ class _Search:
         home, bindings = self._inference.home(part.id, step.scope)
         if home is None:
             yield Source(part, step.scope, step.up)
-        elif self._is_new(part.id, home):
+            return
+        is_another = self._passes is not None and is_bound_again(part, home)
+        if self._is_new((part.id, is_another), home):
             for binding in bindings:
                 match binding:
+                    case Parameter() if is_another:
+                        pass
                     case Value(expr=expr, scope=scope):
                         self._go_on([(expr, scope)], step)
                     case Parameter():
@@ -180,19 +188,37 @@ class Carried:
         return False
 
 
+def reaching(function: Scope, exprs: Iterable[ast.AST], passes: Passes | None = None) -> list[str]:
+    """The parameters of a function of which some expressions in it are made, in their order."""
+    wanted = list(exprs)
+    return [name for name, carried in of_parameters(function, passes) if any(map(carried.has, wanted))]
+
+
+def of_parameters(function: Scope, passes: Passes | None = None) -> Iterator[tuple[str, Carried]]:
+    """For each parameter of a function what is made of it."""
+    loaded: dict[str, list[ast.AST]] = {}
+    for node in ast.walk(function.node):
+        if isinstance(node, ast.Name) and not is_bound_again(node, function):
+            loaded.setdefault(node.id, []).append(node)
+    for parameter in function.parameters:
+        carried = Carried(function, frozenset(loaded.get(parameter.name, ())), set(), passes)
+        carried.spread()
+        yield parameter.name, carried
+
+
 def carrying(expr: ast.AST, scope: Scope | None = None, passes: Passes | None = None) -> Iterator[ast.AST]:
     """An expression and the parts of it whose values it hands on."""
     waiting: list[ast.AST] = [expr]
     while waiting:
         node = waiting.pop()
         yield node
-        if (
-            passes is not None
-            and scope is not None
-            and isinstance(node, (ast.Call, ast.Attribute))
-            and not passes(node, scope)
-        ):
-            continue
+        if passes is not None and scope is not None and isinstance(node, Asked):
+            handed = passes(node, scope)
+            if not isinstance(handed, bool):
+                waiting += handed
+                continue
+            if not handed:
+                continue
         if isinstance(node, ast.Call) and called_name(node) in (
             ONLY_ASKS if isinstance(node.func, ast.Name) else METHODS_ONLY_ASK
         ):

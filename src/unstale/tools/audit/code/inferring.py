@@ -406,6 +406,10 @@ class Inference:
         """What the project's calls give for a parameter."""
         return self._calling.arguments(parameter)
 
+    def calls_of(self, function: Scope) -> Iterator[tuple[ast.Call, Scope]]:
+        """The project's calls that run a function."""
+        return self._calling.calls_of(function)
+
     def shift(self, call: ast.Call, where: Scope, function: Scope) -> int:
         """How many parameters of a function are given already: `self`."""
         return self._calling.shift(call, where, function)

@@ -75,6 +75,8 @@ class Keys:
                 return self._percent(left, right, scope, known, deep) or (self._hole(expr, scope, known),)
             case ast.Name(id=name):
                 return self._name(name, expr, scope, known, deep)
+            case ast.Subscript(value=table, slice=ast.Constant(value=name)):
+                return self._looked_up(table, name, scope, deep) or (self._hole(expr, scope, known),)
             case ast.Attribute():
                 return self._attribute(expr, scope, deep) or (self._hole(expr, scope, known),)
             case ast.Call(func=ast.Name(id=name), args=[inner]) if name in _SAME_TEXT:
@@ -119,18 +121,43 @@ class Keys:
 
     def _imported_text(self, name: str, scope: Scope, deep: int) -> Form:
         """A constant of another module, however often it was imported on the way."""
+        found = self._imported(name, scope)
+        if len(found) == 1 and _is_text(found[0].expr):
+            return self._parts(found[0].expr, found[0].scope, {}, deep - 1)
+        return ()
+
+    def _imported(self, name: str, scope: Scope) -> list[Value]:
+        """What is bound to a name, in another module if it was imported."""
         home, bindings = self._inference.home(name, scope)
         for _ in range(MOST_DEEP):
             if home is None or len(bindings) != 1 or not isinstance(one := bindings[0], Imported):
                 break
             module, rest = self._inference.project.imported(one, home.module)
             if module is None or not rest:
-                return ()
+                return []
             home, bindings = module.scope, module.scope.bindings.get(rest, [])
-        found = [each for each in bindings if isinstance(each, Value)]
-        if len(found) == 1 and _is_text(found[0].expr):
-            return self._parts(found[0].expr, found[0].scope, {}, deep - 1)
-        return ()
+        return [each for each in bindings if isinstance(each, Value)]
+
+    def _looked_up(self, table: ast.expr, name: object, scope: Scope, deep: int) -> Form:
+        """A constant of a dict that is written out: `KEYS["list"]`."""
+        match table:
+            case ast.Name(id=called):
+                bound = self._imported(called, scope)
+            case ast.Attribute():
+                bound = [each for each in self._inference.bindings_of(table, scope) if isinstance(each, Value)]
+            case _:
+                return ()
+        if len(bound) != 1 or bound[0].steps or not isinstance(bound[0].expr, ast.Dict):
+            return ()
+        written_out = bound[0].expr
+        found = [
+            value
+            for key, value in zip(written_out.keys, written_out.values, strict=True)
+            if isinstance(key, ast.Constant) and key.value == name
+        ]
+        if len(found) != 1 or not _is_text(found[0]):
+            return ()
+        return self._parts(found[0], bound[0].scope, {}, deep - 1)
 
     def _attribute(self, expr: ast.Attribute, scope: Scope, deep: int) -> Form:
         """A constant of a class or module."""

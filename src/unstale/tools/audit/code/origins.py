@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from unstale.tools.audit.code.derivation import Derivation, Source
+from unstale.tools.audit.code.derivation import Asked, Derivation, Source
 from unstale.tools.audit.code.guards import ancestors
 from unstale.tools.audit.code.inferring import Inference
 from unstale.tools.audit.code.kinds import External, Function, Instance, Object
 from unstale.tools.audit.code.project import called_name
 from unstale.tools.audit.code.scopes import Parameter, Scope, Value
+from unstale.tools.audit.code.texts import Texts
 from unstale.tools.audit.code.words import any_of
 
 _REQUESTS: Final = frozenset(
@@ -27,28 +28,6 @@ _INPUT: Final = frozenset({
     "view_args", "get_full_path", "build_absolute_uri", "get_raw_uri", "get_json", "get_data", "base_url", "uri",
     "query", "arguments", "get_argument", "get_query_argument", "raw_uri",
 })  # fmt: skip
-_KEEPS_TEXT: Final = frozenset({
-    "format", "join", "strip", "lstrip", "rstrip", "lower", "upper", "title", "replace", "urlencode", "quote",
-    "quote_plus", "unquote", "get", "getlist", "dict", "items", "values", "keys", "split", "dumps", "loads", "encode",
-    "decode", "copy", "pop", "removeprefix", "removesuffix", "escape", "force_str", "getall", "multi_items",
-    "get_full_path", "build_absolute_uri", "get_raw_uri", "get_json", "get_data", "to_dict", "get_argument",
-    "get_query_argument", "lists", "casefold", "get_list", "iri_to_uri", "urlparse", "parse_qs", "parse_qsl",
-    "format_map", "capitalize", "model_dump", "model_dump_json", "slugify",
-})  # fmt: skip
-"""Calls whose result has the text that they are given."""
-_KEEP_TEXT: Final = frozenset({
-    "str", "repr", "dict", "tuple", "list", "set", "frozenset", "sorted", "reversed", "map", "filter", "zip",
-    "enumerate", "slice",
-})  # fmt: skip
-"""Python's own of these. Methods of such names are others: `queryset.filter(…)`."""
-_VERIFIES: Final = frozenset({"jwt", "jose", "authlib", "itsdangerous", "joserfc", "rest_framework_simplejwt"})
-"""Libraries that give only what somebody signed."""
-_VALIDATED: Final = frozenset(
-    {"cleaned_data", "validated_data", "pk", "id", "user", "auth", "method", "content_type", "state", "session"}
-)
-_HASHES: Final = re.compile(
-    r"md5|sha\d|blake|hexdigest|digest|hash|crc32|adler|xxh|make_template_fragment_key|uuid[35]"
-)
 _USER_WORD: Final = any_of(
     "user", "session", "account", "owner", "member", "customer", "profile", "tenant", "uid", "viewer", "auth", "email",
     "phone", "token", "person", "client_id", "visitor", "wallet", "player",
@@ -77,21 +56,22 @@ _BOUNDED: Final = frozenset({"max_length", "pattern", "regex", "enum", "le", "lt
 class Origins:
     """Asks a project."""
 
-    def __init__(self, derivation: Derivation) -> None:
+    def __init__(self, derivation: Derivation, texts: Texts) -> None:
         """Take what is known of the project."""
         self._derivation = derivation
+        self._texts = texts
         self._inference: Inference = derivation.inference
         self._routes: dict[str, set[str]] | None = None
-        self._gives_text: dict[Scope, bool] = {}
 
     def input_of(self, expr: ast.expr, scope: Scope, *, callers: int = 0) -> Source | None:
         """What of a request's text is in a value, unhashed and of no checked type; None if nothing is."""
-        for source in self._derivation.sources(expr, scope, callers=callers, results=2, passes=self._keeps_text):
-            if self._is_input(source):
+        for source in self._derivation.sources(expr, scope, callers=callers, results=2, passes=self._texts.keeps):
+            if self.is_input(source):
                 return source
         return None
 
-    def _is_input(self, source: Source) -> bool:
+    def is_input(self, source: Source) -> bool:
+        """Whether this is a request's text."""
         node, scope = source.node, source.scope
         if isinstance(node, Parameter):
             return self._is_text_parameter(node)
@@ -121,35 +101,6 @@ class Origins:
             isinstance(kind, Instance) and kind.name.rpartition(".")[2] in {"Request", "HttpRequest", "WSGIRequest"}
             for kind in self._inference.kinds(expr, scope)
         )
-
-    def _keeps_text(self, node: ast.Call | ast.Attribute, scope: Scope) -> bool:
-        if isinstance(node, ast.Attribute):
-            return node.attr not in _VALIDATED
-        name = called_name(node)
-        if _HASHES.search(ast.unparse(node.func)):
-            return False
-        if targets := self._inference.targets(node, scope)[:2]:
-            return any(self._returns_text_of(target) for target in targets)
-        if isinstance(node.func, ast.Name) and name in _KEEP_TEXT:
-            return True
-        return name in _KEEPS_TEXT and not self._is_verifying(node.func, scope)
-
-    def _is_verifying(self, function: ast.expr, scope: Scope) -> bool:
-        """Whether a function is one of a library that checks signatures."""
-        return any(
-            isinstance(kind, (External, Instance)) and kind.name.partition(".")[0] in _VERIFIES
-            for kind in self._inference.kinds(function, scope)
-        )
-
-    def _returns_text_of(self, target: Scope) -> bool:
-        """Whether a function of the project returns what it is given, unhashed."""
-        if target not in self._gives_text:
-            self._gives_text[target] = False  # while it is asked
-            carried = self._derivation.carried(target, (), _parameters_of(target), self._keeps_text)
-            self._gives_text[target] = not any(_HASHES.search(ast.unparse(each.func)) for each in target.calls) and any(
-                carried.has(each) for each in target.returns
-            )
-        return self._gives_text[target]
 
     def _is_text_parameter(self, parameter: Parameter) -> bool:
         scope = parameter.scope
@@ -414,10 +365,12 @@ class Origins:
         """Whether a call gives a time in another form, and nothing else."""
         return bool(call.args) and self._is_form(call, scope) and all(self.clock_in(each, scope) for each in call.args)
 
-    def keeps_time(self, node: ast.Call | ast.Attribute, scope: Scope) -> bool:
+    def keeps_time(self, node: Asked, scope: Scope) -> bool:
         """Whether a call or an attribute gives the time that it is given."""
         if isinstance(node, ast.Attribute):
             return node.attr not in {"date", "year", "month", "day", "hour"}
+        if not isinstance(node, ast.Call):
+            return True
         if self.is_clock(node, scope) or self._is_form(node, scope):
             return True
         return called_name(node) in {

@@ -13,6 +13,7 @@ from unstale.tools.audit.code.keys import Keys
 from unstale.tools.audit.code.origins import Origins
 from unstale.tools.audit.code.project import Project
 from unstale.tools.audit.code.scopes import Module
+from unstale.tools.audit.code.texts import Texts
 from unstale.tools.audit.code.walks import Walks
 from unstale.tools.audit.code.wrappers import Wrappers
 
@@ -26,6 +27,7 @@ class Code:
         calls: its calls of caches.
         keys: their keys as text.
         derivation: what a value is made of.
+        texts: what hands on text as it came.
         wrappers: its own helpers.
         callers: who calls a function.
         walks: what becomes of keys that were walked.
@@ -45,8 +47,9 @@ class Code:
         self.calls = CacheCalls(self.inference, frozenset(own_names))
         self.keys = Keys(self.inference)
         self.derivation = Derivation(self.inference)
+        self.texts = Texts(self.derivation, self.keys)
         self.wrappers = Wrappers(self.inference, self.calls, self.keys)
         self.callers = Callers(self.inference)
         self.walks = Walks(self.calls, self.derivation, self.callers)
-        self.origins = Origins(self.derivation)
+        self.origins = Origins(self.derivation, self.texts)
         self.caches = Caches(self.project.modules)

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from unstale.tools.audit.code.cache_calls import CacheCall, CacheCalls
 from unstale.tools.audit.code.callers import Callers
-from unstale.tools.audit.code.derivation import Carried, Derivation
+from unstale.tools.audit.code.derivation import Asked, Carried, Derivation
 from unstale.tools.audit.code.kinds import Function, Method
 from unstale.tools.audit.code.project import called_name
 from unstale.tools.audit.code.scopes import Scope
@@ -163,7 +163,7 @@ class Walks:
                     waiting.append((scope.parent, frozenset({scope.node}), frozenset()))
         return Fate.READ
 
-    def _hands_on_keys(self, node: ast.Call | ast.Attribute, scope: Scope) -> bool:
+    def _hands_on_keys(self, node: Asked, scope: Scope) -> bool:
         """Whether a call gives keys on; what is stored under them is something else."""
         del scope
         known = self._calls.of.get(node) if isinstance(node, ast.Call) else None

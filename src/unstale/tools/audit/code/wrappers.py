@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from unstale.tools.audit.code.cache_calls import CacheCall, CacheCalls
-from unstale.tools.audit.code.calling import TASK_CALLS, argument_of
-from unstale.tools.audit.code.derivation import Carried, Passes
+from unstale.tools.audit.code.calling import TASK_CALLS, argument_of, arguments_for
+from unstale.tools.audit.code.derivation import Asked, Carried, Passes, reaching
 from unstale.tools.audit.code.inferring import Inference
 from unstale.tools.audit.code.keys import Form, Keys, Known
 from unstale.tools.audit.code.kinds import Function
@@ -33,7 +33,7 @@ _FORMS: Final = re.compile(
 )
 
 
-def _is_form(node: ast.Call | ast.Attribute, scope: Scope) -> bool:
+def _is_form(node: Asked, scope: Scope) -> bool:
     """Whether a call gives what it is given in another form, and does not compute another value from it."""
     del scope
     return not isinstance(node, ast.Call) or _FORMS.search(called_name(node)) is not None
@@ -53,6 +53,7 @@ class Deed:
         inner: the call of the cache itself, which is the same one where there is no helper.
         depth: how many helpers lie between.
         later: whether it is put off: by a task queue, or until the transaction is committed.
+        within: what the helper does itself; None where there is none.
     """
 
     call: ast.Call
@@ -64,6 +65,7 @@ class Deed:
     inner: CacheCall
     depth: int
     later: bool = False
+    within: Deed | None = None
 
 
 class Wrappers:
@@ -120,7 +122,20 @@ class Wrappers:
                     key = self._given(call, scope, target, each.key_given)
                     value = self._given(call, scope, target, each.value, _is_form)
                     put_off = later or each.later
-                    yield Deed(call, scope, each.verb, each.key, key, value, each.inner, each.depth + 1, put_off)
+                    yield Deed(call, scope, each.verb, each.key, key, value, each.inner, each.depth + 1, put_off, each)
+
+    def given_for_key(self, deed: Deed, passes: Passes | None = None) -> list[ast.expr]:
+        """All that a call gives of which the key is made.
+
+        Args:
+            deed: what the call does.
+            passes: what of it counts: whether a call hands on what it is given. By default everything does.
+        """
+        if deed.within is None:
+            return [deed.key_given] if deed.key_given is not None else []
+        target = deed.within.scope
+        names = reaching(target, self.given_for_key(deed.within, passes), passes)
+        return arguments_for(deed.call, target, names, self.inference.shift(deed.call, deed.scope, target))
 
     def _is_after_commit(self, function: Scope) -> bool:
         """Whether a decorator of the project puts a function off until COMMIT."""

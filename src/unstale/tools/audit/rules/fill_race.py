@@ -38,11 +38,12 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from unstale.tools.audit.code.derivation import Carried
+from unstale.tools.audit.code.derivation import Asked, Carried
 from unstale.tools.audit.code.guards import Says, ancestors, is_after_found, is_after_miss, leaves, locks_around
 from unstale.tools.audit.code.keys import written
 from unstale.tools.audit.code.kinds import Client, Plain
 from unstale.tools.audit.code.project import called_name
+from unstale.tools.audit.code.rows import is_by_its_row
 from unstale.tools.audit.code.scopes import Binding, Scope, Step, Value
 from unstale.tools.audit.code.understood import Code
 from unstale.tools.audit.code.verbs import Verb
@@ -114,6 +115,7 @@ def fills(code: Code, scope: Scope) -> Iterator[Fill]:
             continue
         key = written(store.key)
         same = [each for each in reads.get(key, ()) if each.call is not store.call]
+        same = same or [each for many in reads.values() for each in many if is_by_its_row(scope, each.key, store.key)]
         tests = list(_memberships(code, scope, key))
         if not same and not tests:
             continue
@@ -211,10 +213,10 @@ def _is_only(bindings: Iterable[Binding], carried: Carried) -> bool:
     return all(isinstance(each, Value) and (Step.MADE_OF in each.steps or carried.has(each.expr)) for each in bindings)
 
 
-def _hands_on(node: ast.Call | ast.Attribute, scope: Scope) -> bool:
+def _hands_on(node: Asked, scope: Scope) -> bool:
     """Whether a call may give what it is given in another form: nothing else is given to it."""
     del scope
-    if isinstance(node, ast.Attribute):
+    if not isinstance(node, ast.Call):
         return True
     return sum(not isinstance(each, ast.Constant) and not _is_class(each) for each in node.args) <= 1
 

@@ -106,7 +106,9 @@ def _stores(scope: Scope, code: Code) -> Iterator[Hit]:
         if deed.verb not in _STORES or deed.value is None or deed.call in seen or deed.depth > 1:
             continue
         key = deed.key_given
-        if key is None or _SOMEBODY.search(written(deed.key)) or code.origins.names_somebody(key, scope):
+        if key is None or _SOMEBODY.search(written(deed.key)):
+            continue
+        if any(code.origins.names_somebody(each, scope) for each in code.wrappers.given_for_key(deed)):
             continue
         if (found := code.origins.user_of(deed.value, scope)) is not None:
             seen.add(deed.call)
