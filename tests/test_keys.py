@@ -447,7 +447,7 @@ def memory() -> Cache:
 
 def test_scopes_that_look_alike_are_apart(memory: Cache) -> None:
     """No two scopes share a name, whatever separators are in their parts."""
-    given = [("a", "b", "c"), ("a:b", "c"), ("a", "b:c"), ("a:b:c",), ("a/b", "c"), ("a%3Ab", "c"), ("a", "b", "c", ":")]
+    given = [("a", "b", "c"), ("a:b", "c"), ("a", "b:c"), ("a:b:c",), ("a/b", "c"), ("a%3Ab", "c"), ("a", "b", ":")]
     for number, parts in enumerate(given):
         memory.scope(*parts).set("k", number)
     assert [memory.scope(*parts).get("k") for parts in given] == list(range(len(given)))
