@@ -132,7 +132,8 @@ def test_a_killed_reader_is_followed_by_another(scratch: Path) -> None:
     def kill_one() -> None:
         next(one for one in of_this_run(scratch) if "reader-" in one.cmdline()[-1]).kill()
 
-    outcome = run(PHASES["calm"], watch=Watched(kill_one))
+    plan = msgspec.structs.replace(PLAN, seconds=5.0)  # there must be time left for another to begin
+    outcome = run(PHASES["calm"], plan, Watched(kill_one))
     assert (outcome.status, outcome.restarts) == ("complete", 1)
 
 
