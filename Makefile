@@ -7,6 +7,7 @@ export PYTHON
 VENV := .venv/bin/python
 SOAK = chaos-results/soak
 TESTS =
+COVERAGE = --cov --cov-report=term
 UV_COMPILE = $(VENV) -m uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --only-binary :all: --no-strip-extras --emit-build-options \
 	--no-header --no-emit-index-url --no-emit-find-links $(LOCK_ARGS)
@@ -25,7 +26,7 @@ demo: .venv/installed-demo ## what deleting keys costs, and what unstale costs, 
 	$(VENV) -m demo
 
 test: .venv/installed-test .venv/django-tests ## the whole suite, with branch coverage (TESTS="tests/test_x.py -k name")
-	$(VENV) -m pytest --cov --cov-report=term $(TESTS)
+	$(VENV) -m pytest $(COVERAGE) $(TESTS)
 
 bench: .venv/installed-bench ## the figures that the design promises, side by side
 	$(VENV) -m bench
