@@ -40,6 +40,16 @@ def binary_of(kind: str) -> str | None:
     return str(server_binary()) if kind == "valkey" else shutil.which("redis-server")
 
 
+def end_with_its_own(process: subprocess.Popen[bytes], seconds: float = 20) -> None:
+    """End a process that has a session of its own; if it does not end in time, it and all its children are killed."""
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 class Server:
     """A server process of a test's own, on 127.0.0.1. Use as a context manager."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -18,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from servers import free_port
+from servers import end_with_its_own, free_port
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "shop"
@@ -98,12 +97,7 @@ def running(folder: Path, home: Path, environment: Mapping[str, str], orders: in
         wait_until_it_serves(port, process, log)
         yield Shop(folder, port, told, orders)
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        end_with_its_own(process)
 
 
 def histories_have_their_orders(shop: Shop) -> None:

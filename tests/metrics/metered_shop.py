@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
-from servers import free_port
+from servers import end_with_its_own, free_port
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -119,12 +118,7 @@ def metered_shop(home: Path, cache_url: str, workers: int = WORKERS) -> Iterator
         _wait_until_it_serves(shop, log)
         yield shop
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        end_with_its_own(process)
 
 
 def _wait_until_it_serves(shop: Shop, log: Path) -> None:

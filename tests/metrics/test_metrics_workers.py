@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from metered_shop import HERE, ROOT, Samples, samples_of, total
-from servers import Server, free_port
+from servers import Server, end_with_its_own, free_port
 
 pytestmark = [pytest.mark.no_cover, pytest.mark.usefixtures("untraced_children")]
 
@@ -61,12 +60,7 @@ def running(folder: Path, port: int, words: list[str], **environment: str) -> It
                 break
         yield variables
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        end_with_its_own(process)
 
 
 def read_by_two(read: Callable[[int], int]) -> int:
